@@ -1,0 +1,88 @@
+# Everything that is done with this project by hand. `make help` lists it.
+
+NODE ?= node
+NPM ?= npm
+BIN := dist/bin
+SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
+FAST := $$(find dist/test/unit dist/test/contract dist/test/vectors dist/test/fuzz -name '*.test.js')
+REAL := $$(find dist/test/integration -name '*.test.js')
+# One test file at a time would leave a core idle; more than two would fight for them.
+TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec
+
+.DEFAULT_GOAL := help
+.PHONY: help install build start dev tests itests check format clean bench-figures \
+  beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
+  up down start-cluster stop-cluster
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
+	  awk -F':.*## ' '{ printf "make %-16s # %s\n", $$1, $$2 }'
+
+node_modules/.package-lock.json: package.json package-lock.json
+	$(NPM) ci --no-fund --no-audit
+	@touch $@
+
+dist/.tsbuildinfo: node_modules/.package-lock.json tsconfig.json $(SOURCES)
+	$(NPM) run --silent build
+	@touch $@
+
+install: node_modules/.package-lock.json ## Install what the project needs
+build: dist/.tsbuildinfo ## Compile the TypeScript sources into dist/
+
+start: build ## Install and build what is missing, then run both servers
+	$(NODE) $(BIN)/enc-server.js up
+
+dev: build ## Run both servers; rebuild and restart on every change
+	@npx tsc --watch --preserveWatchOutput & \
+	  compiler=$$!; trap 'kill $$compiler' EXIT INT TERM; \
+	  $(NODE) --watch-path=dist/lib --watch-path=dist/bin $(BIN)/enc-server.js up
+
+tests: build ## Check format and style, run the tests, print the coverage
+	npx biome check --error-on-warnings .
+	npx c8 $(NODE) $(TEST_FLAGS) $(FAST)
+
+itests: build ## Run the real programs as a person would
+	$(NODE) $(TEST_FLAGS) $(REAL)
+
+# With MongoDB at localhost:27017.
+CMD_CONFIG := ENC_SERVER_TS_CONFIG_PATH=config/config.cmd.json
+
+beserver-cmd: build ## Run the BE server in this terminal, on the MongoDB at localhost:27017
+	$(CMD_CONFIG) $(NODE) $(BIN)/be-server.js
+beclient-cmd: build ## Run the BE client's trial against it
+	$(CMD_CONFIG) $(NODE) $(BIN)/be-client.js
+feserver-cmd: build ## Run the FE server in this terminal, with that BE server
+	$(CMD_CONFIG) $(NODE) $(BIN)/fe-server.js
+feclient-cmd: build ## Run the FE client's trial against it
+	$(CMD_CONFIG) $(NODE) $(BIN)/fe-client.js
+
+beserver: build ## Run the BE server on its embedded store
+	$(NODE) $(BIN)/be-server.js
+beclient: build ## Run the BE client's trial
+	$(NODE) $(BIN)/be-client.js
+feserver: build ## Run the FE server
+	$(NODE) $(BIN)/fe-server.js
+feclient: build ## Run the FE client's trial
+	$(NODE) $(BIN)/fe-client.js
+
+up: ## Start both servers and MongoDB in Docker Compose
+	docker compose up --build --detach --wait
+down: ## Stop them; records, keyring and secrets stay
+	docker compose down
+
+start-cluster: ## Start both servers and MongoDB in a local Kubernetes cluster
+	deployments/minikube/start_cluster.sh
+stop-cluster: ## Stop the cluster; records, keyring and secrets stay
+	deployments/minikube/stop_cluster.sh
+
+check: build ## Check format, style and types only
+	npx biome check --error-on-warnings .
+
+format: install ## Format the sources
+	npx biome check --write .
+
+bench-figures: build ## Measure start, memory and throughput against bare loops
+	$(NODE) dist/bench/figures.js
+
+clean: ## Remove what was built
+	rm -rf dist coverage

@@ -1,0 +1,243 @@
+/**
+ * The one table of errors. Every failure that a caller can see has a row here: a stable code,
+ * its number on the wire, what it becomes in HTTP and gRPC, the exit code of a command, whether
+ * asking again can help, and a hint. Callers match on `code`, never on the words.
+ */
+
+/**
+ * Whether the same request may be sent again.
+ * - `never`: the answer will be the same.
+ * - `always`: the server says that it did not execute the request.
+ * - `if-idempotent`: it may have been executed; only a read, or a write that is the same when
+ *   repeated, may be sent again.
+ */
+export type Retry = 'never' | 'always' | 'if-idempotent';
+
+/** One row of the table. */
+export interface ErrorRow {
+  /** Status number in a binary reply, 1 to 65535; 0 is success. */
+  readonly status: number;
+  /** HTTP status. */
+  readonly http: number;
+  /** gRPC status (grpc/status codes). */
+  readonly grpc: number;
+  /** Exit code of a command line program. */
+  readonly exit: ExitCode;
+  readonly retry: Retry;
+  /** What to do about it, as one sentence without its full stop. */
+  readonly hint: string;
+}
+
+/** Exit codes of every program. */
+export const EXIT = {
+  done: 0,
+  internal: 1,
+  usage: 2,
+  notFound: 3,
+  wrongKey: 4,
+  unreachable: 5,
+  notAllowed: 6,
+  conflict: 7,
+  tooLarge: 8,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+function row(
+  status: number,
+  http: number,
+  grpc: number,
+  exit: ExitCode,
+  retry: Retry,
+  hint: string,
+): ErrorRow {
+  return { status, http, grpc, exit, retry, hint };
+}
+
+/** gRPC status numbers, by their names in the gRPC documentation. */
+const GRPC = {
+  cancelled: 1,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  aborted: 10,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  dataLoss: 15,
+  unauthenticated: 16,
+} as const;
+
+const BAD = GRPC.invalidArgument;
+
+// biome-ignore format: a table, two lines a row.
+export const ERRORS = {
+  // The wire itself.
+  BAD_FRAME: row(1, 400, BAD, EXIT.internal, 'never',
+    'the bytes are no frame; see docs/PROTOCOL.md'),
+  UNSUPPORTED_VERSION: row(2, 400, GRPC.unimplemented, EXIT.internal, 'never',
+    'this server speaks frame version 1'),
+  UNKNOWN_OPCODE: row(3, 400, GRPC.unimplemented, EXIT.internal, 'never',
+    'client and server may be of different releases, or this is the other server'),
+  UNKNOWN_FIELD: row(4, 400, GRPC.unimplemented, EXIT.internal, 'never',
+    'the request needs a feature that this server does not have'),
+  MISSING_FIELD: row(5, 400, BAD, EXIT.usage, 'never',
+    'see HELP, or docs/PROTOCOL.md'),
+  INVALID_FIELD: row(6, 400, BAD, EXIT.usage, 'never',
+    'see docs/PROTOCOL.md for the length and form of each field'),
+  FRAME_TOO_LARGE: row(7, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
+    "send less at once, or raise the server's frame maximum"),
+  DUPLICATE_REQUEST_ID: row(8, 400, BAD, EXIT.internal, 'never',
+    'a request ID may be used again only after its reply'),
+  UNKNOWN_DIALECT: row(10, 400, BAD, EXIT.internal, 'never',
+    'speak text lines (try HELP) or binary frames'),
+  UNSUPPORTED_DIALECT: row(11, 501, GRPC.unimplemented, EXIT.internal, 'never',
+    'speak text lines (try HELP) or binary frames'),
+  UNKNOWN_VERB: row(12, 400, BAD, EXIT.usage, 'never',
+    'try HELP'),
+  INVALID_LINE: row(13, 400, BAD, EXIT.usage, 'never',
+    'lines are UTF-8 without control characters; send bytes with STORE64'),
+  LINE_TOO_LONG: row(14, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
+    'send large records with fe-client'),
+  NOT_TEXT: row(15, 406, GRPC.failedPrecondition, EXIT.usage, 'never',
+    'the record is not one line of text; use RETRIEVE64 or fe-client'),
+
+  // What a request says.
+  INVALID_ID: row(20, 400, BAD, EXIT.usage, 'never',
+    'an ID has 1 to 1024 bytes'),
+  INVALID_KEY: row(21, 400, BAD, EXIT.usage, 'never',
+    'a record key is 64 hexadecimal digits (32 bytes)'),
+  WEAK_KEY: row(22, 400, BAD, EXIT.usage, 'never',
+    'draw the key at random, or leave it out and one is drawn for you'),
+  INVALID_NAMESPACE: row(23, 400, BAD, EXIT.usage, 'never',
+    'a namespace has at most 255 bytes'),
+  RECORD_TOO_LARGE: row(24, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
+    'split the record, or raise the record maximum of both servers'),
+  INVALID_RECORD: row(25, 400, BAD, EXIT.usage, 'never',
+    'the record must be base64 (RFC 4648) without line breaks'),
+
+  // What became of it.
+  NOT_FOUND: row(30, 404, GRPC.notFound, EXIT.notFound, 'never',
+    'check the ID; it may have been deleted'),
+  WRONG_KEY: row(31, 403, GRPC.permissionDenied, EXIT.wrongKey, 'never',
+    'the record was stored under another key; a later STORE of the same ID draws a new one'),
+  ALTERED: row(32, 500, GRPC.dataLoss, EXIT.wrongKey, 'never',
+    'the key is right, but the stored bytes were changed; restore them from a backup'),
+  CONFLICT: row(33, 409, GRPC.aborted, EXIT.conflict, 'never',
+    'the record is there already, or was changed in between; read it and decide again'),
+  ALREADY_READ: row(34, 410, GRPC.failedPrecondition, EXIT.notFound, 'never',
+    'the record could be read once, and was'),
+  LARGE: row(35, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
+    'ask again and accept as many bytes as the reply says'),
+
+  // Not now.
+  UNAVAILABLE: row(40, 503, GRPC.unavailable, EXIT.unreachable, 'always',
+    'try again in a moment'),
+  OVERLOADED: row(41, 503, GRPC.resourceExhausted, EXIT.unreachable, 'always',
+    'try again more slowly'),
+  TIMEOUT: row(42, 504, GRPC.deadlineExceeded, EXIT.unreachable, 'if-idempotent',
+    'try again, or allow more time'),
+  UNKNOWN_OUTCOME: row(43, 502, GRPC.unavailable, EXIT.unreachable, 'if-idempotent',
+    'the connection broke before the answer; look whether it was done before doing it again'),
+  CANCELLED: row(44, 499, GRPC.cancelled, EXIT.unreachable, 'if-idempotent',
+    'the caller took the request back'),
+  GOAWAY: row(45, 503, GRPC.unavailable, EXIT.unreachable, 'always',
+    'the server is closing; connect again'),
+
+  // Keyring and store belong together.
+  KEYRING_MISMATCH: row(50, 503, GRPC.failedPrecondition, EXIT.conflict, 'never',
+    'this store was filled under another keyring; start the front end with that keyring, or the back end with another folder'),
+  STALE_EPOCH: row(51, 503, GRPC.unavailable, EXIT.unreachable, 'always',
+    'the front end must load the newer keyring'),
+  KEYRING_MISSING: row(52, 503, GRPC.failedPrecondition, EXIT.conflict, 'never',
+    'put the keyring file back from its backup; a new one could not find the records in this store'),
+  KEYRING_UNSAFE: row(53, 500, GRPC.failedPrecondition, EXIT.notAllowed, 'never',
+    'chmod 600 the keyring file'),
+  KEYRING_DAMAGED: row(54, 500, GRPC.dataLoss, EXIT.usage, 'never',
+    'put the keyring file back from its backup'),
+
+  // Who may.
+  NOT_ALLOWED: row(60, 403, GRPC.permissionDenied, EXIT.notAllowed, 'never',
+    'ask whoever runs the server'),
+  UNAUTHENTICATED: row(61, 401, GRPC.unauthenticated, EXIT.notAllowed, 'never',
+    'send a token'),
+
+  // The program and its machine.
+  USAGE: row(70, 400, BAD, EXIT.usage, 'never',
+    'see --help'),
+  BAD_CONFIG: row(71, 500, GRPC.internal, EXIT.usage, 'never',
+    'see docs/CONFIG.md'),
+  PORT_TAKEN: row(72, 500, GRPC.unavailable, EXIT.unreachable, 'never',
+    'choose another port, or stop what listens there'),
+  FOLDER_LOCKED: row(73, 500, GRPC.unavailable, EXIT.conflict, 'never',
+    'stop the other server, or choose another folder with --data-dir'),
+  STORE_DAMAGED: row(74, 500, GRPC.dataLoss, EXIT.internal, 'never',
+    'restore the store from a backup'),
+  FILE_ERROR: row(75, 500, GRPC.internal, EXIT.usage, 'never',
+    'check the path and its permissions'),
+  TRIAL_FAILED: row(76, 500, GRPC.internal, EXIT.internal, 'never',
+    'what came back is not what was stored; see the log of both servers'),
+  INTERNAL: row(99, 500, GRPC.internal, EXIT.internal, 'never',
+    'this is a defect; see the log of the server'),
+} as const satisfies Record<string, ErrorRow>;
+
+/** A stable error code: the name of a row of {@link ERRORS}. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Extra facts of one error. None may hold a key, a record or a user ID. */
+export interface ErrorFacts {
+  /** Replaces the hint of the table where a better one is known. */
+  readonly hint?: string;
+  /** `LARGE`: the size of the body, in bytes. */
+  readonly sizeBytes?: number;
+  readonly cause?: unknown;
+}
+
+/**
+ * The error that every part of the program throws and every client library rejects with.
+ * `message` never holds a key, a record or a user ID.
+ */
+export class EncServerError extends Error {
+  override readonly name = 'EncServerError';
+  readonly code: ErrorCode;
+  readonly hint: string;
+  readonly sizeBytes: number | undefined;
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.code = code;
+    this.hint = facts.hint ?? ERRORS[code].hint;
+    this.sizeBytes = facts.sizeBytes;
+  }
+
+  /** The row of the table that this error belongs to. */
+  get row(): ErrorRow {
+    return ERRORS[this.code];
+  }
+
+  /** `CODE message; hint`, as text replies and commands print it. */
+  describe(): string {
+    return `${this.code} ${this.message}; ${this.hint}`;
+  }
+}
+
+const CODE_OF_STATUS = new Map<number, ErrorCode>(
+  (Object.keys(ERRORS) as ErrorCode[]).map((code) => [ERRORS[code].status, code]),
+);
+
+/** The code of a status number from the wire; `INTERNAL` where a newer server's is not known. */
+export function codeOfStatus(status: number): ErrorCode {
+  return CODE_OF_STATUS.get(status) ?? 'INTERNAL';
+}
+
+/**
+ * Any thrown value as an {@link EncServerError}. What is not one already becomes `INTERNAL`
+ * without its message, which could hold anything; the original stays as `cause` for the log.
+ */
+export function toEncServerError(thrown: unknown): EncServerError {
+  if (thrown instanceof EncServerError) return thrown;
+  return new EncServerError('INTERNAL', 'something failed inside the server', { cause: thrown });
+}

@@ -1,0 +1,104 @@
+/** Which dialect a connection speaks, from its first bytes (docs/PROTOCOL.md, "Detection"). */
+import { DETECT_BYTES_MAX } from './limits.ts';
+
+/** `unknown` is none of them: the connection is refused in words. */
+export type Dialect = 'frames' | 'text' | 'http' | 'http2' | 'tls' | 'unknown';
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+/** First byte of a frame: the top byte of a length below 2^24. */
+const FRAME_FIRST_BYTE = 0x00;
+/** Content type "handshake" of a TLS record (RFC 8446 section 5.1). */
+const TLS_FIRST_BYTE = 0x16;
+/** Longest first word that can be a verb or a method, in bytes. */
+const WORD_BYTES_MAX = 16;
+
+/** Verbs of the text lines alone; DELETE is a method of HTTP too. */
+const TEXT_VERBS: ReadonlySet<string> = new Set(
+  'STORE RETRIEVE STORE64 RETRIEVE64 HELP PING INFO QUIT AUTH'.split(' '),
+);
+/** Methods of HTTP alone (RFC 9110 section 9, RFC 5789). */
+const HTTP_METHODS: ReadonlySet<string> = new Set(
+  'GET POST PUT HEAD OPTIONS PATCH TRACE CONNECT'.split(' '),
+);
+/** RFC 9113 section 3.4. */
+const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+const HTTP_ENDINGS = [Buffer.from(' HTTP/1.1'), Buffer.from(' HTTP/1.0')];
+
+/**
+ * The dialect of a connection that began with `bytes`, or undefined while more are needed.
+ * Decides at {@link DETECT_BYTES_MAX} bytes at the latest, so it may be asked again with the
+ * same growing buffer. It never takes an HTTP request with a method that browsers send across
+ * origins for text, and never a STORE for HTTP, whatever the record says.
+ *
+ * @param ended No more bytes will come: those so far count as a line. None at all: `unknown`.
+ */
+export function detect(bytes: Buffer, ended: boolean): Dialect | undefined {
+  switch (bytes[0]) {
+    case undefined:
+      return ended ? 'unknown' : undefined;
+    case FRAME_FIRST_BYTE:
+      return 'frames';
+    case TLS_FIRST_BYTE:
+      return 'tls';
+    case CR:
+    case LF:
+      return 'text';
+  }
+  const wordBytes = wordLength(bytes);
+  if (wordBytes === undefined) return 'unknown';
+  const delimiter = bytes[wordBytes];
+  if (delimiter === undefined) return ended ? 'text' : undefined;
+  const word = bytes.toString('latin1', 0, wordBytes);
+  if (TEXT_VERBS.has(word)) return 'text';
+  if (delimiter === SPACE && HTTP_METHODS.has(word)) return 'http';
+  if (startsAsHttp2(bytes)) {
+    if (bytes.length >= HTTP2_PREFACE.length) return 'http2';
+    if (!ended) return undefined;
+  }
+  return detectByLine(bytes, wordBytes, ended);
+}
+
+/** A word of both worlds, or of none: its whole line tells. */
+function detectByLine(bytes: Buffer, wordBytes: number, ended: boolean): Dialect | undefined {
+  const head = bytes.subarray(0, DETECT_BYTES_MAX);
+  const end = head.indexOf(LF, wordBytes);
+  if (end !== -1) return isRequestLine(head.subarray(0, end), wordBytes) ? 'http' : 'text';
+  if (bytes.length >= DETECT_BYTES_MAX) return 'text';
+  if (!ended) return undefined;
+  return isRequestLine(head, wordBytes) ? 'http' : 'text';
+}
+
+/** Length of the first word, also if it has not ended; undefined if it can be no word. */
+function wordLength(bytes: Buffer): number | undefined {
+  const end = Math.min(bytes.length, WORD_BYTES_MAX + 1);
+  for (let index = 0; index < end; index++) {
+    const byte = bytes[index] as number;
+    if (byte === SPACE || byte === CR || byte === LF) return index > 0 ? index : undefined;
+    if (!isWordByte(byte)) return undefined;
+  }
+  return end <= WORD_BYTES_MAX ? end : undefined;
+}
+
+/** ASCII letters and digits, `-` and `_`. */
+function isWordByte(byte: number): boolean {
+  const letter = byte | 0x20;
+  if (letter >= 0x61 && letter <= 0x7a) return true;
+  return (byte >= 0x30 && byte <= 0x39) || byte === 0x2d || byte === 0x5f;
+}
+
+function startsAsHttp2(bytes: Buffer): boolean {
+  const length = Math.min(bytes.length, HTTP2_PREFACE.length);
+  return bytes.compare(HTTP2_PREFACE, 0, length, 0, length) === 0;
+}
+
+/** Exactly three tokens, the last of them `HTTP/1.0` or `HTTP/1.1` (RFC 9112 section 3). */
+function isRequestLine(line: Buffer, wordBytes: number): boolean {
+  const content = line.at(-1) === CR ? line.subarray(0, -1) : line;
+  const ending = content.subarray(-9);
+  if (content[wordBytes] !== SPACE || !HTTP_ENDINGS.some((form) => form.equals(ending)))
+    return false;
+  const target = content.subarray(wordBytes + 1, -9);
+  return target.length > 0 && !target.includes(SPACE);
+}

@@ -1,0 +1,234 @@
+/**
+ * The fields of a frame: type, length, value (docs/PROTOCOL.md, "Fields").
+ * A section is `u16 length ‖ fields`, as it lies in the frame; its length is checked here and
+ * not by the frame decoder, because a wrong one spoils a single request, not the connection.
+ */
+import { EncServerError, type ErrorCode } from '../errors.ts';
+import { FOREIGN_TOKEN_BYTES_MAX, ID_BYTES_MAX, KEY_BYTES, NAMESPACE_BYTES_MAX } from './limits.ts';
+import { FIELD, type FieldType } from './messages.ts';
+
+/** A field to be sent. */
+export interface FieldEntry {
+  readonly type: FieldType;
+  readonly value: Buffer;
+}
+
+/** Longest field section, in bytes: its length is a u16. */
+export const FIELD_SECTION_BYTES_MAX = 0xffff;
+/** Bit 7 of the type: who does not know or take the field must refuse the request. */
+const MUST_UNDERSTAND = 0x80;
+/** Bytes before each value: type and length. */
+const FIELD_HEADER_BYTES = 3;
+/** Bytes before the fields: the length of their section. */
+const SECTION_HEADER_BYTES = 2;
+const STORE_KEY_BYTES_MAX = 1 + FOREIGN_TOKEN_BYTES_MAX;
+
+/** Shortest and longest value of each type, in bytes. */
+const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number]>> = {
+  [FIELD.ID]: [1, ID_BYTES_MAX],
+  [FIELD.KEY]: [KEY_BYTES, KEY_BYTES],
+  [FIELD.NAMESPACE]: [0, NAMESPACE_BYTES_MAX],
+  [FIELD.STORE_KEY]: [1, STORE_KEY_BYTES_MAX],
+  [FIELD.HEAD]: [0, 4096],
+  [FIELD.EXPIRY]: [8, 8],
+  [FIELD.REVISION]: [8, 8],
+  [FIELD.IF_ABSENT]: [0, 0],
+  [FIELD.IF_REVISION]: [8, 8],
+  [FIELD.REPLACED]: [1, 1],
+  [FIELD.ACCEPT_BYTES]: [4, 4],
+  [FIELD.SIZE]: [4, 4],
+  [FIELD.TIMEOUT]: [4, 4],
+  [FIELD.TRACE]: [16, 16],
+  [FIELD.KEYRING]: [16, 16],
+  [FIELD.EPOCH]: [4, 4],
+  [FIELD.STORE_ID]: [16, 16],
+  [FIELD.TARGET]: [4, 4],
+  [FIELD.AGENT]: [0, 255],
+  [FIELD.RECORD_BYTES_MAX]: [4, 4],
+  [FIELD.PREFIX]: [1, STORE_KEY_BYTES_MAX],
+  [FIELD.AFTER]: [1, STORE_KEY_BYTES_MAX],
+  [FIELD.LIMIT]: [4, 4],
+  [FIELD.TOKEN]: [1, 4096],
+  [FIELD.ONCE]: [0, 0],
+  [FIELD.CONTENT_TYPE]: [0, 255],
+};
+
+/** The types whose wrong length has an error code of its own. */
+const LENGTH_CODE: ReadonlyMap<number, ErrorCode> = new Map([
+  [FIELD.ID, 'INVALID_ID'],
+  [FIELD.KEY, 'INVALID_KEY'],
+  [FIELD.NAMESPACE, 'INVALID_NAMESPACE'],
+]);
+
+/** Requests are understood without these, so they are sent without the must-understand bit. */
+const ADVISORY: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.AGENT, FIELD.TIMEOUT]);
+/** Every request may carry these. */
+const COMMON: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.TIMEOUT]);
+
+const NAMES = new Map<number, string>(Object.entries(FIELD).map(([name, type]) => [type, name]));
+
+/** `field ID`, or `field 99` where the number has no name yet. */
+function nameOf(type: number): string {
+  return `field ${NAMES.get(type) ?? type}`;
+}
+
+function isKnown(type: number): type is FieldType {
+  return NAMES.has(type);
+}
+
+function invalid(words: string): EncServerError {
+  return new EncServerError('INVALID_FIELD', words);
+}
+
+function checkLength(type: FieldType, length: number): void {
+  const [min, max] = VALUE_BYTES[type];
+  if (length >= min && length <= max) return;
+  const range = min === max ? `${min}` : `${min} to ${max}`;
+  throw new EncServerError(
+    LENGTH_CODE.get(type) ?? 'INVALID_FIELD',
+    `${nameOf(type)} has ${length} bytes, not ${range}`,
+  );
+}
+
+/** The fields of one frame, checked, by type. Values are slices of the frame. */
+export class Fields {
+  /** A field that is passed over has no value, but may not come twice either. */
+  readonly #values: ReadonlyMap<number, Buffer | undefined>;
+
+  private constructor(values: ReadonlyMap<number, Buffer | undefined>) {
+    this.#values = values;
+  }
+
+  /**
+   * Checks a section whole, and keeps the fields that are taken: those of `allowed`, TRACE and
+   * TIMEOUT; without `allowed` every known one. A field that is not taken is passed over, unless
+   * it must be understood.
+   *
+   * @param section `Frame.fieldBytes`: the u16 length of the section and the fields.
+   * @throws EncServerError `UNKNOWN_FIELD`; `INVALID_ID`, `INVALID_KEY`, `INVALID_NAMESPACE` for
+   *   their lengths; `INVALID_FIELD` for all else. None of them ends the connection.
+   */
+  static decode(section: Buffer, allowed?: readonly FieldType[]): Fields {
+    const sectionBytes = section.length - SECTION_HEADER_BYTES;
+    if (sectionBytes < 0 || sectionBytes !== section.readUInt16BE(0)) {
+      throw invalid('the field section is longer than its frame');
+    }
+    const values = new Map<number, Buffer | undefined>();
+    let at = SECTION_HEADER_BYTES;
+    while (at < section.length) {
+      const start = at + FIELD_HEADER_BYTES;
+      if (start > section.length) throw invalid('a field ends before its length');
+      const tag = section[at] as number;
+      const type = tag & ~MUST_UNDERSTAND;
+      at = start + section.readUInt16BE(at + 1);
+      if (type === 0) throw invalid('a field has type 0');
+      if (at > section.length) throw invalid(`${nameOf(type)} runs past the field section`);
+      if (values.has(type)) throw invalid(`${nameOf(type)} is there twice`);
+      const taken = isKnown(type) && (!allowed || allowed.includes(type) || COMMON.has(type));
+      if (taken) checkLength(type, at - start);
+      else if (tag & MUST_UNDERSTAND) {
+        throw new EncServerError('UNKNOWN_FIELD', `${nameOf(type)} (${type}) is not taken here`);
+      }
+      values.set(type, taken ? section.subarray(start, at) : undefined);
+    }
+    return new Fields(values);
+  }
+
+  has(type: FieldType): boolean {
+    return this.#values.get(type) !== undefined;
+  }
+
+  bytes(type: FieldType): Buffer | undefined {
+    return this.#values.get(type);
+  }
+
+  /** @throws EncServerError `MISSING_FIELD` with the name of the field. */
+  requireBytes(type: FieldType): Buffer {
+    const value = this.#values.get(type);
+    if (value === undefined)
+      throw new EncServerError('MISSING_FIELD', `${nameOf(type)} is missing`);
+    return value;
+  }
+
+  /** For a type of 1 byte. */
+  u8(type: FieldType): number | undefined {
+    return this.#values.get(type)?.readUInt8(0);
+  }
+
+  /** For a type of 4 bytes. */
+  u32(type: FieldType): number | undefined {
+    return this.#values.get(type)?.readUInt32BE(0);
+  }
+
+  /** As {@link u32}. @throws EncServerError `MISSING_FIELD` with the name of the field. */
+  requireU32(type: FieldType): number {
+    return this.requireBytes(type).readUInt32BE(0);
+  }
+
+  /**
+   * For a type of 8 bytes.
+   *
+   * @throws EncServerError `INVALID_FIELD` above 2^53 - 1, which a number cannot hold exactly.
+   */
+  u64(type: FieldType): number | undefined {
+    const value = this.#values.get(type);
+    if (value === undefined) return undefined;
+    const number = value.readUInt32BE(0) * 2 ** 32 + value.readUInt32BE(4);
+    if (number > Number.MAX_SAFE_INTEGER) throw invalid(`${nameOf(type)} is above 2^53 - 1`);
+    return number;
+  }
+}
+
+export function u8Field(type: FieldType, number: number): FieldEntry {
+  const value = Buffer.allocUnsafe(1);
+  value.writeUInt8(number);
+  return { type, value };
+}
+
+export function u32Field(type: FieldType, number: number): FieldEntry {
+  const value = Buffer.allocUnsafe(4);
+  value.writeUInt32BE(number);
+  return { type, value };
+}
+
+/** `number` is 0 to 2^53 - 1. */
+export function u64Field(type: FieldType, number: number): FieldEntry {
+  const value = Buffer.allocUnsafe(8);
+  value.writeBigUInt64BE(BigInt(number));
+  return { type, value };
+}
+
+export function bytesField(type: FieldType, value: Buffer): FieldEntry {
+  return { type, value };
+}
+
+/** A field whose presence says it all. */
+export function emptyField(type: FieldType): FieldEntry {
+  return { type, value: Buffer.alloc(0) };
+}
+
+/** Size of the fields without the length of their section, in bytes. */
+export function fieldsLength(fields: readonly FieldEntry[]): number {
+  let length = 0;
+  for (const { value } of fields) length += FIELD_HEADER_BYTES + value.length;
+  return length;
+}
+
+/**
+ * Writes fields at `offset` of a frame. In a request all but the advisory ones must be
+ * understood; in a reply none, as nobody could be told that one is not.
+ */
+export function writeFields(
+  fields: readonly FieldEntry[],
+  reply: boolean,
+  frame: Buffer,
+  offset: number,
+): void {
+  let at = offset;
+  for (const { type, value } of fields) {
+    frame.writeUInt8(reply || ADVISORY.has(type) ? type : type | MUST_UNDERSTAND, at);
+    frame.writeUInt16BE(value.length, at + 1);
+    frame.set(value, at + FIELD_HEADER_BYTES);
+    at += FIELD_HEADER_BYTES + value.length;
+  }
+}

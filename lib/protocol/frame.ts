@@ -1,0 +1,244 @@
+/** Binary frames: length, header, fields, body (docs/PROTOCOL.md, "Frames"). */
+import { codeOfStatus, EncServerError } from '../errors.ts';
+import { ByteQueue } from './byte-queue.ts';
+import {
+  FIELD_SECTION_BYTES_MAX,
+  type FieldEntry,
+  Fields,
+  fieldsLength,
+  u32Field,
+  writeFields,
+} from './fields.ts';
+import { FRAME_BYTES_CEILING } from './limits.ts';
+import { FIELD, OPCODE } from './messages.ts';
+
+/** The version of the header that this program speaks. */
+export const FRAME_VERSION = 1;
+/** What is counted by nothing: the u32 length itself. */
+const LENGTH_BYTES = 4;
+/** Version, flags, code, request ID, length of the field section: the least that a frame holds. */
+const FRAME_BYTES_MIN = 10;
+const HEADER_BYTES = LENGTH_BYTES + FRAME_BYTES_MIN;
+/** Where the field section begins: with its own u16 length. */
+const SECTION_OFFSET = HEADER_BYTES - 2;
+const FLAG_REPLY = 0x01;
+/** Bodies up to this are copied behind the header: cheaper than a second write. In bytes. */
+const JOIN_BYTES_MAX = 16 * 1024;
+/** What is believed of the words of an error reply, in bytes. */
+const WORDS_BYTES_MAX = 1024;
+
+/** A frame, of which only the header was looked at. */
+export interface Frame {
+  /** Whether it answers a request. */
+  readonly reply: boolean;
+  /** Opcode of a request, status of a reply (0 is success). */
+  readonly code: number;
+  /** 0 for what concerns the connection itself: GOAWAY, and the error that ends it. */
+  readonly requestId: number;
+  /** The field section with its u16 length, as `Fields.decode` takes it; not yet checked. */
+  readonly fieldBytes: Buffer;
+  readonly body: Buffer;
+}
+
+/**
+ * Cuts a stream of bytes into frames. Pure: no sockets, no timers.
+ *
+ * Invariants, whatever is pushed in whatever pieces:
+ * - bytes pushed = bytes of the frames given out (4 + length each) + `bufferedBytes`;
+ * - once `next` has returned undefined, `bufferedBytes` < 4 + `frameBytesMax`;
+ * - a byte is copied at most twice, and a header once more for each of its two parts;
+ * - after an error nothing is held, nothing is taken in, and the same error is thrown again.
+ */
+export class FrameDecoder {
+  readonly #frameBytesMax: number;
+  readonly #queue = new ByteQueue();
+  /** Length of the frame that has begun, once it was read and checked. */
+  #length: number | undefined;
+  #headerChecked = false;
+  #error: EncServerError | undefined;
+
+  /** @param frameBytesMax Longest frame after its length; never more than the format allows. */
+  constructor(frameBytesMax: number) {
+    this.#frameBytesMax = Math.min(frameBytesMax, FRAME_BYTES_CEILING - 1);
+  }
+
+  /** Bytes that were pushed and not yet given out. */
+  get bufferedBytes(): number {
+    return this.#queue.bytes;
+  }
+
+  /** Bytes copied since the beginning, for those who watch that the work stays linear. */
+  get copiedBytes(): number {
+    return this.#queue.copiedBytes;
+  }
+
+  /** Takes a chunk in by reference; its bytes must not change any more. */
+  push(chunk: Buffer): void {
+    if (this.#error === undefined) this.#queue.push(chunk);
+  }
+
+  /**
+   * The length that the frame which has begun announces (its first 4 bytes not counted), so
+   * that room for it can be reserved; undefined while it is not known.
+   *
+   * @throws EncServerError `FRAME_TOO_LARGE`, `BAD_FRAME`; the connection must be closed.
+   */
+  nextLength(): number | undefined {
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#length === undefined && this.#queue.bytes >= LENGTH_BYTES) {
+      const length = this.#queue.peek(LENGTH_BYTES).readUInt32BE(0);
+      this.#throwIf(lengthFault(length, this.#frameBytesMax));
+      this.#length = length;
+    }
+    return this.#length;
+  }
+
+  /**
+   * The next whole frame, or undefined while more bytes are needed. A wrong header is refused
+   * before the rest of its frame is there.
+   *
+   * @throws EncServerError `FRAME_TOO_LARGE`, `BAD_FRAME`, `UNSUPPORTED_VERSION`; the
+   *   connection must be closed.
+   */
+  next(): Frame | undefined {
+    const length = this.nextLength();
+    if (length === undefined || this.#queue.bytes < HEADER_BYTES) return undefined;
+    if (!this.#headerChecked) {
+      this.#throwIf(headerFault(this.#queue.peek(HEADER_BYTES)));
+      this.#headerChecked = true;
+    }
+    if (this.#queue.bytes < LENGTH_BYTES + length) return undefined;
+    this.#length = undefined;
+    this.#headerChecked = false;
+    return cutFrame(this.#queue.take(LENGTH_BYTES + length));
+  }
+
+  /** Lets go of everything, and stays in error. */
+  #throwIf(fault: EncServerError | undefined): void {
+    if (fault === undefined) return;
+    this.#error = fault;
+    this.#queue.clear();
+    throw fault;
+  }
+}
+
+function lengthFault(length: number, frameBytesMax: number): EncServerError | undefined {
+  if (length > frameBytesMax) {
+    const words = `the frame announces ${length} bytes, the most is ${frameBytesMax}`;
+    return new EncServerError('FRAME_TOO_LARGE', words);
+  }
+  if (length < FRAME_BYTES_MIN) {
+    return new EncServerError('BAD_FRAME', `a frame has at least ${FRAME_BYTES_MIN} bytes`);
+  }
+  return undefined;
+}
+
+/** The version comes first: what follows it may mean something else in another one. */
+function headerFault(header: Buffer): EncServerError | undefined {
+  const version = header.readUInt8(4);
+  const flags = header.readUInt8(5);
+  if (version !== FRAME_VERSION) {
+    return new EncServerError('UNSUPPORTED_VERSION', `frame version ${version} is not known`);
+  }
+  if ((flags & ~FLAG_REPLY) !== 0) {
+    return new EncServerError('BAD_FRAME', 'a flag is set that is not known');
+  }
+  if (flags === 0 && header.readUInt32BE(8) === 0 && header.readUInt16BE(6) !== OPCODE.GOAWAY) {
+    return new EncServerError('BAD_FRAME', 'request ID 0 is not for requests');
+  }
+  return undefined;
+}
+
+function cutFrame(bytes: Buffer): Frame {
+  // A section that claims more than there is gets all there is: Fields.decode refuses it, and
+  // only this request fails.
+  const bodyOffset = Math.min(HEADER_BYTES + bytes.readUInt16BE(SECTION_OFFSET), bytes.length);
+  return {
+    reply: (bytes.readUInt8(5) & FLAG_REPLY) !== 0,
+    code: bytes.readUInt16BE(6),
+    requestId: bytes.readUInt32BE(8),
+    fieldBytes: bytes.subarray(SECTION_OFFSET, bodyOffset),
+    body: bytes.subarray(bodyOffset),
+  };
+}
+
+/**
+ * A request as one buffer, or as two (the second is `body` itself) where the body is large.
+ *
+ * @param requestId 1 to 2^32 - 1, not under way on this connection; 0 for GOAWAY only.
+ * @throws EncServerError `FRAME_TOO_LARGE` where no frame could hold it; `INVALID_FIELD` where
+ *   the fields have more than 65,535 bytes.
+ */
+export function encodeRequest(
+  opcode: number,
+  requestId: number,
+  fields: readonly FieldEntry[],
+  body?: Buffer,
+): Buffer[] {
+  return encodeFrame(false, opcode, requestId, fields, body);
+}
+
+/** A reply; as {@link encodeRequest}, with a status from lib/errors.ts or 0. */
+export function encodeReply(
+  status: number,
+  requestId: number,
+  fields: readonly FieldEntry[],
+  body?: Buffer,
+): Buffer[] {
+  return encodeFrame(true, status, requestId, fields, body);
+}
+
+/** The reply that says what failed: the body is `message; hint`, and LARGE carries SIZE. */
+export function encodeErrorReply(requestId: number, error: EncServerError): Buffer[] {
+  const fields = error.sizeBytes === undefined ? [] : [u32Field(FIELD.SIZE, error.sizeBytes)];
+  const words = Buffer.from(`${error.message}; ${error.hint}`);
+  return encodeReply(error.row.status, requestId, fields, words);
+}
+
+/**
+ * The error in a reply whose status is not 0. The other side's words are cut short and freed of
+ * control characters, as they may end up on a terminal.
+ *
+ * @throws EncServerError as `Fields.decode`.
+ */
+export function decodeErrorReply(reply: Frame): EncServerError {
+  const code = codeOfStatus(reply.code);
+  const words = reply.body.toString('utf8', 0, WORDS_BYTES_MAX).replace(/\p{Cc}+/gu, ' ');
+  const end = words.indexOf('; ');
+  const message = end === -1 ? words : words.slice(0, end);
+  const hint = end === -1 ? undefined : words.slice(end + 2);
+  const sizeBytes = Fields.decode(reply.fieldBytes).u32(FIELD.SIZE);
+  return new EncServerError(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+  });
+}
+
+function encodeFrame(
+  reply: boolean,
+  code: number,
+  requestId: number,
+  fields: readonly FieldEntry[],
+  body: Buffer = Buffer.alloc(0),
+): Buffer[] {
+  const sectionBytes = fieldsLength(fields);
+  const length = FRAME_BYTES_MIN + sectionBytes + body.length;
+  if (sectionBytes > FIELD_SECTION_BYTES_MAX) {
+    throw new EncServerError('INVALID_FIELD', `the fields have ${sectionBytes} bytes together`);
+  }
+  if (length >= FRAME_BYTES_CEILING) {
+    throw new EncServerError('FRAME_TOO_LARGE', `no frame can hold ${length} bytes`);
+  }
+  const joined = body.length <= JOIN_BYTES_MAX;
+  const head = Buffer.allocUnsafe(HEADER_BYTES + sectionBytes + (joined ? body.length : 0));
+  head.writeUInt32BE(length, 0);
+  head.writeUInt8(FRAME_VERSION, 4);
+  head.writeUInt8(reply ? FLAG_REPLY : 0, 5);
+  head.writeUInt16BE(code, 6);
+  head.writeUInt32BE(requestId, 8);
+  head.writeUInt16BE(sectionBytes, SECTION_OFFSET);
+  writeFields(fields, reply, head, HEADER_BYTES);
+  if (!joined) return [head, body];
+  head.set(body, HEADER_BYTES + sectionBytes);
+  return [head];
+}

@@ -1,0 +1,57 @@
+/**
+ * Hexadecimal digits for secrets: from Buffer to Buffer, because strings cannot be wiped, and
+ * without tables, because the time of a look-up can depend on the secret.
+ */
+import { EncServerError } from '../errors.ts';
+import { KEY_BYTES } from './limits.ts';
+
+const HEX_KEY_BYTES = 2 * KEY_BYTES;
+
+/**
+ * A record key from its 64 digits, upper or lower case.
+ *
+ * @throws EncServerError `INVALID_KEY`, which never shows what was there.
+ */
+export function decodeHexKey(hex: Buffer): Buffer {
+  if (hex.length !== HEX_KEY_BYTES) {
+    throw new EncServerError('INVALID_KEY', `the key has ${hex.length} characters, not 64`);
+  }
+  // Memory of its own, not a slice of the pool that other Buffers share.
+  const key = Buffer.allocUnsafeSlow(KEY_BYTES);
+  let wrong = 0;
+  for (let index = 0; index < KEY_BYTES; index++) {
+    const high = nibbleOf(hex[2 * index] as number);
+    const low = nibbleOf(hex[2 * index + 1] as number);
+    wrong |= high | low;
+    key[index] = (high << 4) | low;
+  }
+  if (wrong > 0x0f) {
+    key.fill(0);
+    throw new EncServerError('INVALID_KEY', 'the key has characters that are no hex digits');
+  }
+  return key;
+}
+
+/** Lower-case digits, two for each byte, as ASCII. */
+export function encodeHex(bytes: Buffer): Buffer {
+  const hex = Buffer.allocUnsafeSlow(2 * bytes.length);
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index] as number;
+    hex[2 * index] = digitOf(byte >> 4);
+    hex[2 * index + 1] = digitOf(byte & 0x0f);
+  }
+  return hex;
+}
+
+/** 0 to 15, or more than 15 for what is no digit. Each mask is all ones within its range. */
+function nibbleOf(char: number): number {
+  const letter = char | 0x20;
+  const isDigit = ((0x2f - char) & (char - 0x3a)) >> 31;
+  const isLetter = ((0x60 - letter) & (letter - 0x67)) >> 31;
+  return (isDigit & (char - 0x30)) | (isLetter & (letter - 0x57)) | (~(isDigit | isLetter) & 0x10);
+}
+
+/** `0` to `9`, then `a` to `f`: 39 further on. */
+function digitOf(nibble: number): number {
+  return 0x30 + nibble + (((9 - nibble) >> 31) & 39);
+}

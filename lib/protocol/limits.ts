@@ -1,0 +1,62 @@
+/** Every bound of the wire, in one place. Options of the same names override the defaults. */
+
+/** Longest user ID, in bytes. */
+export const ID_BYTES_MAX = 1024;
+/** Longest namespace, in bytes. */
+export const NAMESPACE_BYTES_MAX = 255;
+/** A record key, in bytes. */
+export const KEY_BYTES = 32;
+/** Longest token of a foreign front end in the back end's text lines, in bytes. */
+export const FOREIGN_TOKEN_BYTES_MAX = 4096;
+/** What a frame may hold beside the record itself: header, fields, sealing. In bytes. */
+export const FRAME_OVERHEAD_BYTES = 64 * 1024;
+/** A frame's length is below this, so that its first byte is always 0. */
+export const FRAME_BYTES_CEILING = 16 * 1024 * 1024;
+/** A record above this goes over the bulk lane between front end and back end, in bytes. */
+export const BULK_BYTES_MIN = 64 * 1024;
+/** Longest first line that is waited for to tell text from HTTP, in bytes. */
+export const DETECT_BYTES_MAX = 4096;
+
+/** The limits that a listener can be configured with. */
+export interface Limits {
+  /** Longest record, in bytes. */
+  readonly recordBytesMax: number;
+  /** Longest frame after its length, in bytes. */
+  readonly frameBytesMax: number;
+  /** Longest text line, in bytes. */
+  readonly lineBytesMax: number;
+  /** Requests of one connection under way at once; more are not read until one is answered. */
+  readonly requestsPerConnectionMax: number;
+  /** Bytes of requests and replies held by the whole process. */
+  readonly bytesInFlightMax: number;
+  /** Time for the first bytes that tell the dialect, in milliseconds. */
+  readonly firstByteTimeoutMs: number;
+  /** Time for a frame or line that has begun to end, in milliseconds. */
+  readonly receiveTimeoutMs: number;
+  /** Time a connection may be silent with nothing under way, in milliseconds. */
+  readonly idleTimeoutMs: number;
+  /** Time for a reply to be taken by its receiver, in milliseconds. */
+  readonly sendTimeoutMs: number;
+  /** Time for a request that names no deadline, in milliseconds. */
+  readonly requestTimeoutMs: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** The limits for a record maximum: 8 MiB unless another is asked for. */
+export function limitsFor(recordBytesMax: number = 8 * MIB): Limits {
+  return {
+    recordBytesMax,
+    frameBytesMax: recordBytesMax + FRAME_OVERHEAD_BYTES,
+    lineBytesMax: Math.ceil(recordBytesMax / 3) * 4 + FRAME_OVERHEAD_BYTES,
+    requestsPerConnectionMax: 1024,
+    bytesInFlightMax: 128 * MIB,
+    firstByteTimeoutMs: 10_000,
+    receiveTimeoutMs: 30_000,
+    idleTimeoutMs: 600_000,
+    sendTimeoutMs: 30_000,
+    requestTimeoutMs: 10_000,
+  };
+}
+
+export const DEFAULT_LIMITS: Limits = limitsFor();

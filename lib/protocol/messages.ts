@@ -1,0 +1,83 @@
+/**
+ * The vocabulary of the binary frames: what can be asked, and the fields that say it.
+ * `docs/PROTOCOL.md` is the reference; numbers are never given a second meaning.
+ */
+
+/** What a request asks for. Below 16: every server. 16 to 31: front end. 32 to 47: back end. */
+export const OPCODE = {
+  HELLO: 1,
+  PING: 2,
+  INFO: 3,
+  CANCEL: 4,
+  GOAWAY: 5,
+
+  STORE: 16,
+  RETRIEVE: 17,
+  DELETE: 18,
+
+  PUT: 32,
+  GET: 33,
+  HEAD: 34,
+  REMOVE: 35,
+  SCAN: 36,
+} as const;
+
+export type Opcode = (typeof OPCODE)[keyof typeof OPCODE];
+
+/** The types of fields, 1 to 127. Integers are big-endian. */
+export const FIELD = {
+  /** User ID, 1 to 1024 bytes. */
+  ID: 1,
+  /** Record key, 32 bytes. */
+  KEY: 2,
+  /** Namespace, 0 to 255 bytes. */
+  NAMESPACE: 3,
+  /** Key of the store: table byte and the rest. */
+  STORE_KEY: 4,
+  /** Head of a stored value. */
+  HEAD: 5,
+  /** u64, milliseconds since 1970 (UTC); 0 is never. */
+  EXPIRY: 6,
+  /** Revision that the store drew, 8 bytes. */
+  REVISION: 7,
+  /** Empty: only if nothing is there. */
+  IF_ABSENT: 8,
+  /** Only if the revision is this, 8 bytes. */
+  IF_REVISION: 9,
+  /** u8: 1 if something was there before, else 0. */
+  REPLACED: 10,
+  /** u32: the largest body that the asker takes. */
+  ACCEPT_BYTES: 11,
+  /** u32: the size of a body. */
+  SIZE: 12,
+  /** u32: milliseconds that the asker still waits. */
+  TIMEOUT: 13,
+  /** Trace ID of the whole request, 16 bytes (W3C trace-id). */
+  TRACE: 14,
+  /** Public ID of a keyring, 16 bytes. */
+  KEYRING: 15,
+  /** u32: epoch of a keyring. */
+  EPOCH: 16,
+  /** ID of a store, 16 bytes. */
+  STORE_ID: 17,
+  /** u32: the request ID that CANCEL takes back. */
+  TARGET: 18,
+  /** UTF-8: name and release of a program. */
+  AGENT: 19,
+  /** u32: the largest record that a server takes. */
+  RECORD_BYTES_MAX: 20,
+  /** First bytes of store keys. */
+  PREFIX: 21,
+  /** Store key after which a scan goes on. */
+  AFTER: 22,
+  /** u32: number of items. */
+  LIMIT: 23,
+  /** Access token. */
+  TOKEN: 24,
+  /** Empty: the record can be read once. */
+  ONCE: 25,
+  /** Content type that is sealed with the record, UTF-8. */
+  CONTENT_TYPE: 26,
+} as const;
+
+export type FieldType = (typeof FIELD)[keyof typeof FIELD];
