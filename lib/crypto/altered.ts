@@ -1,0 +1,11 @@
+/** The error for stored bytes that nobody could have sealed. */
+
+import { EncServerError } from '../errors.ts';
+
+/** Hint for a form that this release does not know: it need not be damage. */
+export const NEWER_HINT = 'a newer release may have written it; update this one';
+
+/** `ALTERED`, to be thrown. The message must hold no key, record or user ID. */
+export function altered(message: string, hint?: string): EncServerError {
+  return new EncServerError('ALTERED', message, hint === undefined ? {} : { hint });
+}

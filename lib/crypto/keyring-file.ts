@@ -1,0 +1,196 @@
+/**
+ * The keyring as the bytes of its file: JSON that a person recognises, with a checksum that
+ * notices a flipped digit. `docs/ENVELOPE.md`, "Keyring file".
+ */
+
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { EncServerError } from '../errors.ts';
+import { KEY_BYTES } from '../protocol/limits.ts';
+
+/**
+ * - `pending`: other front ends may write under it already; read everywhere.
+ * - `active`: the one that is written under.
+ * - `retired`: no record is left under it.
+ */
+export type EntryState = 'pending' | 'active' | 'retired';
+
+export interface KeyringEntry {
+  /** 1 to 65,535, ascending in their list. */
+  readonly number: number;
+  readonly state: EntryState;
+  /** 32 bytes. */
+  readonly secret: Buffer;
+}
+
+export interface Keyring {
+  /** Public, random, 16 bytes: tells which keyring a store was filled under. */
+  readonly keyringId: Buffer;
+  /** From 1, grows with every change of the entries; u32. */
+  readonly epoch: number;
+  /** Secrets of the pseudonyms; exactly one is active. */
+  readonly entries: readonly KeyringEntry[];
+  /** Secrets that wrap kept keys; exactly one is active. */
+  readonly wrapEntries: readonly KeyringEntry[];
+}
+
+const FORMAT = 'enc-server-ts keyring';
+const VERSION = 1;
+/** Secrets lie in the file itself. Other providers come with later versions of this program. */
+const PROVIDER = 'file';
+const ABOUT = 'Secret. Back it up: without this file no record in the store can be found.';
+const KEYRING_ID_BYTES = 16;
+const CHECKSUM_BYTES = 32;
+const NUMBER_MAX = 0xffff;
+const EPOCH_MAX = 0xffff_ffff;
+const STATES: readonly unknown[] = ['pending', 'active', 'retired'] satisfies EntryState[];
+const MEMBERS = [
+  'format',
+  'version',
+  'about',
+  'provider',
+  'keyringId',
+  'epoch',
+  'entries',
+  'wrapEntries',
+  'checksum',
+];
+const ENTRY_MEMBERS = ['number', 'state', 'secret'];
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** The file's bytes. They hold the secrets: wipe them after use. */
+export function encodeKeyring(keyring: Keyring): Buffer {
+  const file = {
+    format: FORMAT,
+    version: VERSION,
+    about: ABOUT,
+    provider: PROVIDER,
+    keyringId: keyring.keyringId.toString('hex'),
+    epoch: keyring.epoch,
+    entries: keyring.entries.map(entryMembers),
+    wrapEntries: keyring.wrapEntries.map(entryMembers),
+    checksum: checksumOf(keyring).toString('hex'),
+  };
+  return Buffer.from(`${JSON.stringify(file, undefined, 2)}\n`, 'utf8');
+}
+
+/** @throws KEYRING_DAMAGED if the bytes are no whole keyring of a known version */
+export function decodeKeyring(bytes: Buffer): Keyring {
+  const file = parse(bytes);
+  if (file['format'] !== FORMAT) throw damaged('the file is no keyring');
+  checkVersion(file);
+  checkMembers(file, MEMBERS);
+  const keyring: Keyring = {
+    keyringId: hexMember(file, 'keyringId', KEYRING_ID_BYTES),
+    epoch: numberMember(file, 'epoch', EPOCH_MAX),
+    entries: entriesMember(file, 'entries'),
+    wrapEntries: entriesMember(file, 'wrapEntries'),
+  };
+  const checksum = hexMember(file, 'checksum', CHECKSUM_BYTES);
+  if (!checksum.equals(checksumOf(keyring))) {
+    throw damaged('the checksum of the keyring does not fit its content');
+  }
+  return keyring;
+}
+
+/** SHA-256 over lines of text, one fact a line: the same whatever the spacing of the JSON. */
+function checksumOf(keyring: Keyring): Buffer {
+  const hash = createHash('sha256');
+  hash.update(`${FORMAT}\nversion ${VERSION}\nprovider ${PROVIDER}\n`);
+  hash.update(`keyringId ${keyring.keyringId.toString('hex')}\nepoch ${keyring.epoch}\n`);
+  for (const entry of keyring.entries) hash.update(entryLine('entry', entry));
+  for (const entry of keyring.wrapEntries) hash.update(entryLine('wrapEntry', entry));
+  return hash.digest();
+}
+
+function entryLine(kind: string, entry: KeyringEntry): string {
+  return `${kind} ${entry.number} ${entry.state} ${entry.secret.toString('hex')}\n`;
+}
+
+function entryMembers(entry: KeyringEntry): Members {
+  return { number: entry.number, state: entry.state, secret: entry.secret.toString('hex') };
+}
+
+function parse(bytes: Buffer): Members {
+  if (!isUtf8(bytes)) throw damaged('the keyring is no UTF-8');
+  let file: unknown;
+  try {
+    file = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    // The parser's own words quote the file, secrets and all: they must not get out.
+    throw damaged('the keyring is cut short or no JSON');
+  }
+  if (!isMembers(file)) throw damaged('the file is no keyring');
+  return file;
+}
+
+function checkVersion(file: Members): void {
+  const version = file['version'];
+  const provider = file['provider'];
+  if (version === VERSION && provider === PROVIDER) return;
+  const newer = typeof version === 'number' && version > VERSION;
+  if (newer || (version === VERSION && typeof provider === 'string')) {
+    const hint = 'update this program, or use the keyring that this release made';
+    throw damaged('the keyring was written by a newer release', hint);
+  }
+  throw damaged('unknown keyring version');
+}
+
+function checkMembers(value: Members, known: readonly string[]): void {
+  for (const member of Object.keys(value)) {
+    if (!known.includes(member)) throw damaged('the keyring has a member that is not known');
+  }
+}
+
+function entriesMember(file: Members, member: string): KeyringEntry[] {
+  const list = file[member];
+  if (!Array.isArray(list)) throw damaged(`the keyring has no list of ${member}`);
+  const entries = list.map(decodeEntry);
+  const ascending = entries.every((entry, i) => entry.number > (entries[i - 1]?.number ?? 0));
+  if (!ascending) throw damaged(`the numbers of ${member} do not ascend`);
+  if (entries.filter((entry) => entry.state === 'active').length !== 1) {
+    throw damaged(`not exactly one of ${member} is active`);
+  }
+  return entries;
+}
+
+function decodeEntry(value: unknown): KeyringEntry {
+  if (!isMembers(value)) throw damaged('a keyring entry is malformed');
+  checkMembers(value, ENTRY_MEMBERS);
+  const state = value['state'];
+  if (!isState(state)) throw damaged('a keyring entry has an unknown state');
+  return {
+    number: numberMember(value, 'number', NUMBER_MAX),
+    state,
+    secret: hexMember(value, 'secret', KEY_BYTES),
+  };
+}
+
+function numberMember(value: Members, member: string, max: number): number {
+  const number = value[member];
+  if (typeof number === 'number' && Number.isInteger(number) && number >= 1 && number <= max) {
+    return number;
+  }
+  throw damaged(`the ${member} in the keyring is not a number from 1 to ${max}`);
+}
+
+function hexMember(value: Members, member: string, bytes: number): Buffer {
+  const hex = value[member];
+  if (typeof hex === 'string' && hex.length === bytes * 2 && /^[0-9a-f]+$/.test(hex)) {
+    return Buffer.from(hex, 'hex');
+  }
+  throw damaged(`the ${member} in the keyring is not ${bytes * 2} lower-case hex digits`);
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isState(value: unknown): value is EntryState {
+  return STATES.includes(value);
+}
+
+function damaged(message: string, hint?: string): EncServerError {
+  return new EncServerError('KEYRING_DAMAGED', message, hint === undefined ? {} : { hint });
+}
