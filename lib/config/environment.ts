@@ -1,0 +1,96 @@
+/** Environment variables as a layer. */
+
+import { EncServerError } from '../errors.ts';
+import { emptyRecord, type Layer, put, type Settings } from './layer.ts';
+import { nearest } from './nearest.ts';
+import { factsOf, keysOf, SECTION_NAMES } from './schema.ts';
+import { readTextFile } from './text-file.ts';
+
+const PREFIX = 'ENC_SERVER_TS_';
+
+/** The variables that are no single setting, for `docs/CONFIG.md`. */
+export const OTHER_VARIABLES = {
+  ENC_SERVER_TS_CONFIG_PATH: 'The configuration file, where no `--config` is given.',
+  ENC_SERVER_TS_ALLOW_OPEN: '`allowOpen` of both servers.',
+  ENC_SERVER_TS_KEY: 'The record key for `fe-client`.',
+} as const;
+
+const CONFIG_PATH = 'ENC_SERVER_TS_CONFIG_PATH';
+const ALLOW_OPEN = 'ENC_SERVER_TS_ALLOW_OPEN';
+const SERVERS = ['feServerConfigs', 'beServerConfigs'] as const;
+
+/** What Kubernetes sets in every pod for a service whose name begins with ours. */
+const SERVICE_LINK = /_SERVICE_(?:HOST|PORT)(?:_\w+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?$/;
+const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
+
+export interface EnvironmentLayer extends Layer {
+  /** The configuration file that is asked for. */
+  readonly configPath: string | undefined;
+  /** Variables that look like ours and mean nothing. */
+  readonly warnings: readonly string[];
+}
+
+/** The variable of a setting. Secrets may also come from a file named by `<variable>_FILE`. */
+export function variableOf(section: string, key: string): string {
+  return `${PREFIX}${section}_${key}`.toUpperCase();
+}
+
+/**
+ * Reads all settings that the environment gives.
+ * @throws EncServerError `BAD_CONFIG` for a secret's file that cannot be read or is empty, or
+ * that is given beside the secret itself.
+ */
+export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<EnvironmentLayer> {
+  const settings: Settings = emptyRecord();
+  const places = new Map<string, string>();
+  const known = new Set<string>(Object.keys(OTHER_VARIABLES));
+  const take = (variable: string, section: string, key: string, value: string | undefined) => {
+    known.add(variable);
+    if (value === undefined) return;
+    put(settings, section, key, value);
+    places.set(`${section}.${key}`, variable);
+  };
+
+  for (const server of SERVERS) take(ALLOW_OPEN, server, 'allowOpen', env[ALLOW_OPEN] || undefined);
+  for (const section of SECTION_NAMES) {
+    for (const key of keysOf(section)) {
+      const facts = factsOf(section, key);
+      const variable = variableOf(section, key);
+      const value = env[variable];
+      take(variable, section, key, facts?.emptyIsValue ? value : value || undefined);
+      if (facts?.secret === undefined) continue;
+      take(`${variable}_FILE`, section, key, await readSecret(variable, env));
+    }
+  }
+  return {
+    settings,
+    configPath: env[CONFIG_PATH] || undefined,
+    warnings: unknownVariables(env, known),
+    place: (section, key) => `${places.get(`${section}.${key}`)} (${section}.${key})`,
+  };
+}
+
+/** A secret from its file, without the line end that editors add. */
+async function readSecret(variable: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const path = env[`${variable}_FILE`];
+  if (!path) return undefined;
+  if (env[variable]) {
+    throw new EncServerError('BAD_CONFIG', `${variable} and ${variable}_FILE are both given`);
+  }
+  const name = `${path} (${variable}_FILE)`;
+  const secret = (await readTextFile(path, name)).replace(/\r?\n$/, '');
+  if (secret === '') throw new EncServerError('BAD_CONFIG', `${name}: it is empty`);
+  return secret;
+}
+
+function unknownVariables(env: NodeJS.ProcessEnv, known: ReadonlySet<string>): string[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith(PREFIX) && !known.has(name))
+    .filter((name) => !isServiceLink(name, env[name] ?? ''))
+    .sort()
+    .map((name) => `${name} is no setting; the nearest is ${nearest(name, [...known])}`);
+}
+
+function isServiceLink(name: string, value: string): boolean {
+  return SERVICE_LINK.test(name) || (name.endsWith('_PORT') && SERVICE_ADDRESS.test(value));
+}

@@ -1,0 +1,136 @@
+/**
+ * The configuration of a program: defaults, then the file, then the environment, then the
+ * command line; the last one that gives a setting decides. Nothing else reads configuration.
+ */
+
+import { EncServerError } from '../errors.ts';
+import { readEnvironment } from './environment.ts';
+import { type FileLayer, readConfigFile } from './file.ts';
+import { gives, type Layer, merge, placeOf, put } from './layer.ts';
+import { absolutePath, keyringFile, PACKAGED_CONFIG, stateFolder } from './paths.ts';
+import { configSchema, factsOf, type Issue, type ParsedConfig } from './schema.ts';
+
+type Frozen<T> = { readonly [K in keyof T]: T[K] extends object ? Frozen<T[K]> : T[K] };
+
+/** Everything that can be set, checked and complete. All paths are absolute. */
+export type Config = Frozen<Omit<ParsedConfig, 'log'>> & { readonly log: LogSection };
+
+/** `dir` is empty where no files are to be written. */
+export type LogSection = Frozen<ParsedConfig['log']> & {
+  /** Whether `stdout` was set on purpose, rather than left at its default. */
+  readonly stdoutGiven: boolean;
+};
+
+/** What both servers have. */
+export type ServerSection = Config['feServerConfigs'] | Config['beServerConfigs'];
+
+/** Some settings, as a command line gives them: numbers and booleans may be strings. */
+export type PartialConfig = {
+  readonly [S in keyof ParsedConfig]?:
+    | { readonly [K in keyof ParsedConfig[S]]?: string | number | boolean | undefined }
+    | undefined;
+};
+
+export interface LoadOptions {
+  /** `--config`: wins over `ENC_SERVER_TS_CONFIG_PATH` and the file of the package. */
+  readonly file?: string | undefined;
+  readonly flags?: PartialConfig;
+  /** Default: the environment of this process. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface Loaded {
+  readonly config: Config;
+  /** The file that was read. */
+  readonly file: string | undefined;
+  /** For the log, or for people: nothing is wrong, but something may not be as meant. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads and checks the whole configuration. The result is frozen.
+ * @throws EncServerError `BAD_CONFIG`, with the place of each setting that is wrong. No value
+ * is ever in the message: it may be a secret, or a secret in the wrong place.
+ */
+export async function loadConfig(options: LoadOptions = {}): Promise<Loaded> {
+  const env = options.env ?? process.env;
+  const environment = await readEnvironment(env);
+  const named = options.file ?? environment.configPath;
+  const file = named ?? PACKAGED_CONFIG;
+  const fileLayer = await readLayer(file, named === undefined);
+  const layers = [...(fileLayer ? [fileLayer] : []), environment, commandLine(options.flags ?? {})];
+  return {
+    config: freeze(complete(check(layers), layers, env)),
+    file: fileLayer && file,
+    warnings: [...(fileLayer?.warnings ?? []), ...environment.warnings],
+  };
+}
+
+/** Only the file of the package may be missing: nobody asked for it. */
+async function readLayer(file: string, mayBeMissing: boolean): Promise<FileLayer | undefined> {
+  try {
+    return await readConfigFile(file);
+  } catch (thrown) {
+    const cause = thrown instanceof EncServerError ? thrown.cause : undefined;
+    if (mayBeMissing && (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return;
+    throw thrown;
+  }
+}
+
+function commandLine(flags: PartialConfig): Layer {
+  const place = (section: string, key: string) => `command line: ${section}.${key}`;
+  return { settings: flags as Layer['settings'], place };
+}
+
+function check(layers: readonly Layer[]): ParsedConfig {
+  const merged = merge(layers);
+  if (meansMongo(layers)) put(merged, 'beServerConfigs', 'store', 'mongo');
+  const result = configSchema.safeParse(merged);
+  if (result.success) return result.data;
+  const complaints = result.error.issues.map((issue) => complaintOf(issue, layers));
+  throw new EncServerError('BAD_CONFIG', complaints.join('; '));
+}
+
+/** zod's own words could quote the value; those of the schema (`custom`) never do. */
+function complaintOf(issue: Issue, layers: readonly Layer[]): string {
+  const [section = '', key = ''] = issue.path.map(String);
+  const place = placeOf(layers, section, key) ?? `${section}.${key}`;
+  if (issue.code === 'custom') return `${place}: ${issue.message}`;
+  return `${place}: expected ${factsOf(section, key)?.expects ?? 'known settings only'}`;
+}
+
+/**
+ * The family's files have a `mongoURI` and no `store`, and mean MongoDB. The last layer that
+ * gives either decides, so that `--store level` wins over a file and `--mongo-uri` over one too.
+ */
+function meansMongo(layers: readonly Layer[]): boolean {
+  const last = layers.findLast(
+    (layer) =>
+      gives(layer, 'beServerConfigs', 'store') || gives(layer, 'beServerConfigs', 'mongoURI'),
+  );
+  return last !== undefined && !gives(last, 'beServerConfigs', 'store');
+}
+
+/** Fills in what depends on other settings or on the machine. */
+function complete(parsed: ParsedConfig, layers: readonly Layer[], env: NodeJS.ProcessEnv): Config {
+  const folder = (dataDir: string) =>
+    dataDir === '' ? stateFolder(env) : absolutePath(dataDir, env);
+  const { feServerConfigs: fe, beServerConfigs: be, log } = parsed;
+  const feDataDir = folder(fe.dataDir);
+  const keyring = fe.keyring === '' ? keyringFile(feDataDir) : absolutePath(fe.keyring, env);
+  return {
+    ...parsed,
+    feServerConfigs: { ...fe, dataDir: feDataDir, keyring },
+    beServerConfigs: { ...be, dataDir: folder(be.dataDir) },
+    log: {
+      ...log,
+      dir: log.dir === '' ? '' : absolutePath(log.dir, env),
+      stdoutGiven: layers.some((layer) => gives(layer, 'log', 'stdout')),
+    },
+  };
+}
+
+function freeze(config: Config): Config {
+  for (const section of Object.values(config)) Object.freeze(section);
+  return Object.freeze(config);
+}

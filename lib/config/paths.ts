@@ -1,0 +1,47 @@
+/** Where files are when nobody says otherwise. */
+
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { EncServerError } from '../errors.ts';
+
+/** The folder of our own under the folder for state that programs keep. */
+const FOLDER = 'enc-server-ts';
+
+/** The configuration file that comes with the package, seen from `dist/lib/config/`. */
+export const PACKAGED_CONFIG = fileURLToPath(
+  new URL('../../../config/config.json', import.meta.url),
+);
+
+/**
+ * The default data folder: `enc-server-ts` under `XDG_STATE_HOME`, else under `~/.local/state`.
+ * A relative `XDG_STATE_HOME` counts as none (XDG Base Directory Specification 0.8).
+ * @throws EncServerError `BAD_CONFIG` if there is no home folder either.
+ */
+export function stateFolder(env: NodeJS.ProcessEnv): string {
+  const given = env['XDG_STATE_HOME'];
+  if (given !== undefined && isAbsolute(given)) return join(given, FOLDER);
+  return join(homeFolder(env), '.local', 'state', FOLDER);
+}
+
+/** The keyring's file in a data folder. */
+export function keyringFile(dataDir: string): string {
+  return join(dataDir, 'fe', 'keyring.json');
+}
+
+/** An absolute path. A leading `~/` is the home folder, since no shell sees a file's contents. */
+export function absolutePath(path: string, env: NodeJS.ProcessEnv): string {
+  return path === '~' || path.startsWith('~/')
+    ? join(homeFolder(env), path.slice(1))
+    : resolve(path);
+}
+
+function homeFolder(env: NodeJS.ProcessEnv): string {
+  if (env['HOME']) return env['HOME'];
+  try {
+    return homedir();
+  } catch (cause) {
+    const hint = 'set HOME or XDG_STATE_HOME, or name every folder (dataDir)';
+    throw new EncServerError('BAD_CONFIG', 'this user has no home folder', { hint, cause });
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * Every setting with its bounds, its default and its description, once: `docs/CONFIG.md`, the
+ * names of the environment variables and the errors all come from here.
+ */
+
+import { z } from 'zod';
+import { DEFAULT_LIMITS, limitsFor } from '../protocol/limits.ts';
+import {
+  address,
+  choice,
+  count,
+  duration,
+  flag,
+  type KeyFacts,
+  registry,
+  size,
+  text,
+} from './fields.ts';
+
+const MIB = 1024 * 1024;
+const COUNT_MAX = 1_000_000;
+const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
+
+function dataDir(holds: string) {
+  return text('', {
+    about: `The data folder; ${holds}. A leading \`~/\` is the home folder.`,
+    expects: 'the path of a folder',
+    fallback: '`enc-server-ts` under `XDG_STATE_HOME` or `~/.local/state`',
+  });
+}
+
+/** What both servers have. */
+function transport(portDefault: number) {
+  const limits = DEFAULT_LIMITS;
+  return {
+    host: text(
+      'localhost',
+      {
+        about: 'Where to listen. Beyond loopback only with authentication or `allowOpen`.',
+        fallback: 'localhost',
+        expects: 'a host name or address',
+      },
+      /^[^\s\p{Cc}]+$/u,
+    ),
+    port: count(0, 65_535, portDefault, 'The port; 0 takes any free one.'),
+    allowOpen: flag(
+      false,
+      'Allow to listen beyond loopback without authentication: whoever reaches the port may ask.',
+    ),
+    recordBytesMax: size(
+      1,
+      15 * MIB,
+      limits.recordBytesMax,
+      'The longest record. Both servers should have the same.',
+    ),
+    bytesInFlightMax: size(
+      1,
+      64 * 1024 * MIB,
+      limits.bytesInFlightMax,
+      'Requests and replies that the whole process holds at once.',
+    ),
+    connectionsMax: count(1, COUNT_MAX, 10_000, 'Connections at once; more are refused.'),
+    requestsPerConnectionMax: count(
+      1,
+      COUNT_MAX,
+      limits.requestsPerConnectionMax,
+      'Requests of one connection under way at once; more wait to be read.',
+    ),
+    firstByteTimeoutMs: duration(
+      limits.firstByteTimeoutMs,
+      'For the first bytes of a connection, which tell its dialect.',
+    ),
+    receiveTimeoutMs: duration(
+      limits.receiveTimeoutMs,
+      'For a frame or a line that has begun to end.',
+    ),
+    idleTimeoutMs: duration(
+      limits.idleTimeoutMs,
+      'How long a connection may be silent with nothing under way.',
+    ),
+    sendTimeoutMs: duration(limits.sendTimeoutMs, 'For a reply to be taken by its receiver.'),
+    requestTimeoutMs: duration(limits.requestTimeoutMs, 'For a request that names no deadline.'),
+    drainTimeoutMs: duration(10_000, 'For what is under way to end when the server stops.'),
+  };
+}
+
+/** A process that cannot hold its longest record as a line would never answer for it. */
+function holdsLongestRecord(section: { recordBytesMax: number; bytesInFlightMax: number }) {
+  return section.bytesInFlightMax >= limitsFor(section.recordBytesMax).lineBytesMax;
+}
+
+const HOLDS_LONGEST_RECORD = {
+  path: ['bytesInFlightMax'],
+  message: 'expected at least 4/3 of recordBytesMax and 64 KiB, so that one record fits',
+};
+
+const timeoutMs = () => duration(DEFAULT_LIMITS.requestTimeoutMs, 'For a whole request.');
+
+/** One schema a section, in the order of `docs/CONFIG.md`. */
+export const SECTIONS = {
+  feClientConfigs: z.strictObject({
+    serverAddr: address('localhost:7777', 'The front end that clients call.'),
+    timeoutMs: timeoutMs(),
+    connections: count(1, 1024, 1, 'Connections that the requests of a client share.'),
+  }),
+
+  feServerConfigs: z
+    .strictObject({
+      ...transport(7777),
+      dataDir: dataDir('the front end has `fe/` in it'),
+      keyring: text('', {
+        about: 'The file of the keyring. Back it up: without it no record is found again.',
+        expects: 'the path of a file',
+        fallback: '`fe/keyring.json` in `dataDir`',
+      }),
+      textEncoding: choice(
+        ['raw', 'hex'],
+        'raw',
+        'How IDs and records stand in text lines. `hex` is for clients of the Go original.',
+      ),
+      allowedHosts: text(
+        '',
+        {
+          about:
+            'Names that HTTP clients may call this server by, beside `host`, `localhost` and any ' +
+            'address: so that no other page in a browser can. `.example` is all names below it, ' +
+            '`*` any name, for a proxy in front that checks them.',
+          expects: 'names with commas between them',
+          fallback: 'none',
+        },
+        /^[\w.*:[\]-]*(?:[\s,]+[\w.*:[\]-]+)*$/,
+      ),
+    })
+    .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD),
+
+  beServerConfigs: z
+    .strictObject({
+      ...transport(8888),
+      store: choice(
+        ['level', 'memory', 'mongo'],
+        'level',
+        'Where records are kept: an embedded LevelDB folder, memory only, or MongoDB. ' +
+          'Where `mongoURI` is given and `store` is not, it is `mongo`.',
+      ),
+      dataDir: dataDir('the back end has `be/` in it'),
+      mongoURI: text(
+        'mongodb://localhost:27017',
+        {
+          about: 'The connection string of MongoDB.',
+          expects: 'a connection string, mongodb://… or mongodb+srv://…',
+          fallback: 'mongodb://localhost:27017',
+          secret: true,
+        },
+        MONGO_URI,
+      ),
+      mongoDatabase: text(
+        'enc-server-ts',
+        {
+          about: 'The database in MongoDB.',
+          expects: 'a name of 1 to 63 letters, digits, - and _',
+          fallback: 'enc-server-ts',
+        },
+        /^[A-Za-z0-9_-]{1,63}$/,
+      ),
+    })
+    .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD),
+
+  beClientConfigs: z.strictObject({
+    serverAddr: address('localhost:8888', 'The back end that the front end and clients call.'),
+    timeoutMs: timeoutMs(),
+    smallConnections: count(1, 1024, 2, 'Connections for records up to 64 KiB.'),
+    bulkConnections: count(1, 1024, 1, 'Connections for larger records.'),
+    dialect: choice(['frames'], 'frames', 'How the back end is spoken to: binary frames.'),
+  }),
+
+  testParams: z.strictObject({
+    id: text('trial', { about: 'The user ID of the trial.', fallback: 'trial' }, /^[^\p{Cc}]+$/u),
+    record: text('The quick brown fox jumps over the lazy dog.', {
+      about: 'The record of the trial.',
+    }),
+  }),
+
+  log: z.strictObject({
+    dir: text('/tmp/enc-server-ts-logs', {
+      about: 'The folder of the log files, one for each start of a server; empty for no files.',
+      expects: 'the path of a folder, or nothing for no files',
+      fallback: '`/tmp/enc-server-ts-logs`',
+      emptyIsValue: true,
+    }),
+    stdout: flag(true, 'Whether servers also log to standard output.'),
+    level: choice(
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'info',
+      'What is logged: this level and the ones after it.',
+    ),
+  }),
+} as const;
+
+export type SectionName = keyof typeof SECTIONS;
+
+export const SECTION_NAMES = Object.keys(SECTIONS) as SectionName[];
+
+const { feClientConfigs, feServerConfigs, beServerConfigs, beClientConfigs, testParams, log } =
+  SECTIONS;
+
+/** The whole configuration; a section that is left out has its defaults. */
+export const configSchema = z.strictObject({
+  feClientConfigs: feClientConfigs.prefault({}),
+  feServerConfigs: feServerConfigs.prefault({}),
+  beServerConfigs: beServerConfigs.prefault({}),
+  beClientConfigs: beClientConfigs.prefault({}),
+  testParams: testParams.prefault({}),
+  log: log.prefault({}),
+});
+
+export type ParsedConfig = z.output<typeof configSchema>;
+
+/** One thing that is wrong with a configuration. */
+export type Issue = z.core.$ZodIssue;
+
+/** The names of a section's settings; none if there is no such section. */
+export function keysOf(section: string): string[] {
+  return Object.keys(shapeOf(section));
+}
+
+function shapeOf(section: string): Record<string, z.ZodType> {
+  return Object.hasOwn(SECTIONS, section) ? SECTIONS[section as SectionName].shape : {};
+}
+
+/** The facts of a setting; undefined if `key` is none of `section`. */
+export function factsOf(section: string, key: string): KeyFacts | undefined {
+  const type = keysOf(section).includes(key) ? shapeOf(section)[key] : undefined;
+  return type && registry.get(type);
+}

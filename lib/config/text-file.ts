@@ -1,0 +1,44 @@
+/** Small text files: configuration and secrets. */
+
+import { createReadStream } from 'node:fs';
+import { EncServerError } from '../errors.ts';
+
+/** More is no configuration; also keeps a device without an end from filling the memory. */
+const FILE_BYTES_MAX = 1024 * 1024;
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'this user may not read it',
+  EPERM: 'this user may not read it',
+};
+
+/**
+ * The text of a UTF-8 file of at most 1 MiB, without a byte order mark. `name` says for people
+ * which file it is.
+ * @throws EncServerError `BAD_CONFIG`; the cause's `code` is the system's, such as `ENOENT`.
+ */
+export async function readTextFile(path: string, name: string): Promise<string> {
+  const bytes = await readBytes(path, name);
+  if (bytes.length > FILE_BYTES_MAX) throw bad(name, 'it is longer than 1 MiB');
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw bad(name, 'it is no UTF-8 text');
+  }
+}
+
+async function readBytes(path: string, name: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of createReadStream(path, { end: FILE_BYTES_MAX })) chunks.push(chunk);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw bad(name, REASONS[code] ?? `it cannot be read (${code})`, cause);
+  }
+  return Buffer.concat(chunks);
+}
+
+function bad(name: string, why: string, cause?: unknown): EncServerError {
+  return new EncServerError('BAD_CONFIG', `${name}: ${why}`, cause === undefined ? {} : { cause });
+}
