@@ -1,0 +1,202 @@
+/**
+ * Group commit. What arrives while a group is being written forms the next one, so that many
+ * callers share one sync of the disk. Groups are written one after another, or a few at once
+ * where the store allows it. No key is in two writes that are under way, and writes to one key
+ * are done in the order in which they came.
+ */
+import { EncServerError, toEncServerError } from '../errors.ts';
+import type { Condition, PutResult, Value } from './store.ts';
+
+/** Bounds of a {@link GroupCommit}. */
+export interface GroupLimits {
+  /** Bytes of one group. A single write may be larger, and is then a group of its own. */
+  readonly groupBytesMax: number;
+  /** Writes of one group. */
+  readonly groupCountMax: number;
+  /** Bytes that wait for their group; what comes beyond is refused as `OVERLOADED`. */
+  readonly waitingBytesMax: number;
+  /** Groups that are under way at once; one where it is not given. */
+  readonly groupsAtOnceMax?: number;
+  /** Writes that are enough for a group beside those under way; fewer wait and grow. */
+  readonly besideCountMin?: number;
+}
+
+const MIB = 1024 * 1024;
+
+/**
+ * A group of 4 MiB takes long enough to write that the sync no longer counts; a larger one would
+ * only make its callers wait. What waits is half of what a process may have in flight.
+ */
+export const GROUP_LIMITS: GroupLimits = {
+  groupBytesMax: 4 * MIB,
+  groupCountMax: 1024,
+  waitingBytesMax: 64 * MIB,
+};
+
+/** What a waiting write costs beside its bytes: objects, promise, buffers. Roughly. */
+const WRITE_OVERHEAD_BYTES = 512;
+
+/** `expire` deletes a value only if its time has come, and says whether it did. */
+export type WriteKind = 'put' | 'delete' | 'expire';
+
+/** What a caller of a store wants written. */
+export interface WriteRequest {
+  readonly key: Buffer;
+  /** Of a `put`. */
+  readonly value: Value | undefined;
+  readonly condition: Condition;
+  readonly resolve: (result: PutResult) => void;
+  readonly reject: (error: EncServerError) => void;
+}
+
+/** One write in the queue. The writer of its group calls `resolve` or `reject`. */
+export class Write implements WriteRequest {
+  readonly kind: WriteKind;
+  readonly key: Buffer;
+  readonly value: Value | undefined;
+  readonly condition: Condition;
+  readonly resolve: (result: PutResult) => void;
+  readonly reject: (error: EncServerError) => void;
+  readonly bytes: number;
+  /** The key again, as the key of a map. */
+  readonly name: string;
+  /** The next write to the same key. Only {@link GroupCommit} touches it. */
+  next: Write | undefined = undefined;
+
+  constructor(kind: WriteKind, request: WriteRequest) {
+    const { key, value } = request;
+    this.kind = kind;
+    // A copy: it may be a view of a large buffer, and a database in memory keeps what it is given.
+    this.key = Buffer.from(key);
+    this.value = value;
+    this.condition = request.condition;
+    this.resolve = request.resolve;
+    this.reject = request.reject;
+    this.name = key.toString('latin1');
+    const valueBytes = value === undefined ? 0 : value.head.length + value.body.length;
+    this.bytes = WRITE_OVERHEAD_BYTES + key.length + valueBytes;
+  }
+}
+
+/** Writes a group: settles every write of it, and resolves when it is done. */
+export type GroupWriter = (group: readonly Write[]) => Promise<void>;
+
+/** The queue of a store's writes. */
+export class GroupCommit {
+  readonly #writer: GroupWriter;
+  readonly #limits: GroupLimits;
+  /** Writes that may go into the next group: no two of one key. */
+  #ready: Write[] = [];
+  /** The last write of each key that waits or is under way; a later one hangs itself on it. */
+  readonly #lastOfKey = new Map<string, Write>();
+  readonly #underWay = new Set<readonly Write[]>();
+  #waitingBytes = 0;
+  /** Whether the next group is formed at the end of this turn. */
+  #isForming = false;
+  readonly #idleWaiters: (() => void)[] = [];
+
+  constructor(writer: GroupWriter, limits: GroupLimits = GROUP_LIMITS) {
+    this.#writer = writer;
+    this.#limits = limits;
+  }
+
+  /** Takes a write, or rejects it with `OVERLOADED`. */
+  add(write: Write): void {
+    if (this.#waitingBytes + write.bytes > this.#limits.waitingBytesMax) {
+      write.reject(new EncServerError('OVERLOADED', 'too many writes wait for the disk'));
+      return;
+    }
+    this.#waitingBytes += write.bytes;
+    const last = this.#lastOfKey.get(write.name);
+    this.#lastOfKey.set(write.name, write);
+    if (last === undefined) this.#ready.push(write);
+    else last.next = write;
+    this.#formNext();
+  }
+
+  /** Rejects what waits. Groups under way stay with their writer. */
+  failWaiting(error: EncServerError): void {
+    const failed = this.#ready;
+    this.#ready = [];
+    this.#waitingBytes = 0;
+    this.#lastOfKey.clear();
+    for (const write of [...this.#underWay].flat()) {
+      if (write.next !== undefined) failed.push(write.next);
+      write.next = undefined;
+      this.#lastOfKey.set(write.name, write);
+    }
+    for (const first of failed) {
+      for (let write: Write | undefined = first; write !== undefined; write = write.next) {
+        write.reject(error);
+      }
+    }
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  idle(): Promise<void> {
+    if (this.#isIdle) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  get #isIdle(): boolean {
+    return !this.#isForming && this.#underWay.size === 0;
+  }
+
+  /**
+   * Not at once: what else arrives in this turn belongs into the same group, as does what those
+   * send who were just answered.
+   */
+  #formNext(): void {
+    if (this.#isForming || this.#ready.length === 0) return;
+    const { groupsAtOnceMax = 1, besideCountMin = 1 } = this.#limits;
+    if (this.#underWay.size >= groupsAtOnceMax) return;
+    if (this.#underWay.size > 0 && this.#ready.length < besideCountMin) return;
+    this.#isForming = true;
+    setImmediate(() => {
+      this.#isForming = false;
+      if (this.#ready.length > 0) void this.#write(this.#takeGroup());
+      else this.#noteIdle();
+    });
+  }
+
+  async #write(group: readonly Write[]): Promise<void> {
+    this.#underWay.add(group);
+    // More than one group was ready.
+    this.#formNext();
+    try {
+      await this.#writer(group);
+    } catch (thrown) {
+      // A writer settles its writes; this is for a defect in it. Settling twice does nothing.
+      for (const write of group) write.reject(toEncServerError(thrown));
+    }
+    this.#release(group);
+    this.#underWay.delete(group);
+    this.#formNext();
+    this.#noteIdle();
+  }
+
+  #noteIdle(): void {
+    if (!this.#isIdle) return;
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  #takeGroup(): Write[] {
+    const { groupBytesMax, groupCountMax } = this.#limits;
+    let count = 0;
+    let bytes = 0;
+    for (const write of this.#ready) {
+      if (count === groupCountMax || (count > 0 && bytes + write.bytes > groupBytesMax)) break;
+      bytes += write.bytes;
+      count++;
+    }
+    this.#waitingBytes -= bytes;
+    return this.#ready.splice(0, count);
+  }
+
+  #release(group: readonly Write[]): void {
+    for (const write of group) {
+      if (write.next !== undefined) this.#ready.push(write.next);
+      else this.#lastOfKey.delete(write.name);
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * After a failed write. Once LevelDB failed to write its log, it goes on to acknowledge writes
+ * behind the hole, which are gone after a restart (seen with one ENOSPC). So the database is
+ * closed and opened again, which ends its log cleanly, before anything more is acknowledged.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { EncServerError } from '../errors.ts';
+import { type LevelDatabase, levelReason } from './level-database.ts';
+import type { StoreLog } from './open.ts';
+import type { Reserve } from './reserve.ts';
+
+/** Time between two attempts, in milliseconds; doubled from the first to the longest. */
+export interface ReopenDelays {
+  readonly firstMs: number;
+  readonly longestMs: number;
+}
+
+export const REOPEN_DELAYS: ReopenDelays = { firstMs: 100, longestMs: 5_000 };
+
+export interface ReopenOptions {
+  readonly broken: LevelDatabase;
+  readonly open: () => Promise<LevelDatabase>;
+  readonly reserve: Reserve | undefined;
+  readonly delays: ReopenDelays;
+  readonly log: StoreLog | undefined;
+  /** Ends the attempts. */
+  readonly signal: AbortSignal;
+}
+
+/** Opens the database; gives the reserve away if it needs the room. */
+export async function openWithReserve(
+  open: () => Promise<LevelDatabase>,
+  reserve: Reserve | undefined,
+): Promise<LevelDatabase> {
+  try {
+    return await open();
+  } catch (thrown) {
+    const isAboutFiles = thrown instanceof EncServerError && thrown.code === 'FILE_ERROR';
+    if (!isAboutFiles || !(await reserve?.release())) throw thrown;
+    return await open();
+  }
+}
+
+/** Resolves to the database, opened again; to nothing if the signal came first. */
+export async function reopenDatabase(options: ReopenOptions): Promise<LevelDatabase | undefined> {
+  const { broken, open, reserve, delays, log, signal } = options;
+  await reserve?.noteFailedWrite();
+  let waitMs = delays.firstMs;
+  while (!signal.aborted) {
+    try {
+      // Closing what is closed does nothing.
+      await broken.close();
+      const database = await openWithReserve(open, reserve);
+      log?.('info', 'the database was opened again');
+      return database;
+    } catch (thrown) {
+      log?.('warn', 'the database could not be opened again', { reason: levelReason(thrown) });
+    }
+    // Jitter, since servers that share a disk fail together. Rejects when the signal comes.
+    await delay(waitMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+    waitMs = Math.min(2 * waitMs, delays.longestMs);
+  }
+  return undefined;
+}

@@ -1,0 +1,51 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { LevelDatabase } from './level-database.ts';
+import { readError, readValues } from './level-read.ts';
+import type { Read } from './read.ts';
+
+/**
+ * Gathers the reads of one turn of the event loop into one lookup, and knows which reads are
+ * under way, so that the database is not closed under them.
+ */
+export class ReadTurns {
+  readonly #now: () => number;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #reads: Read[] = [];
+
+  /** @param now - milliseconds since 1970 (UTC) */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Takes a read; it is done at the end of this turn, together with the others. */
+  add(database: LevelDatabase, read: Read): void {
+    this.#reads.push(read);
+    if (this.#reads.length > 1) return;
+    // A database that is replaced is closed only after this turn: see `idle`.
+    void this.track(turn().then(() => this.#read(database)));
+  }
+
+  /** Counts some other reading as under way. */
+  track<Result>(work: Promise<Result>): Promise<Result> {
+    const tracked = work.finally(() => this.#underWay.delete(tracked));
+    this.#underWay.add(tracked);
+    return tracked;
+  }
+
+  /** Resolves when what was under way is done. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+  }
+
+  async #read(database: LevelDatabase): Promise<void> {
+    const reads = this.#reads;
+    this.#reads = [];
+    try {
+      const snapshot = database.snapshot();
+      await readValues(database, reads, snapshot, this.#now());
+      await snapshot.close();
+    } catch (thrown) {
+      for (const read of reads) read.reject(readError(thrown));
+    }
+  }
+}

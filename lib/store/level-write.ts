@@ -1,0 +1,66 @@
+/** Writing a group to LevelDB: look at what is there, decide, write all of it at once. */
+import { EncServerError, toEncServerError } from '../errors.ts';
+import type { Write } from './group.ts';
+import { type Edit, type LevelDatabase, writeSynced } from './level-database.ts';
+import { type Plan, planWrite } from './level-plan.ts';
+import { readError } from './level-read.ts';
+
+interface PlannedWrite {
+  readonly write: Write;
+  readonly plan: Plan;
+}
+
+/** Who is told what became of a group, before any of its callers is. */
+export interface GroupOutcome {
+  /** The number of records has changed by this much. */
+  written(added: number): void;
+  /** The database failed to write. */
+  failed(cause: unknown): void;
+}
+
+/** Writes a group and settles every write of it. Never rejects. */
+export async function writeGroup(
+  database: LevelDatabase,
+  group: readonly Write[],
+  nowMs: number,
+  outcome: GroupOutcome,
+): Promise<void> {
+  let found: (Buffer | undefined)[];
+  try {
+    found = await database.getMany(group.map((write) => write.key));
+  } catch (thrown) {
+    for (const write of group) write.reject(readError(thrown));
+    return;
+  }
+  const edits: Edit[] = [];
+  const planned = planGroup(group, found, nowMs, edits);
+  try {
+    if (edits.length > 0) await writeSynced(database, edits);
+  } catch (cause) {
+    outcome.failed(cause);
+    const words = 'the write failed, and may or may not have been done';
+    const error = new EncServerError('UNKNOWN_OUTCOME', words, { cause });
+    for (const { write } of planned) write.reject(error);
+    return;
+  }
+  outcome.written(planned.reduce((sum, { plan }) => sum + plan.added, 0));
+  for (const { write, plan } of planned) write.resolve(plan.result);
+}
+
+/** Plans what can be done, and rejects the rest. */
+function planGroup(
+  group: readonly Write[],
+  found: readonly (Buffer | undefined)[],
+  nowMs: number,
+  edits: Edit[],
+): PlannedWrite[] {
+  const planned: PlannedWrite[] = [];
+  for (const [index, write] of group.entries()) {
+    try {
+      planned.push({ write, plan: planWrite(write, found[index], nowMs, edits) });
+    } catch (thrown) {
+      write.reject(toEncServerError(thrown));
+    }
+  }
+  return planned;
+}

@@ -1,0 +1,89 @@
+/**
+ * What the driver's errors mean. Their words are never told: they may quote a connection string.
+ * Their names and codes are.
+ */
+import { EncServerError } from '../errors.ts';
+
+/** MongoDB's codes for: no rights, wrong password, and a hosted MongoDB's for the same. */
+const REFUSALS: readonly unknown[] = [13, 18, 8000];
+/** MongoDB's code for a key that is there already. */
+const DUPLICATE_KEY = 11000;
+
+interface WriteFailure {
+  readonly index: number;
+  readonly code: number;
+}
+
+/** What of a group's command went wrong. */
+export interface BulkFailure {
+  /** Places of what is there already. */
+  readonly duplicates: ReadonlySet<number>;
+  /** What MongoDB refused for another reason, by place. */
+  readonly refused: ReadonlyMap<number, EncServerError>;
+  /** What became of the others, if that is not known. */
+  readonly unknown: EncServerError | undefined;
+}
+
+/** Name and code of an error and of what caused it, for logs: `MongoNetworkError ECONNREFUSED`. */
+export function reasonOf(thrown: unknown): string {
+  const parts: string[] = [];
+  for (let error = thrown; error instanceof Error; error = error.cause) {
+    if (error instanceof EncServerError && error.cause !== undefined) continue;
+    const code: unknown = 'code' in error ? error.code : undefined;
+    parts.push(error instanceof EncServerError ? error.code : error.name);
+    if (typeof code === 'number' || /^[A-Z][A-Z_]+$/.test(String(code))) parts.push(String(code));
+  }
+  return parts.length === 0 ? 'unknown' : [...new Set(parts)].join(' ');
+}
+
+/** Whether MongoDB is there and does not let this user in, which waiting does not mend. */
+export function isRefusal(thrown: unknown): boolean {
+  for (let error = thrown; error instanceof Error; error = error.cause) {
+    if ('code' in error && REFUSALS.includes(error.code)) return true;
+  }
+  return false;
+}
+
+/** A failed read, or a write that was not begun. */
+export function notDone(thrown: unknown): EncServerError {
+  if (thrown instanceof EncServerError) return thrown;
+  const words = isRefusal(thrown) ? 'MongoDB refuses its user' : 'MongoDB did not answer';
+  return new EncServerError('UNAVAILABLE', words, { cause: thrown });
+}
+
+/**
+ * A failed write. Whether a lost command was done, only MongoDB knows; and where the driver
+ * repeated it, the last error says nothing of the first attempt.
+ */
+export function maybeDone(thrown: unknown): EncServerError {
+  if (thrown instanceof EncServerError) return thrown;
+  if (isRefusal(thrown)) return notDone(thrown);
+  const words = 'MongoDB did not answer; the write may or may not have been done';
+  return new EncServerError('UNKNOWN_OUTCOME', words, { cause: thrown });
+}
+
+/** Takes an error of `bulkWrite` or `insertMany` apart. */
+export function bulkFailure(thrown: unknown): BulkFailure {
+  const duplicates = new Set<number>();
+  const refused = new Map<number, EncServerError>();
+  const failures = writeFailures(thrown);
+  for (const { index, code } of failures) {
+    if (code === DUPLICATE_KEY) duplicates.add(index);
+    else refused.set(index, new EncServerError('UNAVAILABLE', `MongoDB refused it (${code})`));
+  }
+  // Without failures of single writes it failed as a whole. With them, the others were done,
+  // unless they are not on enough servers.
+  const isUnknown = failures.length === 0 || lacksServers(thrown);
+  return { duplicates, refused, unknown: isUnknown ? maybeDone(thrown) : undefined };
+}
+
+function writeFailures(thrown: unknown): readonly WriteFailure[] {
+  const failures = (thrown as { writeErrors?: WriteFailure | readonly WriteFailure[] }).writeErrors;
+  return failures === undefined ? [] : [failures].flat();
+}
+
+/** Whether fewer servers have the writes than were asked for. */
+function lacksServers(thrown: unknown): boolean {
+  const { result } = thrown as { result?: { getWriteConcernError?(): unknown } };
+  return result?.getWriteConcernError?.() !== undefined;
+}

@@ -1,0 +1,115 @@
+/**
+ * Whether MongoDB is there. The driver reports what it sees of the servers; once none takes
+ * writes, everything is refused at once, until one does again and the database is found to be
+ * the right one.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MongoClient, ServerDescription } from 'mongodb';
+import { EncServerError } from '../errors.ts';
+
+import { isRefusal, reasonOf } from './mongo-error.ts';
+import type { StoreLog } from './open.ts';
+
+/** Time between two attempts, in milliseconds; doubled from the first to the longest. */
+const FIRST_DELAY_MS = 50;
+const LONGEST_DELAY_MS = 2_000;
+/** What waiting does not mend; a server does not start with it. */
+const FATAL: readonly string[] = ['BAD_CONFIG', 'STORE_DAMAGED'];
+
+export interface MongoLinkOptions {
+  readonly client: MongoClient;
+  /** Where it is, for people. */
+  readonly place: string;
+  /** Asks the database whether it can be used; done each time it comes back. */
+  readonly prepare: () => Promise<void>;
+  readonly log: StoreLog | undefined;
+}
+
+export class MongoLink {
+  readonly #options: MongoLinkOptions;
+  readonly #stop = new AbortController();
+  #isUp = false;
+  #reason = 'MongoDB has not been reached yet';
+  #recovering: Promise<void> = Promise.resolve();
+
+  constructor(options: MongoLinkOptions) {
+    this.#options = options;
+    options.client.on('topologyDescriptionChanged', ({ newDescription }) => {
+      this.#see([...newDescription.servers.values()]);
+    });
+  }
+
+  /**
+   * Tries once. Resolves when MongoDB is there, or does not answer: then it is tried again and
+   * again meanwhile.
+   *
+   * @throws EncServerError `BAD_CONFIG` if MongoDB refuses its user or is of a newer release,
+   *   `STORE_DAMAGED`
+   */
+  async start(): Promise<void> {
+    const error = await this.#attempt();
+    if (error !== undefined && FATAL.includes(error.code)) throw error;
+    if (error !== undefined) this.#recovering = this.#recover();
+  }
+
+  /** Why nothing can be done at the moment, in words; undefined if it can. */
+  get refusal(): string | undefined {
+    return this.#isUp ? undefined : this.#reason;
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#recovering;
+    await this.#options.client.close();
+  }
+
+  #see(servers: readonly ServerDescription[]): void {
+    if (!this.#isUp || this.#stop.signal.aborted || servers.some((one) => one.isWritable)) return;
+    const { log, place } = this.#options;
+    const error = servers.find((one) => one.error !== null)?.error;
+    this.#isUp = false;
+    this.#reason = 'no server of MongoDB takes writes';
+    log?.('warn', 'MongoDB is away', { place, reason: reasonOf(error) });
+    this.#recovering = this.#recover();
+  }
+
+  async #recover(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let waitMs = FIRST_DELAY_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_DELAY_MS)) {
+      // Jitter, since all servers lose MongoDB at once. Rejects when the signal comes.
+      await delay(waitMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+      if (signal.aborted || (await this.#attempt()) === undefined) return;
+    }
+  }
+
+  /** Resolves to why it did not succeed. Its search for a server makes the driver look often. */
+  async #attempt(): Promise<EncServerError | undefined> {
+    const { client, log, place, prepare } = this.#options;
+    try {
+      // A client whose first connection failed stays closed unless it is told to connect again.
+      await client.connect();
+      await prepare();
+      this.#isUp = true;
+      log?.('info', 'MongoDB is there', { place });
+      return undefined;
+    } catch (thrown) {
+      const error = startError(thrown);
+      if (this.#reason !== error.message) {
+        log?.('warn', 'MongoDB cannot be used', { place, reason: reasonOf(thrown) });
+      }
+      this.#reason = error.message;
+      return error;
+    }
+  }
+}
+
+function startError(cause: unknown): EncServerError {
+  if (isRefusal(cause)) {
+    return new EncServerError('BAD_CONFIG', 'MongoDB refuses the user or password of mongoURI', {
+      hint: 'check user, password and authSource in mongoURI, and the rights of the user',
+      cause,
+    });
+  }
+  if (cause instanceof EncServerError && FATAL.includes(cause.code)) return cause;
+  return new EncServerError('UNAVAILABLE', 'MongoDB cannot be reached', { cause });
+}

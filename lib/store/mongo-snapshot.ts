@@ -1,0 +1,34 @@
+import { EncServerError } from '../errors.ts';
+import type { ScanPage, Snapshot, Store, StoredValue } from './store.ts';
+
+/**
+ * No view of one moment: MongoDB keeps an old state for five minutes by default, in replica sets
+ * only, while a backup takes as long as it takes. Each value is whole, and is shown as it is
+ * when it is asked for. Whoever needs one moment takes a snapshot of MongoDB's disk.
+ */
+export class MongoStoreSnapshot implements Snapshot {
+  readonly #store: Pick<Store, 'get' | 'scan'>;
+  #isClosed = false;
+
+  constructor(store: Pick<Store, 'get' | 'scan'>) {
+    this.#store = store;
+  }
+
+  async get(key: Buffer): Promise<StoredValue | undefined> {
+    this.#checkOpen();
+    return this.#store.get(key);
+  }
+
+  async scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage> {
+    this.#checkOpen();
+    return this.#store.scan(prefix, after, limit);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new EncServerError('UNAVAILABLE', 'the snapshot is closed');
+  }
+}

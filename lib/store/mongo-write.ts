@@ -1,0 +1,214 @@
+/**
+ * Writing to MongoDB. What a group puts is inserted by one command; places that are taken come
+ * back as duplicates, are looked at together, and decided. Where most of the last group was
+ * there already, the next one is looked at first.
+ */
+import type { Collection } from 'mongodb';
+import { EncServerError } from '../errors.ts';
+import type { Write } from './group.ts';
+import { encodeDocument, isExpired, live, type ValueDocument } from './mongo-document.ts';
+import { bulkFailure, maybeDone, notDone } from './mongo-error.ts';
+import { nameOf } from './mongo-read.ts';
+import { drawRevision } from './revision.ts';
+
+/** Rounds of looking and writing; each time somebody else's write to the same key has won. */
+const ROUNDS_MAX = 8;
+const NO_REVISION = Buffer.alloc(0);
+
+type Marks = Pick<ValueDocument, '_id' | 'r' | 'e'>;
+
+/** A put with the revision that it has in every attempt, by which it is known again. */
+interface Put {
+  readonly write: Write;
+  readonly document: ValueDocument;
+}
+
+/** What a look at the store makes of puts. */
+interface Decided {
+  /** Nothing is there. */
+  readonly inserts: Put[];
+  /** Whatever is there may go. */
+  readonly replaces: { readonly put: Put; readonly replaced: boolean }[];
+  /** Only what was seen may go. */
+  readonly exchanges: { readonly put: Put; readonly seen: Buffer; readonly replaced: boolean }[];
+}
+
+/** Writes groups. Several may be under way at once, as no key is in two of them. */
+export class MongoWriter {
+  readonly #collection: Collection<ValueDocument>;
+  readonly #now: () => number;
+  #looksFirst = false;
+
+  /** @param now - milliseconds since 1970 (UTC) */
+  constructor(collection: Collection<ValueDocument>, now: () => number) {
+    this.#collection = collection;
+    this.#now = now;
+  }
+
+  /** Settles every write of a group. Never rejects. */
+  async writeGroup(group: readonly Write[]): Promise<void> {
+    const puts: Put[] = [];
+    const work: Promise<void>[] = [];
+    for (const write of group) {
+      if (write.kind === 'put') puts.push(putOf(write));
+      else work.push(this.#delete(write));
+    }
+    if (puts.length > 0) work.push(this.#put(puts));
+    await Promise.all(work);
+  }
+
+  async #put(puts: readonly Put[]): Promise<void> {
+    const looksFirst = this.#looksFirst;
+    // What is to replace a revision needs something to be there.
+    let rest = puts.filter(({ write }) => looksFirst || write.condition.kind === 'revision');
+    const inserts = puts.filter((put) => !rest.includes(put));
+    rest = rest.concat(await this.#insert(inserts));
+    if (rest.length === 0) this.#looksFirst = false;
+    for (let round = 0; rest.length > 0 && round < ROUNDS_MAX; round++) {
+      const decided = await this.#look(rest, !looksFirst || round > 0);
+      // An insert that meets something costs a round; so does a look that meets nothing.
+      if (round === 0) this.#looksFirst = 2 * decided.replaces.length > puts.length;
+      const again = await Promise.all([
+        this.#insert(decided.inserts),
+        this.#replace(decided.replaces),
+        ...decided.exchanges.map((exchange) => this.#exchange(exchange)),
+      ]);
+      rest = again.flat();
+    }
+    for (const { write } of rest) write.reject(conflict());
+  }
+
+  /** Resolves to the puts whose place was taken. */
+  async #insert(puts: readonly Put[]): Promise<Put[]> {
+    if (puts.length === 0) return [];
+    try {
+      const documents = puts.map(({ document }) => document);
+      await this.#collection.insertMany(documents, { ordered: false });
+    } catch (thrown) {
+      const { duplicates, refused, unknown } = bulkFailure(thrown);
+      for (const [index, { write, document }] of puts.entries()) {
+        const error = refused.get(index) ?? unknown;
+        if (duplicates.has(index)) continue;
+        if (error !== undefined) write.reject(error);
+        else write.resolve({ revision: document.r, replaced: false });
+      }
+      return puts.filter((_put, index) => duplicates.has(index));
+    }
+    for (const { write, document } of puts) {
+      write.resolve({ revision: document.r, replaced: false });
+    }
+    return [];
+  }
+
+  /** @param wasTried - whether the puts may have been done by an attempt before */
+  async #look(puts: readonly Put[], wasTried: boolean): Promise<Decided> {
+    const decided: Decided = { inserts: [], replaces: [], exchanges: [] };
+    let found: Marks[];
+    try {
+      const filter = { _id: { $in: puts.map(({ document }) => document._id) } };
+      const options = { projection: { r: 1, e: 1 }, batchSize: puts.length + 1 } as const;
+      found = await this.#collection.find<Marks>(filter, options).toArray();
+    } catch (thrown) {
+      const error = wasTried ? maybeDone(thrown) : notDone(thrown);
+      for (const { write } of puts) write.reject(error);
+      return decided;
+    }
+    const seen = new Map(found.map((marks) => [nameOf(marks._id), marks]));
+    const nowMs = this.#now();
+    for (const put of puts) decide(put, seen.get(put.write.name), nowMs, decided);
+    return decided;
+  }
+
+  /** Puts without a condition; one command for all. Resolves to nothing that is left to do. */
+  async #replace(replaces: Decided['replaces']): Promise<Put[]> {
+    if (replaces.length === 0) return [];
+    let failure: ReturnType<typeof bulkFailure> | undefined;
+    try {
+      const operations = replaces.map(({ put: { document } }) => ({
+        replaceOne: { filter: { _id: document._id }, replacement: document, upsert: true },
+      }));
+      await this.#collection.bulkWrite(operations, { ordered: false });
+    } catch (thrown) {
+      failure = bulkFailure(thrown);
+    }
+    const again: Put[] = [];
+    for (const [index, { put, replaced }] of replaces.entries()) {
+      const error = failure?.refused.get(index) ?? failure?.unknown;
+      // Two servers made the same new document at once: MongoDB lets one of them try again.
+      if (failure?.duplicates.has(index) === true) again.push(put);
+      else if (error !== undefined) put.write.reject(error);
+      else put.write.resolve({ revision: put.document.r, replaced });
+    }
+    return again;
+  }
+
+  /** Replaces one revision by another. Resolves to the put if what was seen is gone. */
+  async #exchange(exchange: Decided['exchanges'][number]): Promise<Put[]> {
+    const { put, seen, replaced } = exchange;
+    const { write, document } = put;
+    try {
+      const filter = { _id: document._id, r: seen };
+      const { matchedCount } = await this.#collection.replaceOne(filter, document);
+      if (matchedCount === 0) return [put];
+      write.resolve({ revision: document.r, replaced });
+    } catch (thrown) {
+      write.reject(maybeDone(thrown));
+    }
+    return [];
+  }
+
+  async #delete(write: Write): Promise<void> {
+    const { condition, key: _id } = write;
+    const nowMs = this.#now();
+    const projection = { _id: 0, e: 1 } as const;
+    try {
+      if (condition.kind === 'absent') {
+        const found = await this.#collection.findOne({ _id, ...live(nowMs) }, { projection });
+        if (found !== null) return write.reject(conflict());
+        return write.resolve({ revision: NO_REVISION, replaced: false });
+      }
+      const isOne = condition.kind === 'revision';
+      const filter = isOne ? { _id, r: condition.revision, ...live(nowMs) } : { _id };
+      const gone = await this.#collection.findOneAndDelete(filter, { projection });
+      if (isOne && gone === null) return write.reject(conflict());
+      const replaced = gone !== null && !isExpired(gone, nowMs);
+      write.resolve({ revision: NO_REVISION, replaced });
+    } catch (thrown) {
+      write.reject(maybeDone(thrown));
+    }
+  }
+}
+
+function putOf(write: Write): Put {
+  if (write.value === undefined) throw new EncServerError('INTERNAL', 'a put without a value');
+  return { write, document: encodeDocument(write.key, write.value, drawRevision()) };
+}
+
+/** Settles a put, or says what is to be done for it. */
+function decide(put: Put, found: Marks | undefined, nowMs: number, decided: Decided): void {
+  const { write, document } = put;
+  const { condition } = write;
+  const isLive = found !== undefined && !isExpired(found, nowMs);
+  // What is no revision, nobody means.
+  const seen = Buffer.isBuffer(found?.r) ? found.r : NO_REVISION;
+  if (seen.equals(document.r)) {
+    // An attempt of the driver whose answer was lost has done it.
+    write.resolve({ revision: document.r, replaced: condition.kind === 'revision' });
+  } else if (condition.kind === 'revision') {
+    const isMeant = isLive && seen.equals(condition.revision);
+    if (isMeant) decided.exchanges.push({ put, seen, replaced: true });
+    else write.reject(conflict());
+  } else if (found === undefined) {
+    decided.inserts.push(put);
+  } else if (condition.kind === 'always') {
+    decided.replaces.push({ put, replaced: isLive });
+  } else if (isLive) {
+    write.reject(conflict());
+  } else {
+    decided.exchanges.push({ put, seen, replaced: false });
+  }
+}
+
+function conflict(): EncServerError {
+  return new EncServerError('CONFLICT', 'what is stored is not what the write expects');
+}

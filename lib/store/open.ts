@@ -1,0 +1,136 @@
+/** Opens the store that the configuration names. What it needs is loaded when it is chosen. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { EncServerError } from '../errors.ts';
+import { DATABASE_NAME, lockFolder } from './folder-lock.ts';
+import { checkStoreFormat, type MetaStore, readStoreId } from './meta.ts';
+import type { Store, StoreStats } from './store.ts';
+
+/** How the store tells its owner what happened. Facts never hold a key of a value, or a value. */
+export type StoreLog = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  facts?: Readonly<Record<string, string | number>>,
+) => void;
+
+export interface OpenStoreOptions {
+  readonly kind: StoreStats['kind'];
+  /** Of a `level` store; made (0700) if it is not there. */
+  readonly folder?: string;
+  /** Of a `mongo` store. */
+  readonly mongoURI?: string | undefined;
+  /** Of a `mongo` store. */
+  readonly mongoDatabase?: string | undefined;
+  readonly log?: StoreLog | undefined;
+  /** Milliseconds since 1970 (UTC). */
+  readonly now?: () => number;
+  /** Bytes on the disk that are kept for opening the database when the disk is full. */
+  readonly reserveBytes?: number;
+  /** How often the free space is looked at, in milliseconds. */
+  readonly spaceCheckMs?: number;
+}
+
+/** A store with the work that its owner does now and then. */
+export interface OpenedStore extends Store {
+  /** Where it is, for people; empty for memory, never with a password. */
+  readonly place: string;
+  /** Deletes at most `limit` values whose time has come; resolves to how many. */
+  sweepExpired(limit: number): Promise<number>;
+}
+
+/**
+ * Opens a store. A new one gets its format and ID. A MongoDB that cannot be reached is no error:
+ * its store answers `UNAVAILABLE` until it can be, and is identified then.
+ *
+ * @throws EncServerError `FOLDER_LOCKED` if this or another process has the folder open,
+ *   `BAD_CONFIG`, `FILE_ERROR`, `STORE_DAMAGED`
+ */
+export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
+  switch (options.kind) {
+    case 'level':
+      return identified(await openLevel(options));
+    case 'memory':
+      return identified(await openMemory(options));
+    case 'mongo':
+      return openMongo(options);
+  }
+}
+
+async function identified(store: OpenedStore): Promise<OpenedStore> {
+  try {
+    await identify(store);
+    return store;
+  } catch (thrown) {
+    await store.close();
+    throw thrown;
+  }
+}
+
+async function identify(store: MetaStore): Promise<void> {
+  await checkStoreFormat(store);
+  await readStoreId(store);
+}
+
+async function openMongo(options: OpenStoreOptions): Promise<OpenedStore> {
+  const { mongoURI, mongoDatabase, log, now } = options;
+  if (!mongoURI || !mongoDatabase) {
+    throw new EncServerError('BAD_CONFIG', 'the store mongo needs mongoURI and mongoDatabase');
+  }
+  const { MongoStore } = await import('./mongo.ts');
+  return MongoStore.open({ uri: mongoURI, database: mongoDatabase, identify, log, now });
+}
+
+async function openMemory(options: OpenStoreOptions): Promise<OpenedStore> {
+  const { LevelStore } = await import('./level.ts');
+  const { openMemoryLevel } = await import('./level-database.ts');
+  const { log, now } = options;
+  return LevelStore.open({ kind: 'memory', place: '', open: openMemoryLevel, log, now });
+}
+
+/**
+ * The folder holds `db/`, which is LevelDB's alone while it is open, and beside it `reserve` and
+ * `server.sock`.
+ */
+async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
+  const { log, now } = options;
+  if (options.folder === undefined || options.folder === '') {
+    throw new EncServerError('BAD_CONFIG', 'the store level needs a folder');
+  }
+  const { LevelStore } = await import('./level.ts');
+  const { openClassicLevel } = await import('./level-database.ts');
+  const { Reserve } = await import('./reserve.ts');
+  const { folder, release } = await lockFolder(options.folder, log);
+  const databaseFolder = join(folder, DATABASE_NAME);
+  const reserve = new Reserve({
+    path: join(folder, 'reserve'),
+    bytes: options.reserveBytes,
+    checkMs: options.spaceCheckMs,
+    log,
+  });
+  try {
+    return await LevelStore.open({
+      kind: 'level',
+      place: folder,
+      open: () => openClassicLevel(databaseFolder),
+      measureBytes: () => folderBytes(databaseFolder),
+      reserve,
+      release,
+      log,
+      now,
+    });
+  } catch (thrown) {
+    await reserve.close();
+    await release();
+    throw thrown;
+  }
+}
+
+/** Sizes of the files in a folder. Asks for them without opening any, as its lock demands. */
+async function folderBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(folder)) {
+    // LevelDB deletes files at any time.
+    bytes += (await stat(join(folder, name)).catch(() => undefined))?.size ?? 0;
+  }
+  return bytes;
+}

@@ -1,0 +1,139 @@
+/**
+ * Room on the disk. LevelDB needs space to open: it turns its log into tables first. So a file of
+ * random bytes is kept, which is deleted when a full disk keeps the database from opening, and
+ * made again when there is room.
+ */
+import { randomFillSync } from 'node:crypto';
+import { open, rm, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { WRITE_BUFFER_BYTES } from './level-database.ts';
+import type { StoreLog } from './open.ts';
+import { BODY_BYTES_MAX } from './value.ts';
+
+/** Two logs of a write buffer each can wait to become tables, the last write beyond its end. */
+export const RESERVE_BYTES = 2 * WRITE_BUFFER_BYTES + BODY_BYTES_MAX;
+/** How often the free space is looked at, in milliseconds. */
+export const SPACE_CHECK_MS = 5_000;
+/** Random, so that no file system stores it in less. */
+const CHUNK_BYTES = 1024 * 1024;
+
+export interface ReserveOptions {
+  /** The file; beside the database's folder, in which nothing may be opened. */
+  readonly path: string;
+  readonly bytes?: number | undefined;
+  readonly checkMs?: number | undefined;
+  readonly log?: StoreLog | undefined;
+}
+
+export class Reserve {
+  readonly #path: string;
+  readonly #bytes: number;
+  readonly #log: StoreLog | undefined;
+  readonly #timer: NodeJS.Timeout;
+  #isHeld = false;
+  #isLow = false;
+  #isFull = false;
+  #check: Promise<void> | undefined;
+
+  /** Looks at the disk now and every `checkMs`; makes the file if there is room. */
+  constructor(options: ReserveOptions) {
+    this.#path = options.path;
+    this.#bytes = options.bytes ?? RESERVE_BYTES;
+    this.#log = options.log;
+    this.#timer = setInterval(() => void this.check(), options.checkMs ?? SPACE_CHECK_MS);
+    this.#timer.unref();
+    void this.check();
+  }
+
+  /** Whether less is free than the reserve has. */
+  get isLow(): boolean {
+    return this.#isLow;
+  }
+
+  /** Whether a write has failed, and since then there was not enough room. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** Looks at the disk. Never rejects: a disk that does not answer changes nothing. */
+  check(): Promise<void> {
+    this.#check ??= this.#look().finally(() => {
+      this.#check = undefined;
+    });
+    return this.#check;
+  }
+
+  /** After a failed write: if space is low, no more is written until there is room again. */
+  async noteFailedWrite(): Promise<void> {
+    await this.check();
+    if (this.#isLow) this.#isFull = true;
+  }
+
+  /** Gives the space away. Resolves to whether there was any to give. */
+  async release(): Promise<boolean> {
+    await this.#check;
+    this.#isHeld = false;
+    if ((await fileBytes(this.#path)) === 0) return false;
+    this.#isFull = true;
+    await rm(this.#path, { force: true });
+    this.#log?.('warn', 'the reserve was given up to open the database');
+    return true;
+  }
+
+  /** Stops looking. The file stays for the next start. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#check;
+  }
+
+  async #look(): Promise<void> {
+    try {
+      this.#isHeld = await this.#make();
+      const wasLow = this.#isLow;
+      this.#isLow = (await this.#freeBytes()) < this.#bytes;
+      if (this.#isLow !== wasLow) {
+        if (this.#isLow) this.#log?.('warn', 'the disk is nearly full', { reserve: this.#bytes });
+        else this.#log?.('info', 'the disk has room again');
+      }
+      if (this.#isHeld && !this.#isLow) this.#isFull = false;
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : 'unknown';
+      this.#log?.('warn', 'the free space of the disk could not be checked', { reason });
+    }
+  }
+
+  /** Makes the file, unless it is there. Resolves to whether it is. */
+  async #make(): Promise<boolean> {
+    if ((await fileBytes(this.#path)) >= this.#bytes) return true;
+    // Twice, so that the reserve itself does not make the space low.
+    if ((await this.#freeBytes()) < 2 * this.#bytes) return false;
+    const chunk = randomFillSync(Buffer.allocUnsafe(Math.min(CHUNK_BYTES, this.#bytes)));
+    const file = await open(this.#path, 'w', 0o600);
+    try {
+      for (let left = this.#bytes; left > 0; left -= chunk.length) {
+        await file.writeFile(chunk.subarray(0, Math.min(left, chunk.length)));
+      }
+      return true;
+    } catch (thrown) {
+      await rm(this.#path, { force: true });
+      throw thrown;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(dirname(this.#path));
+    return bavail * bsize;
+  }
+}
+
+/** Bytes that the file really has on the disk: after a crash its size may lie. */
+async function fileBytes(path: string): Promise<number> {
+  try {
+    const { size, blocks } = await stat(path);
+    return Math.min(size, blocks * 512);
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,18 @@
+import { randomBytes } from 'node:crypto';
+import { REVISION_BYTES } from './store.ts';
+
+/** Bytes drawn at once: a draw costs about the same for 8 bytes as for some thousand. */
+const POOL_BYTES = 4096;
+
+let pool: Buffer = Buffer.alloc(0);
+let taken = 0;
+
+/** A fresh revision of 8 random bytes. Revisions are public, so the pool is not wiped. */
+export function drawRevision(): Buffer {
+  if (taken + REVISION_BYTES > pool.length) {
+    pool = randomBytes(POOL_BYTES);
+    taken = 0;
+  }
+  taken += REVISION_BYTES;
+  return pool.subarray(taken - REVISION_BYTES, taken);
+}

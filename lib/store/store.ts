@@ -1,0 +1,111 @@
+/**
+ * The contract of a store: an ordered map from keys to values that are kept once acknowledged.
+ * One suite, `test/contract/store-suite.ts`, runs over every implementation.
+ */
+
+/** First byte of a store key. */
+export const TABLE = {
+  /** Facts about the store itself: its ID, its keyring. */
+  META: 0x00,
+  /** Records under pseudonyms; keys of 27 bytes. */
+  RECORDS: 0x01,
+  /** Tokens of foreign front ends, kept literally; keys of 2 to 4097 bytes. */
+  FOREIGN: 0x02,
+} as const;
+
+/** Size of a revision, in bytes. */
+export const REVISION_BYTES = 8;
+
+/** What is stored under a key. The store looks into neither head nor body. */
+export interface Value {
+  /** Small: sealed ID and envelope header; at most 4 KiB. */
+  readonly head: Buffer;
+  readonly body: Buffer;
+  /** Milliseconds since 1970 (UTC) from which the value counts as absent; 0 is never. */
+  readonly expiryMs: number;
+}
+
+/** A stored value without its body. */
+export interface StoredHead {
+  readonly head: Buffer;
+  readonly expiryMs: number;
+  /** 8 random bytes, drawn by the store at each write. */
+  readonly revision: Buffer;
+  readonly bodyBytes: number;
+}
+
+/** A stored value. `body` is absent where it is larger than the reader accepts. */
+export interface StoredValue extends StoredHead {
+  readonly body: Buffer | undefined;
+}
+
+/** Under what condition a write is done; `CONFLICT` otherwise, and nothing is changed. */
+export type Condition =
+  | { readonly kind: 'always' }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'revision'; readonly revision: Buffer };
+
+export const ALWAYS: Condition = { kind: 'always' };
+export const IF_ABSENT: Condition = { kind: 'absent' };
+export function ifRevision(revision: Buffer): Condition {
+  return { kind: 'revision', revision };
+}
+
+export interface PutResult {
+  readonly revision: Buffer;
+  /** Whether a value (that had not expired) was there before. */
+  readonly replaced: boolean;
+}
+
+export interface ScanItem extends StoredHead {
+  readonly key: Buffer;
+}
+
+export interface ScanPage {
+  /** In ascending order of keys, bytewise. */
+  readonly items: readonly ScanItem[];
+  /** Whether more follow the last one. */
+  readonly more: boolean;
+}
+
+export interface StoreStats {
+  readonly kind: 'level' | 'memory' | 'mongo';
+  /** Where it is, for people; never with a password. */
+  readonly place: string;
+  /** Bytes on disk, about; 0 where nobody knows. */
+  readonly bytes: number;
+  /** Number of records, about. */
+  readonly records: number;
+}
+
+/** A view of the store that no later write changes. Close it. */
+export interface Snapshot {
+  get(key: Buffer): Promise<StoredValue | undefined>;
+  scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage>;
+  close(): Promise<void>;
+}
+
+/**
+ * All methods reject with {@link EncServerError}: `CONFLICT` for a condition that does not hold,
+ * `UNAVAILABLE` when the store did not do it, `UNKNOWN_OUTCOME` when a write may or may not have
+ * been done, `OVERLOADED` when too much waits, `STORE_DAMAGED` when what is read is no value.
+ * A write that resolves is durable.
+ */
+export interface Store {
+  put(key: Buffer, value: Value, condition?: Condition): Promise<PutResult>;
+  /** Bodies above `bodyBytesMax` (default: none is) are left out of the result. */
+  get(key: Buffer, bodyBytesMax?: number): Promise<StoredValue | undefined>;
+  /** As `get` for each key, in their order, seen at one moment. */
+  getMany(keys: readonly Buffer[], bodyBytesMax?: number): Promise<(StoredValue | undefined)[]>;
+  head(key: Buffer): Promise<StoredHead | undefined>;
+  /** Resolves to whether there was something. Deleting what is not there succeeds unless a condition is given. */
+  delete(key: Buffer, condition?: Condition): Promise<boolean>;
+  /** Keys that begin with `prefix` (at least the table byte) and lie after `after`. Limit 1 to 10,000. */
+  scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage>;
+  stats(): Promise<StoreStats>;
+  snapshot(): Promise<Snapshot>;
+  /** Whether writes are taken at the moment; why not, in words. */
+  health(): { readonly ok: boolean; readonly reason: string };
+  /** Finishes what is under way. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,158 @@
+/**
+ * How a value lies in LevelDB. Integers are big-endian.
+ *
+ * | bytes | what |
+ * |---|---|
+ * | 1 | format, `01` |
+ * | 8 | revision |
+ * | 8 | expiry, milliseconds since 1970 (UTC); 0 is never |
+ * | 4 | size of the body |
+ * | 2 | size of the head |
+ * | | head |
+ * | | body, or nothing when it lies under a key of its own |
+ *
+ * A small body lies here, since LevelDB reads a whole block for the head anyway. A large one
+ * lies apart, so that heads, scans and conditions never load it.
+ */
+import { EncServerError } from '../errors.ts';
+import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
+import { readMs, writeMs } from './keys.ts';
+import {
+  type Condition,
+  REVISION_BYTES,
+  type StoredHead,
+  type StoredValue,
+  type Value,
+} from './store.ts';
+
+/** Longest head, in bytes. */
+export const HEAD_BYTES_MAX = 4096;
+/** Longest body, in bytes: what a frame can bring. */
+export const BODY_BYTES_MAX = FRAME_BYTES_CEILING;
+/** Longest body that lies with its head, in bytes: one block of LevelDB. */
+export const INLINE_BYTES_MAX = 4096;
+
+const FORMAT = 1;
+const REVISION_START = 1;
+const EXPIRY_START = REVISION_START + REVISION_BYTES;
+const BODY_SIZE_START = EXPIRY_START + 8;
+const HEAD_SIZE_START = BODY_SIZE_START + 4;
+const HEAD_START = HEAD_SIZE_START + 2;
+
+/** A value as it was read, its parts not yet cut out. */
+export interface Decoded {
+  readonly raw: Buffer;
+  readonly expiryMs: number;
+  readonly bodyBytes: number;
+  readonly headEnd: number;
+}
+
+/**
+ * Checks what a caller wants to store.
+ *
+ * @throws EncServerError `INVALID_FIELD` for the head or the expiry, `RECORD_TOO_LARGE`
+ */
+export function checkValue(value: Value): void {
+  if (value.head.length > HEAD_BYTES_MAX) {
+    throw new EncServerError('INVALID_FIELD', `a head has at most ${HEAD_BYTES_MAX} bytes`);
+  }
+  if (value.body.length > BODY_BYTES_MAX) {
+    throw new EncServerError('RECORD_TOO_LARGE', `a body has at most ${BODY_BYTES_MAX} bytes`);
+  }
+  if (!Number.isSafeInteger(value.expiryMs) || value.expiryMs < 0) {
+    throw new EncServerError('INVALID_FIELD', 'an expiry is a whole number of milliseconds');
+  }
+}
+
+/**
+ * Checks under what condition a caller wants to write.
+ *
+ * @throws EncServerError `INVALID_FIELD`
+ */
+export function checkCondition(condition: Condition): void {
+  if (condition.kind !== 'revision' || condition.revision.length === REVISION_BYTES) return;
+  throw new EncServerError('INVALID_FIELD', `a revision has ${REVISION_BYTES} bytes`);
+}
+
+/** Whether a body of this size lies under a key of its own. */
+export function liesApart(bodyBytes: number): boolean {
+  return bodyBytes > INLINE_BYTES_MAX;
+}
+
+/** The bytes to store; without the body where it lies apart. */
+export function encodeValue(value: Value, revision: Buffer): Buffer {
+  const { head, body, expiryMs } = value;
+  const inlineBytes = liesApart(body.length) ? 0 : body.length;
+  const raw = Buffer.allocUnsafe(HEAD_START + head.length + inlineBytes);
+  raw[0] = FORMAT;
+  revision.copy(raw, REVISION_START);
+  writeMs(raw, expiryMs, EXPIRY_START);
+  raw.writeUInt32BE(body.length, BODY_SIZE_START);
+  raw.writeUInt16BE(head.length, HEAD_SIZE_START);
+  head.copy(raw, HEAD_START);
+  if (inlineBytes > 0) body.copy(raw, HEAD_START + head.length);
+  return raw;
+}
+
+/**
+ * Reads the bytes that {@link encodeValue} wrote.
+ *
+ * @throws EncServerError `STORE_DAMAGED`
+ */
+export function decodeValue(raw: Buffer): Decoded {
+  if (raw.length < HEAD_START || raw[0] !== FORMAT) throw damaged();
+  const bodyBytes = raw.readUInt32BE(BODY_SIZE_START);
+  const headEnd = HEAD_START + raw.readUInt16BE(HEAD_SIZE_START);
+  const rest = raw.length - headEnd;
+  // What follows the head is the whole body, or nothing where the body lies apart.
+  if (rest !== bodyBytes && rest !== 0) throw damaged();
+  return { raw, expiryMs: readMs(raw, EXPIRY_START), bodyBytes, headEnd };
+}
+
+/** Whether the body lies under a key of its own. */
+export function hasBodyApart(decoded: Decoded): boolean {
+  return decoded.bodyBytes > 0 && decoded.headEnd === decoded.raw.length;
+}
+
+/** Whether the value counts as absent at this time. */
+export function isExpired(decoded: Decoded, nowMs: number): boolean {
+  return decoded.expiryMs !== 0 && decoded.expiryMs <= nowMs;
+}
+
+/** Whether this is the revision of the value. */
+export function hasRevision(decoded: Decoded, revision: Buffer): boolean {
+  return revision.equals(decoded.raw.subarray(REVISION_START, EXPIRY_START));
+}
+
+/** The value for a caller. Head and inline body are views of the bytes that were read. */
+export function storedValue(decoded: Decoded, body: Buffer | undefined): StoredValue {
+  const { raw, expiryMs, bodyBytes, headEnd } = decoded;
+  return {
+    head: raw.subarray(HEAD_START, headEnd),
+    body,
+    expiryMs,
+    revision: raw.subarray(REVISION_START, EXPIRY_START),
+    bodyBytes,
+  };
+}
+
+/** The value without its body. Copied, so that a page of heads does not hold the bodies. */
+export function storedHead(decoded: Decoded): StoredHead {
+  const { raw, expiryMs, bodyBytes, headEnd } = decoded;
+  return {
+    head: Buffer.from(raw.subarray(HEAD_START, headEnd)),
+    expiryMs,
+    revision: Buffer.from(raw.subarray(REVISION_START, EXPIRY_START)),
+    bodyBytes,
+  };
+}
+
+/** The body that lies with its head. */
+export function inlineBody(decoded: Decoded): Buffer {
+  return decoded.raw.subarray(decoded.headEnd);
+}
+
+/** The error for bytes that no store wrote. */
+export function damaged(): EncServerError {
+  return new EncServerError('STORE_DAMAGED', 'a stored value is damaged');
+}

@@ -1,0 +1,85 @@
+/** A TCP proxy before MongoDB, which breaks connections as a network does. */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+const TARGET = /^mongodb:\/\/(?:[^@/]*@)?([^:/?,]+)(?::(\d+))?/;
+
+export class MongoProxy {
+  /** Connection string that leads through the proxy. */
+  readonly uri: string;
+  /** Bytes from MongoDB that were thrown away since that was asked for. */
+  swallowedBytes = 0;
+  readonly #target: { readonly host: string; readonly port: number };
+  readonly #port: number;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+  #swallows = false;
+
+  private constructor(target: { host: string; port: number }, server: Server) {
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    this.#target = target;
+    this.#server = server;
+    this.#port = address.port;
+    this.uri = `mongodb://127.0.0.1:${this.#port}/?directConnection=true`;
+    server.on('connection', (socket) => this.#serve(socket));
+  }
+
+  /** A proxy before the first server of a connection string. */
+  static async open(uri: string): Promise<MongoProxy> {
+    const [, host = 'localhost', port = '27017'] = TARGET.exec(uri) ?? [];
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new MongoProxy({ host, port: Number(port) }, server);
+  }
+
+  /** Breaks every connection; new ones are taken. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** From now on MongoDB gets what it is sent, and its answers are thrown away. */
+  swallowAnswers(): void {
+    this.swallowedBytes = 0;
+    this.#swallows = true;
+  }
+
+  /** Breaks every connection, and refuses new ones. */
+  async goAway(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    server?.close();
+    this.cut();
+    if (server !== undefined) await once(server, 'close');
+  }
+
+  /** Takes connections again, at the same port. */
+  async comeBack(): Promise<void> {
+    this.#swallows = false;
+    const server = createServer((socket) => this.#serve(socket));
+    this.#server = server.listen(this.#port, '127.0.0.1');
+    await once(server, 'listening');
+  }
+
+  async close(): Promise<void> {
+    await this.goAway();
+  }
+
+  #serve(client: Socket): void {
+    const mongo = connect(this.#target);
+    for (const socket of [client, mongo]) {
+      this.#sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        this.#sockets.delete(socket);
+        client.destroy();
+        mongo.destroy();
+      });
+    }
+    client.pipe(mongo);
+    mongo.on('data', (chunk) => {
+      if (this.#swallows) this.swallowedBytes += chunk.length;
+      else client.write(chunk);
+    });
+  }
+}
