@@ -1,0 +1,260 @@
+/**
+ * The back end's client library. A front end asks it for sealed records by store key; people
+ * and tools for opaque bytes by token.
+ */
+import { EncServerError } from '../errors.ts';
+import { type CallOptions, FrameClient, infoOf } from '../net/client.ts';
+import type { Address } from '../net/lane.ts';
+import {
+  bytesField,
+  emptyField,
+  type FieldEntry,
+  type Fields,
+  u32Field,
+  u64Field,
+} from '../protocol/fields.ts';
+import { BULK_BYTES_MIN, DEFAULT_LIMITS } from '../protocol/limits.ts';
+import { FIELD, OPCODE } from '../protocol/messages.ts';
+import {
+  ALWAYS,
+  type Condition,
+  IF_ABSENT,
+  type PutResult,
+  type ScanItem,
+  type StoredHead,
+  type StoredValue,
+  type Value,
+} from '../store/store.ts';
+import { AGENT } from '../version.ts';
+import { decodeScanItems } from './scan-items.ts';
+import { tokenKey } from './token-key.ts';
+
+export type { ErrorCode } from '../errors.ts';
+export { EncServerError } from '../errors.ts';
+export type { CallOptions } from '../net/client.ts';
+export { parseAddress } from '../net/client.ts';
+export type { Address } from '../net/lane.ts';
+
+/** Public facts of a keyring: its ID of 16 bytes, and its epoch. */
+export interface KeyringFacts {
+  readonly keyringId: Buffer;
+  readonly epoch: number;
+}
+
+export interface BeClientOptions {
+  readonly address: Address;
+  /** Connections for records up to 64 KiB; default 2. */
+  readonly smallConnections?: number;
+  /** Connections for larger ones, so that they hold no small one up; default 1. */
+  readonly bulkConnections?: number;
+  /** Longest time for an answer, in milliseconds; default 10,000. */
+  readonly timeoutMs?: number;
+  /** Largest frame that is taken, in bytes. */
+  readonly frameBytesMax?: number;
+  /** The keyring that the connections are bound to; without it, only tokens can be asked for. */
+  readonly keyring?: () => Promise<KeyringFacts>;
+  /** Connects at once and again by itself. */
+  readonly stayConnected?: boolean;
+}
+
+/** What goes with a call from a front end. */
+export interface BeCall extends CallOptions {
+  readonly trace?: Buffer;
+}
+
+export interface BeScan {
+  readonly items: readonly ScanItem[];
+  /** Key to go on after, or undefined at the end. */
+  readonly next: Buffer | undefined;
+}
+
+export class BeClient {
+  readonly #small: FrameClient;
+  readonly #bulk: FrameClient;
+
+  constructor(options: BeClientOptions) {
+    const { keyring } = options;
+    const shared = {
+      address: options.address,
+      timeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
+      frameBytesMax: options.frameBytesMax ?? DEFAULT_LIMITS.frameBytesMax,
+      connectTimeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
+      stayConnected: options.stayConnected ?? false,
+      attemptsMax: 3,
+      ...(keyring === undefined ? {} : { hello: async () => helloFields(await keyring()) }),
+    };
+    this.#small = new FrameClient({ ...shared, connections: options.smallConnections ?? 2 });
+    this.#bulk = new FrameClient({
+      ...shared,
+      stayConnected: false,
+      connections: options.bulkConnections ?? 1,
+    });
+  }
+
+  get connected(): boolean {
+    return this.#small.connected;
+  }
+
+  /** Why there is no connection, where one was tried. */
+  get lastError(): EncServerError | undefined {
+    return this.#small.lastError;
+  }
+
+  /** Writes a sealed value. Rejects with `CONFLICT` when the condition does not hold. */
+  async put(key: Buffer, value: Value, condition = ALWAYS, call: BeCall = {}): Promise<PutResult> {
+    const fields = keyFields(key, call);
+    if (value.head.length > 0) fields.push(bytesField(FIELD.HEAD, value.head));
+    if (value.expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, value.expiryMs));
+    pushCondition(fields, condition);
+    const lane = value.body.length > BULK_BYTES_MIN ? this.#bulk : this.#small;
+    const answer = await lane.call({
+      ...call,
+      opcode: OPCODE.PUT,
+      fields,
+      body: value.body,
+      writes: true,
+      idempotent: false,
+    });
+    return {
+      revision: answer.fields.requireBytes(FIELD.REVISION),
+      replaced: answer.fields.u8(FIELD.REPLACED) === 1,
+    };
+  }
+
+  /** Rejects with `NOT_FOUND`, or `LARGE` with the size when the body is above `acceptBytes`. */
+  async get(key: Buffer, acceptBytes: number, call: BeCall = {}): Promise<StoredValue> {
+    const fields = keyFields(key, call);
+    fields.push(u32Field(FIELD.ACCEPT_BYTES, acceptBytes));
+    const lane = acceptBytes > BULK_BYTES_MIN ? this.#bulk : this.#small;
+    const answer = await lane.call({ ...call, ...READ, opcode: OPCODE.GET, fields });
+    return { ...headOf(answer.fields, answer.body.length), body: answer.body };
+  }
+
+  /** Head, revision and size without the body. Rejects with `NOT_FOUND`. */
+  async head(key: Buffer, call: BeCall = {}): Promise<StoredHead> {
+    const fields = keyFields(key, call);
+    const answer = await this.#small.call({ ...call, ...READ, opcode: OPCODE.HEAD, fields });
+    return headOf(answer.fields, answer.fields.u32(FIELD.SIZE) ?? 0);
+  }
+
+  /** Resolves to whether there was something. Rejects with `CONFLICT`. */
+  async remove(key: Buffer, condition = ALWAYS, call: BeCall = {}): Promise<boolean> {
+    const fields = keyFields(key, call);
+    pushCondition(fields, condition);
+    const answer = await this.#small.call({
+      ...call,
+      opcode: OPCODE.REMOVE,
+      fields,
+      writes: true,
+      idempotent: false,
+    });
+    return answer.fields.u8(FIELD.REPLACED) === 1;
+  }
+
+  /** One page of keys that begin with `prefix`, in ascending order, after `after`. */
+  async scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<BeScan> {
+    const fields = [bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
+    if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
+    const answer = await this.#small.call({ ...READ, opcode: OPCODE.SCAN, fields });
+    return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
+  }
+
+  /** Keeps bytes under a token of 1 to 4096 bytes, as they are. */
+  async store(
+    token: string | Uint8Array,
+    record: Uint8Array,
+    call: BeCall = {},
+  ): Promise<PutResult> {
+    const value = { head: NO_BYTES, body: Buffer.from(record), expiryMs: 0 };
+    return await this.put(tokenKey(token), value, ALWAYS, call);
+  }
+
+  /** As {@link store}, only if nothing is there: `CONFLICT`. */
+  async storeIfAbsent(
+    token: string | Uint8Array,
+    record: Uint8Array,
+    call: BeCall = {},
+  ): Promise<PutResult> {
+    const value = { head: NO_BYTES, body: Buffer.from(record), expiryMs: 0 };
+    return await this.put(tokenKey(token), value, IF_ABSENT, call);
+  }
+
+  /** The bytes under a token. Rejects with `NOT_FOUND`. */
+  async retrieve(token: string | Uint8Array, call: BeCall = {}): Promise<Buffer> {
+    const key = tokenKey(token);
+    for (let acceptBytes = BULK_BYTES_MIN, tries = 1; ; tries++) {
+      try {
+        return (await this.get(key, acceptBytes, call)).body ?? NO_BYTES;
+      } catch (error) {
+        const isLarge = error instanceof EncServerError && error.code === 'LARGE';
+        // What lies there may be replaced by something larger in between.
+        if (!isLarge || tries >= LARGE_TRIES_MAX) throw error;
+        acceptBytes = error.sizeBytes ?? 0;
+      }
+    }
+  }
+
+  /** Resolves to whether there was something. */
+  async delete(token: string | Uint8Array, call: BeCall = {}): Promise<boolean> {
+    return await this.remove(tokenKey(token), ALWAYS, call);
+  }
+
+  /** The keyring that the store was filled under, if any; asks on a connection of its own. */
+  async askKeyring(): Promise<KeyringFacts | undefined> {
+    const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
+    const answer = await this.#small.call({ ...READ, opcode: OPCODE.HELLO, fields });
+    const keyringId = answer.fields.bytes(FIELD.KEYRING);
+    const epoch = answer.fields.u32(FIELD.EPOCH);
+    return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
+  }
+
+  async ping(): Promise<void> {
+    await this.#small.call({ ...READ, opcode: OPCODE.PING, fields: [] });
+  }
+
+  /** Facts that the server tells of itself. */
+  async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
+    const answer = await this.#small.call({ ...call, ...READ, opcode: OPCODE.INFO, fields: [] });
+    return infoOf(answer);
+  }
+
+  /** Waits for what is under way, then closes the connections. */
+  close(): void {
+    this.#small.close();
+    this.#bulk.close();
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+const LARGE_TRIES_MAX = 5;
+const READ = { writes: false, idempotent: true } as const;
+
+function helloFields(keyring: KeyringFacts): FieldEntry[] {
+  return [
+    bytesField(FIELD.AGENT, Buffer.from(AGENT)),
+    bytesField(FIELD.KEYRING, keyring.keyringId),
+    u32Field(FIELD.EPOCH, keyring.epoch),
+  ];
+}
+
+function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
+  const fields = [bytesField(FIELD.STORE_KEY, key)];
+  if (call.trace !== undefined) fields.push(bytesField(FIELD.TRACE, call.trace));
+  return fields;
+}
+
+function pushCondition(fields: FieldEntry[], condition: Condition): void {
+  if (condition.kind === 'absent') fields.push(emptyField(FIELD.IF_ABSENT));
+  if (condition.kind === 'revision') {
+    fields.push(bytesField(FIELD.IF_REVISION, condition.revision));
+  }
+}
+
+function headOf(fields: Fields, bodyBytes: number): StoredHead {
+  return {
+    head: fields.bytes(FIELD.HEAD) ?? NO_BYTES,
+    revision: fields.requireBytes(FIELD.REVISION),
+    expiryMs: fields.u64(FIELD.EXPIRY) ?? 0,
+    bodyBytes,
+  };
+}

@@ -1,0 +1,65 @@
+/** Puts a back end together: store, service, surfaces and one port. */
+import { join } from 'node:path';
+import type { Config } from '../config/load.ts';
+import { toEncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { Port, type RunningServer } from '../net/port.ts';
+import { type OpenedStore, openStore } from '../store/open.ts';
+import { sweepRegularly } from './expiry-job.ts';
+import { BeService } from './service.ts';
+import { BeFrames } from './surfaces/frames.ts';
+import { BeText } from './surfaces/text.ts';
+
+/**
+ * Opens the store, then listens. Rejects with `NOT_ALLOWED` for a host beyond loopback,
+ * `PORT_TAKEN`, `FOLDER_LOCKED`, `BAD_CONFIG` or `STORE_DAMAGED`. A MongoDB that is away is no
+ * reason not to start: what needs it is answered with `UNAVAILABLE` until it is there.
+ */
+export async function startBe(config: Config, log: Logger): Promise<RunningServer> {
+  const section = config.beServerConfigs;
+  const port: Port = new Port(section, '--port (be-server) or --be-port (up)', log, {
+    frames: () => new BeFrames(service, port),
+    text: () => new BeText(service, port),
+    http: async () => (await import('./surfaces/http.ts')).openBeHttp(service, port.limits),
+  });
+  const store = await openStore({
+    kind: section.store,
+    folder: join(section.dataDir, 'be'),
+    mongoURI: section.mongoURI,
+    mongoDatabase: section.mongoDatabase,
+    log: (level, message, facts) => log[level](facts, message),
+  });
+  let records: string;
+  const service = new BeService(store, port.budget, port.limits);
+  try {
+    records = await countRecords(store);
+    await port.listen();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  const sweeping = sweepRegularly(store, log);
+  const where = [section.store, store.place, records].filter((part) => part !== '').join(', ');
+  log.info({ port: port.port, store: where }, 'listening');
+  return {
+    port: port.port,
+    line: `be listening on ${port.address} (${where})`,
+    async close() {
+      log.info('closing');
+      await port.close();
+      sweeping.stop();
+      await store.close();
+      log.info('closed');
+    },
+  };
+}
+
+/** How many records there are, for people; or that nobody can tell. */
+async function countRecords(store: OpenedStore): Promise<string> {
+  try {
+    return `about ${(await store.stats()).records} records`;
+  } catch (thrown) {
+    if (toEncServerError(thrown).code === 'UNAVAILABLE') return 'unreachable';
+    throw thrown;
+  }
+}

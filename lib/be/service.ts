@@ -1,0 +1,217 @@
+/**
+ * What the back end does, whatever the dialect: it keeps sealed values and says who may ask
+ * for them. It holds no key and can read nothing.
+ */
+import { EncServerError } from '../errors.ts';
+import type { Budget } from '../net/budget.ts';
+import type { RequestContext } from '../net/request.ts';
+import { BULK_BYTES_MIN, type Limits } from '../protocol/limits.ts';
+import { bindKeyring, type KeyringMark, readKeyring, readStoreId } from '../store/meta.ts';
+import {
+  ALWAYS,
+  type Condition,
+  type PutResult,
+  type ScanPage,
+  type Store,
+  type StoredHead,
+  type StoredValue,
+  TABLE,
+  type Value,
+} from '../store/store.ts';
+import { scanItemBytes } from './scan-items.ts';
+import { tokenKey } from './token-key.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+const U32_MAX = 0xffff_ffff;
+/** Table byte, key number, namespace group and SIV: docs/ENVELOPE.md. In bytes. */
+const RECORD_KEY_BYTES = 27;
+const SCAN_ITEMS_MAX = 10_000;
+/** Keys and heads of up to 4 KiB each: without this, a page could outgrow every frame. */
+const SCAN_PAGE_BYTES_MAX = 1024 * 1024;
+/** What is read may be replaced by something larger in between; then it is read anew. */
+const LARGE_TRIES_MAX = 5;
+
+/** What one connection said of itself. */
+export interface BeSession {
+  /** Epoch of the keyring it works with; undefined until its HELLO named one. */
+  epoch: number | undefined;
+}
+
+/** What a HELLO is answered with. */
+export interface Welcome {
+  readonly storeId: Buffer;
+  readonly keyring: KeyringMark | undefined;
+}
+
+export class BeService {
+  readonly #store: Store;
+  readonly #budget: Budget;
+  readonly #limits: Limits;
+  #storeId: Buffer | undefined;
+  #epoch = 0;
+
+  constructor(store: Store, budget: Budget, limits: Limits) {
+    this.#store = store;
+    this.#budget = budget;
+    this.#limits = limits;
+  }
+
+  /**
+   * Binds a connection to its keyring. Rejects with `KEYRING_MISMATCH` when the store was filled
+   * under another one, `STALE_EPOCH` when the store knows a newer state of it.
+   */
+  async hello(session: BeSession, mark: KeyringMark | undefined): Promise<Welcome> {
+    this.#storeId ??= await readStoreId(this.#store);
+    if (mark === undefined) {
+      return { storeId: this.#storeId, keyring: await readKeyring(this.#store) };
+    }
+    const { epoch } = await bindKeyring(this.#store, mark.keyringId, mark.epoch);
+    this.#epoch = Math.max(this.#epoch, epoch);
+    session.epoch = mark.epoch;
+    return { storeId: this.#storeId, keyring: { keyringId: mark.keyringId, epoch } };
+  }
+
+  async put(
+    session: BeSession,
+    key: Buffer,
+    value: Value,
+    condition: Condition,
+  ): Promise<PutResult> {
+    this.#checkAccess(session, key);
+    return await this.#store.put(key, value, condition);
+  }
+
+  /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
+  async get(
+    session: BeSession,
+    key: Buffer,
+    acceptBytes: number,
+    context: RequestContext,
+  ): Promise<StoredValue> {
+    this.#checkAccess(session, key);
+    return await this.#readWithRoom(key, acceptBytes, context);
+  }
+
+  async head(session: BeSession, key: Buffer): Promise<StoredHead> {
+    this.#checkAccess(session, key);
+    const found = await this.#store.head(key);
+    if (found === undefined) throw notFound();
+    return found;
+  }
+
+  /** Resolves to whether there was something. */
+  async remove(session: BeSession, key: Buffer, condition: Condition): Promise<boolean> {
+    this.#checkAccess(session, key);
+    return await this.#store.delete(key, condition);
+  }
+
+  async scan(
+    session: BeSession,
+    prefix: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+  ): Promise<ScanPage> {
+    if (prefix[0] === TABLE.RECORDS) this.#checkEpoch(session);
+    else if (prefix[0] !== TABLE.FOREIGN) throw invalidKey();
+    const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
+    return cutPage(await this.#store.scan(prefix, after, itemsMax));
+  }
+
+  /** Keeps a foreign front end's token and record as they came. */
+  async storeForeign(token: Buffer, record: Buffer): Promise<PutResult> {
+    const { recordBytesMax } = this.#limits;
+    if (record.length > recordBytesMax) {
+      const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
+      throw new EncServerError('RECORD_TOO_LARGE', words);
+    }
+    const value = { head: NO_BYTES, body: record, expiryMs: 0 };
+    return await this.#store.put(tokenKey(token), value, ALWAYS);
+  }
+
+  async retrieveForeign(token: Buffer, context: RequestContext): Promise<Buffer> {
+    const found = await this.#readWithRoom(tokenKey(token), U32_MAX, context);
+    return found.body ?? NO_BYTES;
+  }
+
+  async deleteForeign(token: Buffer): Promise<boolean> {
+    return await this.#store.delete(tokenKey(token));
+  }
+
+  /** Facts for people and tools; nothing of what is stored. */
+  async info(): Promise<Record<string, unknown>> {
+    const health = this.#store.health();
+    const store = health.ok ? await this.#store.stats() : undefined;
+    const keyring = health.ok ? await readKeyring(this.#store) : undefined;
+    return {
+      server: 'be',
+      ok: health.ok,
+      ...(health.ok ? {} : { reason: health.reason }),
+      store,
+      keyring: keyring?.keyringId.toString('hex'),
+      epoch: keyring?.epoch,
+    };
+  }
+
+  /** A large body is read only when there is room for it: its own size, whatever is accepted. */
+  async #readWithRoom(
+    key: Buffer,
+    acceptBytes: number,
+    context: RequestContext,
+  ): Promise<StoredValue> {
+    let found = await this.#read(key, Math.min(acceptBytes, BULK_BYTES_MIN));
+    for (let tries = 1; found.body === undefined && tries <= LARGE_TRIES_MAX; tries++) {
+      const { bodyBytes } = found;
+      if (bodyBytes > acceptBytes) break;
+      await this.#budget.reserved(bodyBytes, context);
+      try {
+        found = await this.#read(key, bodyBytes);
+      } finally {
+        this.#budget.release(bodyBytes);
+      }
+    }
+    if (found.body !== undefined) return found;
+    const sizeBytes = found.bodyBytes;
+    throw new EncServerError('LARGE', `the body has ${sizeBytes} bytes`, { sizeBytes });
+  }
+
+  async #read(key: Buffer, bodyBytesMax: number): Promise<StoredValue> {
+    const found = await this.#store.get(key, bodyBytesMax);
+    if (found === undefined) throw notFound();
+    return found;
+  }
+
+  #checkAccess(session: BeSession, key: Buffer): void {
+    if (key[0] === TABLE.RECORDS && key.length === RECORD_KEY_BYTES) this.#checkEpoch(session);
+    else if (key[0] !== TABLE.FOREIGN || key.length < 2) throw invalidKey();
+  }
+
+  /** A front end that does not know the newest keyring may look in the wrong place. */
+  #checkEpoch(session: BeSession): void {
+    if (session.epoch === undefined) {
+      const hint = 'begin the connection with HELLO and the keyring';
+      throw new EncServerError('NOT_ALLOWED', 'records are for front ends', { hint });
+    }
+    if (session.epoch < this.#epoch) {
+      throw new EncServerError('STALE_EPOCH', 'the store knows a newer state of the keyring');
+    }
+  }
+}
+
+/** At least one item: what follows the last one is asked for next. */
+function cutPage(page: ScanPage): ScanPage {
+  let bytes = 0;
+  const end = page.items.findIndex((item, index) => {
+    bytes += scanItemBytes(item);
+    return index > 0 && bytes > SCAN_PAGE_BYTES_MAX;
+  });
+  return end < 0 ? page : { items: page.items.slice(0, end), more: true };
+}
+
+function notFound(): EncServerError {
+  return new EncServerError('NOT_FOUND', 'nothing is stored there');
+}
+
+function invalidKey(): EncServerError {
+  const hint = 'records have 27 bytes and begin with 01; foreign tokens begin with 02';
+  return new EncServerError('INVALID_FIELD', 'no such store key', { hint });
+}

@@ -1,0 +1,171 @@
+/** Binary frames to the back end's service. `docs/PROTOCOL.md`, "Back end". */
+import { EncServerError } from '../../errors.ts';
+import type { FrameSurface, Reply } from '../../net/frame-connection.ts';
+import type { Port } from '../../net/port.ts';
+import type { RequestContext } from '../../net/request.ts';
+import {
+  bytesField,
+  type FieldEntry,
+  Fields,
+  u8Field,
+  u32Field,
+  u64Field,
+} from '../../protocol/fields.ts';
+import type { Frame } from '../../protocol/frame.ts';
+import { FIELD, type FieldType, OPCODE } from '../../protocol/messages.ts';
+import {
+  ALWAYS,
+  type Condition,
+  IF_ABSENT,
+  ifRevision,
+  type StoredHead,
+} from '../../store/store.ts';
+import { AGENT } from '../../version.ts';
+import { encodeScanItems } from '../scan-items.ts';
+import type { BeService, BeSession } from '../service.ts';
+
+const ANY = [FIELD.TRACE, FIELD.TIMEOUT] as const;
+const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
+  [OPCODE.HELLO]: [...ANY, FIELD.AGENT, FIELD.KEYRING, FIELD.EPOCH],
+  [OPCODE.PING]: ANY,
+  [OPCODE.INFO]: ANY,
+  [OPCODE.PUT]: [
+    ...ANY,
+    FIELD.STORE_KEY,
+    FIELD.HEAD,
+    FIELD.EXPIRY,
+    FIELD.IF_ABSENT,
+    FIELD.IF_REVISION,
+  ],
+  [OPCODE.GET]: [...ANY, FIELD.STORE_KEY, FIELD.ACCEPT_BYTES],
+  [OPCODE.HEAD]: [...ANY, FIELD.STORE_KEY],
+  [OPCODE.REMOVE]: [...ANY, FIELD.STORE_KEY, FIELD.IF_REVISION],
+  [OPCODE.SCAN]: [...ANY, FIELD.PREFIX, FIELD.AFTER, FIELD.LIMIT],
+};
+const NO_BYTES = Buffer.alloc(0);
+const SCAN_LIMIT = 1_000;
+
+export class BeFrames implements FrameSurface {
+  readonly #service: BeService;
+  readonly #port: Port;
+  readonly #session: BeSession = { epoch: undefined };
+
+  constructor(service: BeService, port: Port) {
+    this.#service = service;
+    this.#port = port;
+  }
+
+  async handle(frame: Frame, context: RequestContext): Promise<Reply> {
+    const takes = TAKES[frame.code];
+    if (takes === undefined) {
+      throw new EncServerError('UNKNOWN_OPCODE', `the back end has no operation ${frame.code}`);
+    }
+    const fields = Fields.decode(frame.fieldBytes, takes);
+    context.adopt(fields);
+    switch (frame.code) {
+      case OPCODE.HELLO:
+        return await this.#hello(fields);
+      case OPCODE.PING:
+        return { fields: [], body: frame.body };
+      case OPCODE.INFO:
+        return await this.#info(context);
+      case OPCODE.PUT:
+        return await this.#put(fields, frame.body);
+      case OPCODE.GET:
+        return await this.#get(fields, context);
+      case OPCODE.HEAD:
+        return await this.#head(fields);
+      case OPCODE.REMOVE:
+        return await this.#remove(fields);
+      default:
+        return await this.#scan(fields);
+    }
+  }
+
+  async #hello(fields: Fields): Promise<Reply> {
+    const keyringId = fields.bytes(FIELD.KEYRING);
+    const mark =
+      keyringId === undefined ? undefined : { keyringId, epoch: fields.requireU32(FIELD.EPOCH) };
+    const { storeId, keyring } = await this.#service.hello(this.#session, mark);
+    const reply: FieldEntry[] = [
+      bytesField(FIELD.AGENT, Buffer.from(AGENT)),
+      u32Field(FIELD.RECORD_BYTES_MAX, this.#port.limits.recordBytesMax),
+      bytesField(FIELD.STORE_ID, storeId),
+    ];
+    if (keyring !== undefined) {
+      reply.push(bytesField(FIELD.KEYRING, keyring.keyringId));
+      reply.push(u32Field(FIELD.EPOCH, keyring.epoch));
+    }
+    return { fields: reply };
+  }
+
+  async #info(context: RequestContext): Promise<Reply> {
+    const info = { ...(await this.#service.info()), ...this.#port.facts(context) };
+    return { fields: [], body: Buffer.from(JSON.stringify(info)) };
+  }
+
+  async #put(fields: Fields, body: Buffer): Promise<Reply> {
+    const value = {
+      head: fields.bytes(FIELD.HEAD) ?? NO_BYTES,
+      body,
+      expiryMs: fields.u64(FIELD.EXPIRY) ?? 0,
+    };
+    const key = fields.requireBytes(FIELD.STORE_KEY);
+    const done = await this.#service.put(this.#session, key, value, conditionOf(fields));
+    return {
+      fields: [
+        bytesField(FIELD.REVISION, done.revision),
+        u8Field(FIELD.REPLACED, done.replaced ? 1 : 0),
+      ],
+    };
+  }
+
+  async #get(fields: Fields, context: RequestContext): Promise<Reply> {
+    const key = fields.requireBytes(FIELD.STORE_KEY);
+    // An asker that names no bound takes whatever fits into a frame.
+    const acceptBytes = fields.u32(FIELD.ACCEPT_BYTES) ?? this.#port.limits.frameBytesMax;
+    const found = await this.#service.get(this.#session, key, acceptBytes, context);
+    return { fields: headFields(found), body: found.body ?? NO_BYTES };
+  }
+
+  async #head(fields: Fields): Promise<Reply> {
+    const key = fields.requireBytes(FIELD.STORE_KEY);
+    const found = await this.#service.head(this.#session, key);
+    return { fields: [...headFields(found), u32Field(FIELD.SIZE, found.bodyBytes)] };
+  }
+
+  async #remove(fields: Fields): Promise<Reply> {
+    const key = fields.requireBytes(FIELD.STORE_KEY);
+    const removed = await this.#service.remove(this.#session, key, conditionOf(fields));
+    return { fields: [u8Field(FIELD.REPLACED, removed ? 1 : 0)] };
+  }
+
+  async #scan(fields: Fields): Promise<Reply> {
+    const page = await this.#service.scan(
+      this.#session,
+      fields.requireBytes(FIELD.PREFIX),
+      fields.bytes(FIELD.AFTER),
+      fields.u32(FIELD.LIMIT) ?? SCAN_LIMIT,
+    );
+    const last = page.items.at(-1);
+    const more = page.more && last !== undefined ? [bytesField(FIELD.AFTER, last.key)] : [];
+    return { fields: more, body: encodeScanItems(page.items) };
+  }
+}
+
+function conditionOf(fields: Fields): Condition {
+  const revision = fields.bytes(FIELD.IF_REVISION);
+  if (revision === undefined) return fields.has(FIELD.IF_ABSENT) ? IF_ABSENT : ALWAYS;
+  if (fields.has(FIELD.IF_ABSENT)) {
+    throw new EncServerError('INVALID_FIELD', 'two conditions exclude each other');
+  }
+  return ifRevision(revision);
+}
+
+function headFields(found: StoredHead): FieldEntry[] {
+  return [
+    bytesField(FIELD.HEAD, found.head),
+    bytesField(FIELD.REVISION, found.revision),
+    u64Field(FIELD.EXPIRY, found.expiryMs),
+  ];
+}

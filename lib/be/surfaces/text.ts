@@ -1,0 +1,43 @@
+/** Text lines to the back end's service: what the family's front ends send, kept literally. */
+import type { Port } from '../../net/port.ts';
+import type { RequestContext } from '../../net/request.ts';
+import type { TextSurface } from '../../net/text-connection.ts';
+import { BE_HELP, parseBeLine, recordLine } from '../../protocol/text.ts';
+import type { BeService } from '../service.ts';
+
+const SUCCESS = Buffer.from('SUCCESS\n');
+const PONG = Buffer.from('PONG\n');
+
+export class BeText implements TextSurface {
+  readonly #service: BeService;
+  readonly #port: Port;
+
+  constructor(service: BeService, port: Port) {
+    this.#service = service;
+    this.#port = port;
+  }
+
+  async handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined> {
+    const request = parseBeLine(line);
+    switch (request.verb) {
+      case 'STORE':
+        await this.#service.storeForeign(request.token, request.record);
+        return SUCCESS;
+      case 'RETRIEVE':
+        return recordLine(await this.#service.retrieveForeign(request.token, context));
+      case 'DELETE':
+        await this.#service.deleteForeign(request.token);
+        return SUCCESS;
+      case 'PING':
+        return PONG;
+      case 'INFO':
+        return Buffer.from(
+          `${JSON.stringify({ ...(await this.#service.info()), ...this.#port.facts(context) })}\n`,
+        );
+      case 'HELP':
+        return Buffer.from(`${BE_HELP}\n`);
+      case 'QUIT':
+        return undefined;
+    }
+  }
+}

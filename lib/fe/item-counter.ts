@@ -1,0 +1,188 @@
+/**
+ * The highest ID of the items. A sealed record says up to where numbers were given out, a few
+ * ahead, so that most items cost no write of it; which of those few are there is looked up when
+ * somebody else has written it, or the process is new. It is written only under the revision
+ * that was read, so that several front ends agree; all callers of one moment are served together.
+ */
+import { EncServerError } from '../errors.ts';
+import { RequestContext } from '../net/request.ts';
+import { COUNTERS_NAMESPACE } from './reserved.ts';
+import type { FeService, WriteCondition } from './service.ts';
+
+/** Tells whether there is an item of this ID. */
+export type HasItem = (id: number, context: RequestContext) => Promise<boolean>;
+
+/** One caller of this moment. */
+interface Wish {
+  /** The counter is to be here at the least. */
+  readonly floor: number;
+  /** Whether the caller wants a number of its own above that. */
+  readonly draws: boolean;
+  readonly resolve: (id: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Known {
+  /** Minus infinity while there never was an item. */
+  readonly highest: number;
+  /** Up to here we may go without a write: who reads the record looks for items up to here. */
+  readonly ceiling: number;
+  /** What the record must still be; absent where there is none. */
+  readonly revision: Buffer | undefined;
+}
+
+const NAME = { namespace: COUNTERS_NAMESPACE, id: Buffer.from('data') };
+/** Below every number. */
+const NONE = Number.NEGATIVE_INFINITY;
+/** How many numbers lie between two writes, at most. */
+const AHEAD = 256;
+/** How long another front end's write may go unnoticed by items that bring a free ID. */
+const CHECK_INTERVAL_MS = 100;
+/** Other front ends may write in between; then it is read anew, this often. */
+const CHANGED_TRIES_MAX = 20;
+
+export class ItemCounter {
+  readonly #service: FeService;
+  readonly #hasItem: HasItem;
+  readonly #timeoutMs: number;
+  #known: Known | undefined;
+  /** Until then, what is known is taken for known where no number is drawn from it. */
+  #checkAtMs = 0;
+  #wishes: Wish[] = [];
+  #serving = false;
+
+  constructor(service: FeService, hasItem: HasItem, timeoutMs: number) {
+    this.#service = service;
+    this.#hasItem = hasItem;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Resolves once the counter is at `id` or above. Rejects as a STORE does. */
+  async raise(id: number): Promise<void> {
+    const known = this.#known;
+    if (known === undefined || id > known.ceiling || Date.now() > this.#checkAtMs) {
+      await this.#join(id, false);
+    } else if (id > known.highest) {
+      this.#known = { ...known, highest: id };
+      // In time, so that nobody waits for it; if it fails, the next one tries again.
+      if (isLow(this.#known) && !this.#serving) this.#join(id, false).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Resolves to an ID above the counter and above `floor` that is given to nobody else here.
+   * Rejects with `CONFLICT` when there is none left, else as a STORE does.
+   */
+  claim(floor: number): Promise<number> {
+    return this.#join(floor, true);
+  }
+
+  #join(floor: number, draws: boolean): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#wishes.push({ floor, draws, resolve, reject });
+      if (!this.#serving) queueMicrotask(() => void this.#serveAll());
+    });
+  }
+
+  /** Whoever comes while some are served is served together with the next ones. */
+  async #serveAll(): Promise<void> {
+    if (this.#serving) return;
+    this.#serving = true;
+    while (this.#wishes.length > 0) {
+      const wishes = this.#wishes;
+      this.#wishes = [];
+      try {
+        await this.#serve(wishes);
+      } catch (error) {
+        // Whether it was written is not known: it is read before it is used again.
+        this.#known = undefined;
+        for (const wish of wishes) wish.reject(error);
+      }
+    }
+    this.#serving = false;
+  }
+
+  async #serve(wishes: readonly Wish[]): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const context = new RequestContext(this.#timeoutMs);
+      const known = await this.#current(context);
+      const raised = Math.max(known.highest, ...wishes.map(({ floor }) => floor));
+      const draws = wishes.filter((wish) => wish.draws);
+      const granted = draws.slice(0, Number.MAX_SAFE_INTEGER - raised);
+      const highest = raised + granted.length;
+      try {
+        if (isLow({ ...known, highest })) await this.#write(highest, known.revision, context);
+        else this.#known = { ...known, highest };
+      } catch (error) {
+        if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw error;
+        this.#known = undefined;
+        continue;
+      }
+      for (const [index, wish] of granted.entries()) wish.resolve(raised + 1 + index);
+      for (const wish of draws.slice(granted.length)) wish.reject(noneLeft());
+      for (const wish of wishes) if (!wish.draws) wish.resolve(wish.floor);
+      return;
+    }
+  }
+
+  /** What is known, if nobody wrote since. */
+  async #current(context: RequestContext): Promise<Known> {
+    this.#checkAtMs = Date.now() + CHECK_INTERVAL_MS;
+    const expected = this.#known?.revision;
+    if (expected === undefined) return await this.#read(context);
+    const { revision } = await this.#service.head(NAME, context);
+    // It may have been raised meanwhile.
+    if (this.#known !== undefined && revision.equals(expected)) return this.#known;
+    return await this.#read(context);
+  }
+
+  async #read(context: RequestContext): Promise<Known> {
+    try {
+      const { record, revision } = await this.#service.retrieve(NAME, 'kept', context);
+      const [base = 0, ceiling = 0] = record.toString('latin1').split(' ').map(Number);
+      // The numbers ahead belong to who wrote it: to have some of our own, we write it anew.
+      return { highest: await this.#find(base, ceiling, context), ceiling: NONE, revision };
+    } catch (error) {
+      if (codeOf(error) !== 'NOT_FOUND') throw error;
+      return { highest: NONE, ceiling: NONE, revision: undefined };
+    }
+  }
+
+  /** The highest item above `base`, up to `ceiling`; `base` if there is none. */
+  async #find(base: number, ceiling: number, context: RequestContext): Promise<number> {
+    const ids = Array.from({ length: ceiling - base }, (_none, index) => base + 1 + index);
+    const there = await Promise.all(ids.map((id) => this.#hasItem(id, context)));
+    return base + 1 + there.lastIndexOf(true);
+  }
+
+  async #write(
+    highest: number,
+    revision: Buffer | undefined,
+    context: RequestContext,
+  ): Promise<void> {
+    const ceiling = Math.min(highest + AHEAD, Number.MAX_SAFE_INTEGER);
+    const condition: WriteCondition =
+      revision === undefined ? { kind: 'absent' } : { kind: 'revision', revision };
+    const record = Buffer.from(`${highest} ${ceiling}`, 'latin1');
+    const input = { name: NAME, record, kept: true, condition };
+    const stored = await this.#service.store(input, context);
+    // It may have been raised meanwhile.
+    const raised = Math.max(highest, this.#known?.highest ?? highest);
+    this.#known = { highest: raised, ceiling, revision: stored.revision };
+  }
+}
+
+/** Whether so few numbers lie ahead that it is time to write. */
+function isLow({ highest, ceiling }: Known): boolean {
+  return ceiling - highest < AHEAD / 2 && ceiling < Number.MAX_SAFE_INTEGER;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof EncServerError ? error.code : undefined;
+}
+
+function noneLeft(): EncServerError {
+  return new EncServerError('CONFLICT', 'the ID is taken, and no higher one is left', {
+    hint: 'choose a free ID',
+  });
+}

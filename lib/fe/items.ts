@@ -1,0 +1,120 @@
+/**
+ * The items of `/data`: texts under whole numbers, sealed under keys that the server keeps. What
+ * is new is stored under the number that was asked for, or, if that is taken, under the next
+ * after the highest; nothing is ever overwritten.
+ */
+import { EncServerError } from '../errors.ts';
+import type { RequestContext } from '../net/request.ts';
+import { ItemCounter } from './item-counter.ts';
+import { ITEMS_NAMESPACE } from './reserved.ts';
+import type { FeService } from './service.ts';
+
+export interface Item {
+  /** A safe integer, negative ones too. */
+  readonly id: number;
+  readonly data: string;
+}
+
+/** Which IDs are listed. */
+export interface ItemsRange {
+  /** Only those above. */
+  readonly after?: number | undefined;
+  /** So many at the most. */
+  readonly limit?: number | undefined;
+}
+
+export class Items {
+  readonly #service: FeService;
+  readonly #counter: ItemCounter;
+  readonly #recordBytesMax: number;
+
+  /** `requestTimeoutMs` is for the counter's writes, which belong to no single request. */
+  constructor(service: FeService, recordBytesMax: number, requestTimeoutMs: number) {
+    this.#service = service;
+    this.#counter = new ItemCounter(
+      service,
+      (id, context) => this.#has(id, context),
+      requestTimeoutMs,
+    );
+    this.#recordBytesMax = recordBytesMax;
+  }
+
+  /**
+   * Stores an item and resolves to the ID that it got. Rejects with `RECORD_TOO_LARGE`,
+   * `CONFLICT` when no higher ID is left, `TIMEOUT`, `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
+   */
+  async create(item: Item, context: RequestContext): Promise<number> {
+    const record = Buffer.from(item.data, 'utf8');
+    // Before the counter is raised for an item that never comes.
+    if (record.length > this.#recordBytesMax) {
+      const words = `an item of ${record.length} bytes; at most ${this.#recordBytesMax} are taken`;
+      throw new EncServerError('RECORD_TOO_LARGE', words);
+    }
+    // At the same time: an item above the counter is never overwritten, at worst stepped over.
+    const [stored] = await Promise.all([
+      this.#store(item.id, record, context),
+      this.#counter.raise(item.id),
+    ]);
+    if (stored) return item.id;
+    while (context.remainingMs > 0) {
+      const next = await this.#counter.claim(item.id);
+      if (await this.#store(next, record, context)) return next;
+    }
+    throw new EncServerError('TIMEOUT', 'no free ID was found in time');
+  }
+
+  /** Rejects with `NOT_FOUND`, `ALTERED` or `UNAVAILABLE`. */
+  async retrieve(id: number, context: RequestContext): Promise<Buffer> {
+    const { record } = await this.#service.retrieve(nameOf(id), 'kept', context);
+    return record;
+  }
+
+  /** The IDs in ascending order. Only they are held, never what is stored under them. */
+  async listIds(range: ItemsRange = {}): Promise<number[]> {
+    const { after = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = range;
+    let ids: number[] = [];
+    for await (const id of this.#service.listIds(ITEMS_NAMESPACE)) {
+      const number = Number(id.toString('latin1'));
+      if (number > after) ids.push(number);
+      // The store has no order of ours: the lowest are kept, the rest is dropped now and then.
+      if (ids.length >= 2 * limit + PRUNE_ITEMS) ids = lowest(ids, limit);
+    }
+    return lowest(ids, limit);
+  }
+
+  async #has(id: number, context: RequestContext): Promise<boolean> {
+    try {
+      await this.#service.head(nameOf(id), context);
+      return true;
+    } catch (error) {
+      if (error instanceof EncServerError && error.code === 'NOT_FOUND') return false;
+      throw error;
+    }
+  }
+
+  /** Resolves to whether the ID was free. */
+  async #store(id: number, record: Buffer, context: RequestContext): Promise<boolean> {
+    try {
+      await this.#service.store(
+        { name: nameOf(id), record, kept: true, condition: ABSENT },
+        context,
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof EncServerError && error.code === 'CONFLICT') return false;
+      throw error;
+    }
+  }
+}
+
+const ABSENT = { kind: 'absent' } as const;
+const PRUNE_ITEMS = 1_000;
+
+function nameOf(id: number): { namespace: Buffer; id: Buffer } {
+  return { namespace: ITEMS_NAMESPACE, id: Buffer.from(String(id), 'latin1') };
+}
+
+function lowest(ids: number[], limit: number): number[] {
+  ids.sort((a, b) => a - b);
+  return ids.length > limit ? ids.slice(0, limit) : ids;
+}

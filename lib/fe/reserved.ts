@@ -1,0 +1,22 @@
+/** Namespaces that the front end keeps for itself: no caller may name them, in any dialect. */
+import { EncServerError } from '../errors.ts';
+
+const RESERVED = Buffer.from('enc-server-ts/');
+
+/** The items of `/data`. */
+export const ITEMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/data');
+/** Counters, such as the highest ID of the items. */
+export const COUNTERS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/counters');
+
+/**
+ * For every surface, on every namespace that comes from a caller.
+ *
+ * @throws EncServerError `INVALID_NAMESPACE`
+ */
+export function checkCallersNamespace(namespace: Buffer): void {
+  if (namespace.length < RESERVED.length) return;
+  if (namespace.compare(RESERVED, 0, RESERVED.length, 0, RESERVED.length) !== 0) return;
+  throw new EncServerError('INVALID_NAMESPACE', 'the namespace is reserved', {
+    hint: `namespaces that begin with ${RESERVED} belong to the server itself`,
+  });
+}

@@ -1,0 +1,117 @@
+/** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BeClient } from '../be/client.ts';
+import type { Config } from '../config/load.ts';
+import type { EncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { parseAddress } from '../net/client.ts';
+import { Port, type RunningServer } from '../net/port.ts';
+import { Items } from './items.ts';
+import { KeyringKeeper } from './keeper.ts';
+import { missingOf } from './readiness.ts';
+import { FeService } from './service.ts';
+import { FeFrames } from './surfaces/frames.ts';
+import { FeText } from './surfaces/text.ts';
+import { TEXT_ENCODINGS } from './surfaces/text-encoding.ts';
+
+/** Errors of the keyring that waiting does not mend: the server does not start with them. */
+const FATAL = new Set([
+  'KEYRING_MISSING',
+  'KEYRING_MISMATCH',
+  'KEYRING_UNSAFE',
+  'KEYRING_DAMAGED',
+  'STALE_EPOCH',
+  'FILE_ERROR',
+]);
+/** How long a start waits for the back end before it goes on without, in milliseconds. */
+const FIRST_CONTACT_MS = 2_000;
+const FIRST_CONTACT_STEP_MS = 5;
+
+/**
+ * Opens the keyring, then listens. A back end that is away is waited for a moment only: the
+ * front end then answers `UNAVAILABLE` until it is there. Rejects with `NOT_ALLOWED`,
+ * `PORT_TAKEN`, or the keyring's error.
+ */
+export async function startFe(config: Config, log: Logger): Promise<RunningServer> {
+  const section = config.feServerConfigs;
+  const link = config.beClientConfigs;
+  const port: Port = new Port(section, '--port (fe-server) or --fe-port (up)', log, {
+    frames: () => new FeFrames(service, port),
+    text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
+    http: async () => (await import('./surfaces/http/app.ts')).openFeHttp(httpHost()),
+  });
+  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config));
+  const be = new BeClient({
+    address: parseAddress(link.serverAddr),
+    smallConnections: link.smallConnections,
+    bulkConnections: link.bulkConnections,
+    timeoutMs: link.timeoutMs,
+    frameBytesMax: port.limits.frameBytesMax,
+    keyring: () => keeper.open(),
+    stayConnected: true,
+  });
+  const { budget, limits } = port;
+  const service = new FeService({ be, keeper, budget, recordBytesMax: limits.recordBytesMax });
+  const httpHost = () => ({
+    service,
+    items: new Items(service, limits.recordBytesMax, limits.requestTimeoutMs),
+    limits,
+    budget,
+    log,
+    host: section.host,
+    allowedHosts: section.allowedHosts,
+    missing: () => missingOf(be, keeper),
+  });
+  try {
+    await firstContact(keeper, be);
+    await port.listen();
+  } catch (error) {
+    be.close();
+    throw error;
+  }
+  log.info({ port: port.port, backEnd: link.serverAddr, made: keeper.made }, 'listening');
+  return {
+    port: port.port,
+    line: `fe listening on ${port.address} (${describeKeyring(keeper)})`,
+    async close() {
+      log.info('closing');
+      await port.close();
+      be.close();
+      log.info('closed');
+    },
+  };
+}
+
+/** Asks on a connection that is bound to no keyring, because there is none yet. */
+async function askKeyring(config: Config) {
+  const { serverAddr, timeoutMs } = config.beClientConfigs;
+  const client = new BeClient({ address: parseAddress(serverAddr), timeoutMs });
+  try {
+    return await client.askKeyring();
+  } finally {
+    client.close();
+  }
+}
+
+/** Loads the keyring and waits a moment for the back end's word on it. */
+async function firstContact(keeper: KeyringKeeper, be: BeClient): Promise<void> {
+  const deadlineMs = Date.now() + FIRST_CONTACT_MS;
+  const opening = { settled: true, error: undefined as EncServerError | undefined };
+  while (!be.connected && Date.now() < deadlineMs) {
+    if (opening.settled) {
+      opening.settled = false;
+      keeper.open().then(
+        () => Object.assign(opening, { settled: true, error: undefined }),
+        (error: EncServerError) => Object.assign(opening, { settled: true, error }),
+      );
+    }
+    await sleep(FIRST_CONTACT_STEP_MS);
+    const error = opening.error ?? be.lastError;
+    if (error !== undefined && FATAL.has(error.code)) throw error;
+  }
+}
+
+function describeKeyring(keeper: KeyringKeeper): string {
+  if (keeper.keyring === undefined) return 'no keyring yet: the back end cannot be asked';
+  return keeper.made ? `keyring new: ${keeper.path}, back it up` : `keyring ${keeper.path}`;
+}

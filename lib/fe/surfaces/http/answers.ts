@@ -1,0 +1,179 @@
+/**
+ * Failures in the three shapes that HTTP clients expect: `{"detail"}` on `/data` (the demo's),
+ * `{"message"}` on `/records` (the Go client's), problem details (RFC 9457) everywhere else.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import {
+  EncServerError,
+  type ErrorCode,
+  type ErrorFacts,
+  toEncServerError,
+} from '../../../errors.ts';
+import type { Logger } from '../../../log.ts';
+
+/** An error whose HTTP status is not the one that its code has in the table. */
+export class StatusError extends EncServerError {
+  readonly status: number;
+
+  constructor(status: number, code: ErrorCode, message: string, facts: ErrorFacts = {}) {
+    super(code, message, facts);
+    this.status = status;
+  }
+}
+
+/** What an answer is built from, whatever its shape. */
+export interface Failure {
+  readonly status: number;
+  readonly error: EncServerError;
+}
+
+/** What is wrong in a body, a query or a path, as the demo's framework says it. */
+interface Complaint {
+  readonly loc: (string | number)[];
+  readonly msg: string;
+  readonly type: string;
+}
+
+/** Under this path is the demo's interface. */
+const DATA = /^\/data(?:[/?]|$)/;
+/** Under this path is the Go client's. */
+const GO_RECORDS = /^\/records(?:[/?]|$)/;
+/** After so many seconds a client may try again, where that can help. */
+const RETRY_AFTER_S = 1;
+
+/** The error handler of all routes. */
+export function answerError(
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  log: Logger,
+): FastifyReply {
+  if (DATA.test(request.url) && hasZodFastifySchemaValidationErrors(thrown)) {
+    return reply.code(422).send({ detail: complaintsOf(thrown, request) });
+  }
+  const failure = failureOf(thrown, request);
+  if (failure.error.code === 'INTERNAL') log.error({ err: failure.error }, 'a request failed');
+  return answerFailure(failure, request, reply);
+}
+
+export function answerFailure(
+  { status, error }: Failure,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  reply.code(status);
+  // Who waits for 100 Continue sends the body never, or as if it were the next request.
+  if (request.headers.expect !== undefined && !request.raw.readableDidRead) {
+    reply.header('connection', 'close');
+  }
+  if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
+  const { url } = request;
+  if (DATA.test(url)) return reply.send({ detail: detailOf(status, error) });
+  if (GO_RECORDS.test(url)) return reply.send({ message: `${error.message}; ${error.hint}` });
+  const { code, message, hint } = error;
+  const problem = { type: 'about:blank', title: message, status, detail: hint, code };
+  // Not by `type()`, which would add a charset that the media type does not have.
+  return reply.header('content-type', PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)));
+}
+
+/** The demo answers 422 with a list of complaints, everything else with words. */
+function detailOf(status: number, error: EncServerError): string | Complaint[] {
+  if (status !== 422) return `${error.message}; ${error.hint}`;
+  return [{ loc: ['body'], msg: error.message, type: 'value_error.jsondecode' }];
+}
+
+const PROBLEM_TYPE = 'application/problem+json';
+
+function failureOf(thrown: unknown, request: FastifyRequest): Failure {
+  if (thrown instanceof StatusError) return { status: thrown.status, error: thrown };
+  if (hasZodFastifySchemaValidationErrors(thrown)) {
+    const error = invalidInput(thrown, request);
+    return { status: error.row.http, error };
+  }
+  const status = statusOf(thrown);
+  if (status !== undefined) return { status, error: refusedByFramework(status) };
+  const error = toEncServerError(thrown);
+  return { status: error.row.http, error };
+}
+
+/** Where each input has a code of its own. Paths come as `/name`. */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  '/id': 'INVALID_ID',
+  '/enc-record-id': 'INVALID_ID',
+  '/key': 'INVALID_KEY',
+  '/enc-record-key': 'INVALID_KEY',
+  '/enc-namespace': 'INVALID_NAMESPACE',
+};
+
+/** What the checks of the schemas found. */
+interface Invalid {
+  readonly validation: readonly { readonly instancePath: string }[];
+  readonly validationContext?: unknown;
+}
+
+function invalidInput(invalid: Invalid, request: FastifyRequest): EncServerError {
+  const path = invalid.validation[0]?.instancePath ?? '/';
+  const [, name = ''] = path.split('/');
+  const hint = 'see /docs for what is expected';
+  const what = name === '' ? 'the body' : `"${name}"`;
+  if (givenValue(invalid, name, request) === undefined) {
+    return new EncServerError('MISSING_FIELD', `${what} is missing`, { hint });
+  }
+  const code = CODES[path] ?? 'INVALID_FIELD';
+  const facts = code === 'INVALID_FIELD' ? { hint } : {};
+  return new EncServerError(code, `${what} is malformed`, facts);
+}
+
+function givenValue(invalid: Invalid, name: string, request: FastifyRequest): unknown {
+  const { headers, query, params, body } = request;
+  const inputs: Record<string, unknown> = { headers, querystring: query, params, body };
+  const input = inputs[String(invalid.validationContext)];
+  return name === '' ? input : (input as Record<string, unknown> | undefined)?.[name];
+}
+
+/** The status of an error that Fastify made of a request; nothing where it is the server's. */
+function statusOf(thrown: unknown): number | undefined {
+  const { statusCode } = thrown as { statusCode?: unknown };
+  return typeof statusCode === 'number' && statusCode < 500 ? statusCode : undefined;
+}
+
+/** Its own words may quote the request: only what is known to be harmless is said. */
+function refusedByFramework(status: number): EncServerError {
+  const hint = 'see /docs for what is expected';
+  if (status === 415) {
+    return new EncServerError('INVALID_FIELD', 'Content-Type is no media type', { hint });
+  }
+  return new EncServerError('INVALID_FIELD', 'the request is malformed', { hint });
+}
+
+function complaintsOf(invalid: Invalid, request: FastifyRequest): Complaint[] {
+  return invalid.validation.map(({ instancePath }) => {
+    const path = instancePath.split('/').filter(Boolean);
+    const [name] = path;
+    switch (invalid.validationContext) {
+      case 'params':
+        return { loc: ['path', ...path], ...NOT_INTEGER };
+      case 'querystring':
+        return { loc: ['query', ...path], ...NOT_INTEGER };
+      default:
+        return { loc: ['body', ...path], ...complaintOf(name, request.body) };
+    }
+  });
+}
+
+type Words = Omit<Complaint, 'loc'>;
+
+const NOT_INTEGER = { msg: 'value is not a valid integer', type: 'type_error.integer' } as const;
+
+/** The words of the demo's framework for what is wrong with an item. */
+function complaintOf(name: string | undefined, body: unknown): Words {
+  const value = name === undefined ? body : (body as Record<string, unknown>)[name];
+  if (value === undefined) return { msg: 'field required', type: 'value_error.missing' };
+  if (value === null) {
+    return { msg: 'none is not an allowed value', type: 'type_error.none.not_allowed' };
+  }
+  if (name === undefined) return { msg: 'value is not a valid dict', type: 'type_error.dict' };
+  if (name === 'id') return NOT_INTEGER;
+  return { msg: 'str type expected', type: 'type_error.str' };
+}

@@ -1,0 +1,79 @@
+/**
+ * HTTP on the front end's port: Fastify with its routes. Loaded at the first HTTP connection, so
+ * that a server that speaks frames alone stays small and starts fast.
+ */
+import fastify from 'fastify';
+import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import { EncServerError } from '../../../errors.ts';
+import { answerClientError, type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
+import type { Limits } from '../../../protocol/limits.ts';
+import { answerError, answerFailure } from './answers.ts';
+import { addDataRoutes } from './data.ts';
+import { addDocuments } from './documents.ts';
+import { addGoRoutes } from './go-records.ts';
+import { HostGuard } from './guard.ts';
+import type { HttpApp, HttpHost } from './host.ts';
+import { answerMissingRoute, Routes } from './missing-routes.ts';
+import { addProbes, PROBE } from './probes.ts';
+import { addRecordRoutes } from './records.ts';
+
+/** Node bounds all headers together; so no path is too long for its own answer. In bytes. */
+const PARAM_BYTES_MAX = 16 * 1024;
+
+/** Of every answer; the page at /docs has a policy of its own. */
+const SECURITY_HEADERS = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
+};
+
+/** The server behind the door of a front end's port. */
+export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
+  const app = createApp(host.limits);
+  const routes = new Routes(app);
+  const guard = new HostGuard(host.host, host.allowedHosts);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(SECURITY_HEADERS);
+    if (!PROBE.test(request.url)) guard.check(request.headers);
+    // Here, before a body or its type is looked at.
+    if (request.is404) answerMissingRoute(routes, request, reply);
+    else done();
+  });
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, host.log));
+  await addDocuments(app);
+  addProbes(app, host);
+  addDataRoutes(app, host);
+  addGoRoutes(app, host);
+  addRecordRoutes(app, host);
+  await app.ready();
+  // Whoever reads a body says so itself, once there is room for it.
+  app.server.on('checkContinue', (request, response) => {
+    app.server.emit('request', request, response);
+  });
+  return { server: app.server, close: () => app.close() };
+}
+
+function createApp(limits: Limits): HttpApp {
+  const app = fastify({
+    http: httpServerOptions(limits),
+    // What is logged is logged by us: URLs hold IDs, and those of /records keys.
+    logger: false,
+    clientErrorHandler: answerClientError,
+    routerOptions: { maxParamLength: PARAM_BYTES_MAX },
+    frameworkErrors: (_error, request, reply) => {
+      reply.headers(SECURITY_HEADERS);
+      const hint = 'paths are percent-encoded UTF-8; Enc-Record-Id takes any bytes';
+      const error = new EncServerError('INVALID_FIELD', 'the path is malformed', { hint });
+      answerFailure({ status: 400, error }, request, reply);
+    },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  // Types check at compile time what we send; to check it again would only cost.
+  app.setSerializerCompiler(() => JSON.stringify);
+  // Bodies are read by the routes that take one, in a hook before the check of their schema.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  return app;
+}

@@ -1,0 +1,78 @@
+/** Bodies of requests and replies, within the budget of the process. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { EncServerError } from '../../../errors.ts';
+import type { Budget } from '../../../net/budget.ts';
+import type { RequestContext } from '../../../net/request.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+
+/**
+ * Reads a whole body. Its room is reserved before a byte of it is read (and before `100
+ * Continue`), and given back when the reply is out.
+ *
+ * @throws EncServerError `RECORD_TOO_LARGE`, `OVERLOADED`, `CANCELLED`
+ */
+export async function readBody(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  budget: Budget,
+  bytesMax: number,
+  context: RequestContext,
+): Promise<Buffer> {
+  const { headers } = request;
+  const chunked = headers['transfer-encoding'] !== undefined;
+  const lengthBytes = chunked ? bytesMax : Number(headers['content-length'] ?? 0);
+  if (lengthBytes > bytesMax) throw tooLarge(bytesMax);
+  if (lengthBytes === 0) return NO_BYTES;
+  await budget.reserved(lengthBytes, context);
+  releaseWhenSent(reply, budget, lengthBytes);
+  if (headers.expect !== undefined) reply.raw.writeContinue();
+  return await collect(request.raw, bytesMax);
+}
+
+/** Counts the bytes of a reply until it is out. */
+export function countReply(reply: FastifyReply, budget: Budget, bytes: number): void {
+  budget.count(bytes);
+  releaseWhenSent(reply, budget, bytes);
+}
+
+function releaseWhenSent(reply: FastifyReply, budget: Budget, bytes: number): void {
+  // The close may have come while room was waited for.
+  if (reply.raw.destroyed) budget.release(bytes);
+  else reply.raw.once('close', () => budget.release(bytes));
+}
+
+function collect(stream: NodeJS.ReadableStream, bytesMax: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return new Promise((resolve, reject) => {
+    const onData = (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > bytesMax) {
+        // The rest is read and dropped by Node, within the time that a request has.
+        stream.off('data', onData);
+        stream.resume();
+        reject(tooLarge(bytesMax));
+        return;
+      }
+      chunks.push(chunk);
+    };
+    let ended = false;
+    // Comes after the end as well, and an error costs more than all the rest.
+    const cutShort = () => {
+      if (!ended) reject(new EncServerError('CANCELLED', 'the body was cut short'));
+    };
+    stream.on('data', onData);
+    stream.on('end', () => {
+      ended = true;
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes));
+    });
+    stream.on('error', cutShort);
+    stream.on('close', cutShort);
+  });
+}
+
+function tooLarge(bytesMax: number): EncServerError {
+  return new EncServerError('RECORD_TOO_LARGE', `the body has more than ${bytesMax} bytes`);
+}

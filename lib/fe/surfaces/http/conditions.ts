@@ -1,0 +1,90 @@
+/**
+ * Conditional requests (RFC 9110 section 13). The entity tag of a record is its revision, 16
+ * hexadecimal digits in quotes; it is always strong.
+ */
+import type { WriteCondition } from '../../service.ts';
+import { StatusError } from './answers.ts';
+import type { RecordHeaders } from './schemas.ts';
+
+type Conditions = Pick<RecordHeaders, 'if-match' | 'if-none-match'>;
+
+/** Asks for the revision that is there now; nothing where there is no record. */
+type AskRevision = () => Promise<Buffer | undefined>;
+
+const ALWAYS = { kind: 'always' } as const;
+const ABSENT = { kind: 'absent' } as const;
+/** The form of the whole list was checked before. */
+const TAG = /(?<weak>W\/)?"(?<opaque>[^"]*)"/g;
+const REVISION = /^[0-9a-f]{16}$/;
+
+export function entityTag(revision: Buffer): string {
+  return `"${revision.toString('hex')}"`;
+}
+
+/**
+ * What a write is conditional on. Where one revision or none at all must be there, the store
+ * decides; else the record is looked at, and what was seen must still be there.
+ *
+ * @throws StatusError 412, `CONFLICT`, when the conditions do not hold
+ */
+export async function writeConditionOf(
+  headers: Conditions,
+  ask: AskRevision,
+): Promise<WriteCondition> {
+  const { 'if-match': match, 'if-none-match': noneMatch } = headers;
+  if (match === undefined && noneMatch === undefined) return ALWAYS;
+  if (match === undefined && noneMatch === '*') return ABSENT;
+  if (noneMatch === undefined && match !== undefined && match !== '*') {
+    const [tag, ...others] = tagsOf(match);
+    if (tag !== undefined && others.length === 0 && !tag.weak && REVISION.test(tag.opaque)) {
+      return { kind: 'revision', revision: Buffer.from(tag.opaque, 'hex') };
+    }
+  }
+  const revision = await ask();
+  if (!holds(match, noneMatch, revision)) throw preconditionFailed();
+  return revision === undefined ? ABSENT : { kind: 'revision', revision };
+}
+
+/**
+ * Whether a read is answered with the record.
+ *
+ * @throws StatusError 412, `CONFLICT`, when If-Match does not hold
+ */
+export function isModified(headers: Conditions, revision: Buffer): boolean {
+  const { 'if-match': match, 'if-none-match': noneMatch } = headers;
+  if (!holds(match, undefined, revision)) throw preconditionFailed();
+  return holds(undefined, noneMatch, revision);
+}
+
+/** 412, for a condition that did not hold. */
+export function preconditionFailed(): StatusError {
+  return new StatusError(412, 'CONFLICT', 'the record is not the one that the request is for');
+}
+
+function holds(
+  match: string | undefined,
+  noneMatch: string | undefined,
+  revision: Buffer | undefined,
+): boolean {
+  const opaque = revision?.toString('hex');
+  if (match !== undefined) {
+    if (opaque === undefined) return false;
+    // Compared as strong tags (section 13.1.1): a weak one never matches.
+    const found = match === '*' || tagsOf(match).some((tag) => !tag.weak && tag.opaque === opaque);
+    if (!found) return false;
+  }
+  if (noneMatch === undefined || opaque === undefined) return true;
+  return noneMatch !== '*' && !tagsOf(noneMatch).some((tag) => tag.opaque === opaque);
+}
+
+interface Tag {
+  readonly weak: boolean;
+  readonly opaque: string;
+}
+
+function tagsOf(list: string): Tag[] {
+  return [...list.matchAll(TAG)].map(({ groups }) => ({
+    weak: groups?.['weak'] !== undefined,
+    opaque: groups?.['opaque'] ?? '',
+  }));
+}

@@ -1,0 +1,93 @@
+/** `/data`: the interface of the SSE demo, its status codes and error bodies included. */
+import { Readable } from 'node:stream';
+import { EncServerError } from '../../../errors.ts';
+import { RequestContext } from '../../../net/request.ts';
+import { countReply } from './body.ts';
+import type { HttpApp, HttpHost } from './host.ts';
+import { readJson } from './json.ts';
+import * as schemas from './schemas.ts';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const TAGS = ['data'];
+/** IDs of one chunk of a list. */
+const CHUNK_IDS = 1_000;
+const UNAVAILABLE = {
+  413: schemas.detail,
+  500: schemas.detail,
+  502: schemas.detail,
+  503: schemas.detail,
+  504: schemas.detail,
+};
+
+export function addDataRoutes(app: HttpApp, host: HttpHost): void {
+  addList(app, host);
+  addRetrieve(app, host);
+  addCreate(app, host);
+}
+
+function addList(app: HttpApp, { items, budget }: HttpHost): void {
+  const schema = {
+    tags: TAGS,
+    summary: 'List the IDs of all items',
+    querystring: schemas.itemsQuery,
+    response: { 200: schemas.itemIds, 422: schemas.complaints, ...UNAVAILABLE },
+  };
+  app.get('/data', { schema }, async (request, reply) => {
+    const ids = await items.listIds(request.query);
+    countReply(reply, budget, ids.length * Float64Array.BYTES_PER_ELEMENT);
+    if (ids.length <= CHUNK_IDS) return ids;
+    reply.header('content-type', JSON_TYPE);
+    // To Fastify a stream is a stream; the types know only what is in it.
+    return reply.send(Readable.from(chunksOf(ids)) as never);
+  });
+}
+
+/** A JSON array in parts: the whole text is never held. */
+function* chunksOf(ids: readonly number[]): Generator<string> {
+  for (let at = 0; at < ids.length; at += CHUNK_IDS) {
+    yield `${at === 0 ? '[' : ','}${ids.slice(at, at + CHUNK_IDS).join(',')}`;
+  }
+  yield ']';
+}
+
+function addRetrieve(app: HttpApp, { items, budget, limits }: HttpHost): void {
+  const schema = {
+    tags: TAGS,
+    summary: 'Retrieve an item',
+    params: schemas.itemPath,
+    response: { 200: schemas.item, 404: schemas.detail, 422: schemas.complaints, ...UNAVAILABLE },
+  };
+  app.get('/data/:item_id', { schema }, async (request, reply) => {
+    const { item_id: id } = request.params;
+    try {
+      const data = await items.retrieve(id, new RequestContext(limits.requestTimeoutMs));
+      countReply(reply, budget, data.length);
+      return { id, data: data.toString('utf8') };
+    } catch (error) {
+      if (!(error instanceof EncServerError) || error.code !== 'NOT_FOUND') throw error;
+      return reply.code(404).send({ detail: `Item with id ${id} not found` });
+    }
+  });
+}
+
+function addCreate(app: HttpApp, host: HttpHost): void {
+  const { items, limits } = host;
+  const schema = {
+    tags: TAGS,
+    summary: 'Create an item, under the next ID if its own is taken',
+    body: schemas.newItem,
+    response: {
+      200: schemas.item,
+      400: schemas.detail,
+      409: schemas.detail.describe('The ID is taken, and no higher one is left.'),
+      422: schemas.complaints,
+      ...UNAVAILABLE,
+    },
+  };
+  app.post('/data', { schema, preValidation: readJson(host, 422) }, async (request, reply) => {
+    const { data } = request.body;
+    if (data === '') return reply.code(400).send({ detail: 'Invalid or missing data' });
+    const context = new RequestContext(limits.requestTimeoutMs);
+    return { id: await items.create(request.body, context), data };
+  });
+}

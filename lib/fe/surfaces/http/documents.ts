@@ -1,0 +1,66 @@
+/** `/openapi.json`, made from the schemas, and `/docs`, the page that runs its examples. */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { jsonSchemaTransform } from 'fastify-type-provider-zod';
+import { VERSION } from '../../../version.ts';
+import type { HttpApp } from './host.ts';
+
+/** The page may load from here and call here, and nothing else; nothing inline runs. */
+export const DOCS_CSP = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+const DESCRIPTION =
+  'Every record is sealed under a key that only its caller has. The answer to a `PUT` or `POST` ' +
+  'of a record has that key; nothing else does. The examples on this page share a key that was ' +
+  'drawn when the server started, and that anyone can read here: keep nothing under it.';
+
+/** To be called before the routes, so that it sees them. */
+export async function addDocuments(app: HttpApp): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'enc-server-ts',
+        version: VERSION,
+        description: DESCRIPTION,
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      tags: [
+        { name: 'records', description: 'Records of any bytes.' },
+        { name: 'data', description: 'Texts under numbers, sealed under keys that we keep.' },
+        { name: 'records (Go client)', description: 'As the Go front end has it.' },
+        { name: 'server', description: 'Probes.' },
+      ],
+    },
+    exposeHeadRoutes: true,
+    transform: describeRoute,
+  });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: DOCS_CSP,
+    theme: { title: 'enc-server-ts' },
+    uiConfig: {
+      // Without the bar that loads a document from elsewhere.
+      layout: 'BaseLayout',
+      deepLinking: true,
+      tryItOutEnabled: true,
+      displayRequestDuration: true,
+    },
+  });
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+}
+
+/** HEAD is told of where it says something of its own. */
+function describeRoute(described: Parameters<typeof jsonSchemaTransform>[0]) {
+  const hide = described.route.method === 'HEAD' && !described.url.startsWith('/v1/');
+  const schema = hide ? { ...described.schema, hide } : described.schema;
+  return jsonSchemaTransform({ ...described, schema });
+}

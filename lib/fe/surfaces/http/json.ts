@@ -1,0 +1,39 @@
+/** JSON bodies, read before the schemas check them. */
+import { isUtf8 } from 'node:buffer';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { RequestContext } from '../../../net/request.ts';
+import { StatusError } from './answers.ts';
+import { readBody } from './body.ts';
+import { type HttpHost, jsonBytesMax } from './host.ts';
+
+/** `application/json`, and what is JSON underneath (RFC 6839). */
+const JSON_TYPE = /^application\/(?:json|[\w.!#$&^-]+\+json)\s*(?:;|$)/i;
+
+/**
+ * A hook that makes `request.body` the parsed body, for routes whose wrong bodies are answered
+ * with `status`. A body without a type counts as JSON.
+ */
+export function readJson(host: HttpHost, status: number) {
+  const bytesMax = jsonBytesMax(host.limits);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const type = request.headers['content-type'];
+    if (type !== undefined && !JSON_TYPE.test(type)) {
+      const hint = 'send Content-Type: application/json';
+      throw new StatusError(status, 'INVALID_FIELD', 'the body is not JSON', { hint });
+    }
+    const context = new RequestContext(host.limits.requestTimeoutMs);
+    const bytes = await readBody(request, reply, host.budget, bytesMax, context);
+    request.body = bytes.length === 0 ? undefined : parse(bytes, status);
+  };
+}
+
+/** The words of JSON.parse quote the text, so none of them is told. */
+function parse(bytes: Buffer, status: number): unknown {
+  try {
+    if (isUtf8(bytes)) return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    // Told below.
+  }
+  const hint = 'see RFC 8259';
+  throw new StatusError(status, 'INVALID_FIELD', 'the body is no JSON in UTF-8', { hint });
+}

@@ -1,0 +1,28 @@
+/** What the server tells of itself: where its documentation is, whether it lives and is ready. */
+import { VERSION } from '../../../version.ts';
+import type { HttpApp, HttpHost } from './host.ts';
+import * as schemas from './schemas.ts';
+
+const TAGS = ['server'];
+
+/** Probes come from machines, under whatever name or address. */
+export const PROBE = /^\/(?:healthz|readyz)(?:\?|$)/;
+
+export function addProbes(app: HttpApp, { missing }: HttpHost): void {
+  const schema = { tags: TAGS, response: { 200: schemas.welcome }, hide: true };
+  app.get('/', { schema }, async (request, reply) => {
+    if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs');
+    return { name: 'enc-server-ts', version: VERSION, documentation: '/docs' };
+  });
+  const healthz = { tags: TAGS, summary: 'Whether the server lives' };
+  app.get('/healthz', { schema: { ...healthz, response: { 200: schemas.alive } } }, async () => {
+    return { alive: true as const };
+  });
+  const readyz = { tags: TAGS, summary: 'Whether the server can do its work' };
+  const response = { 200: schemas.readiness, 503: schemas.readiness };
+  app.get('/readyz', { schema: { ...readyz, response } }, async (_request, reply) => {
+    const words = await missing();
+    const ready = words.length === 0;
+    return reply.code(ready ? 200 : 503).send({ ready, missing: words });
+  });
+}

@@ -1,0 +1,66 @@
+/** Text lines to the front end's service: netcat, and the family's clients. */
+
+import type { RecordName } from '../../crypto/envelope.ts';
+import type { Port } from '../../net/port.ts';
+import type { RequestContext } from '../../net/request.ts';
+import type { TextSurface } from '../../net/text-connection.ts';
+import { encodeHex } from '../../protocol/hex.ts';
+import { FE_HELP, parseFeLine } from '../../protocol/text.ts';
+import type { FeService } from '../service.ts';
+import type { TextEncoding } from './text-encoding.ts';
+
+const SUCCESS = Buffer.from('SUCCESS\n');
+const PONG = Buffer.from('PONG\n');
+const LINE_FEED = Buffer.from('\n');
+const NO_BYTES = Buffer.alloc(0);
+
+export class FeText implements TextSurface {
+  readonly #service: FeService;
+  readonly #port: Port;
+  readonly #encoding: TextEncoding;
+
+  constructor(service: FeService, port: Port, encoding: TextEncoding) {
+    this.#service = service;
+    this.#port = port;
+    this.#encoding = encoding;
+  }
+
+  async handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined> {
+    const request = parseFeLine(line);
+    switch (request.verb) {
+      case 'STORE': {
+        const { record, base64 } = request;
+        const input = {
+          name: this.#nameOf(request.id),
+          record: base64 ? record : this.#encoding.decodeRecord(record),
+        };
+        const { drawnKey } = await this.#service.store(input, context);
+        return Buffer.concat([encodeHex(drawnKey ?? NO_BYTES), LINE_FEED]);
+      }
+      case 'RETRIEVE': {
+        const { id, key } = request;
+        const { record } = await this.#service.retrieve(this.#nameOf(id), key, context);
+        if (!request.base64) return this.#encoding.encodeRecord(record);
+        return Buffer.from(`${record.toString('base64')}\n`);
+      }
+      case 'DELETE':
+        await this.#service.delete(this.#nameOf(request.id), request.key, context);
+        return SUCCESS;
+      case 'PING':
+        return PONG;
+      case 'INFO':
+        return Buffer.from(
+          `${JSON.stringify({ ...this.#service.info(), ...this.#port.facts(context) })}\n`,
+        );
+      case 'HELP':
+        return Buffer.from(`${FE_HELP}\n`);
+      case 'QUIT':
+        return undefined;
+    }
+  }
+
+  /** Text has no namespaces: all its records are in the one without a name. */
+  #nameOf(token: Buffer): RecordName {
+    return { namespace: NO_BYTES, id: this.#encoding.decodeId(token) };
+  }
+}

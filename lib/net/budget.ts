@@ -1,0 +1,131 @@
+/**
+ * The bytes of requests and replies that a process holds at one time.
+ * Room is given in the order in which it was asked for, so that a large request is not
+ * starved by small ones. What is larger than the whole budget is let through alone.
+ */
+import { EncServerError } from '../errors.ts';
+
+interface Waiter {
+  readonly bytes: number;
+  readonly heldBytes: number;
+  readonly granted: () => void;
+}
+
+/** How long a request waits for room. */
+export interface RoomWait {
+  /** What the request holds already, in bytes. */
+  readonly heldBytes: number;
+  /** Milliseconds since 1970. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+export class Budget {
+  readonly bytesMax: number;
+  #inUse = 0;
+  /** The part of it that is held by those who wait: nobody else's waiting ends by it. */
+  #parked = 0;
+  #granting = false;
+  readonly #waiting: Waiter[] = [];
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
+  }
+
+  /** Bytes held now. */
+  get inUseBytes(): number {
+    return this.#inUse;
+  }
+
+  /**
+   * Reserves `bytes` and returns true; or returns false and calls `granted` once they are
+   * reserved. Every reservation is given back with {@link release}.
+   *
+   * @param heldBytes What the asker holds already and gives back only after this is granted.
+   */
+  reserve(bytes: number, granted: () => void, heldBytes = 0): boolean {
+    if (this.#waiting.length === 0 && this.#fits(bytes, heldBytes)) {
+      this.#inUse += bytes;
+      return true;
+    }
+    this.#waiting.push({ bytes, heldBytes, granted });
+    this.#parked += heldBytes;
+    // Now all that is held may be held by those who wait.
+    if (heldBytes > 0) queueMicrotask(() => this.#grant());
+    return false;
+  }
+
+  /** Takes back what waits for `granted`, if it still does. */
+  forget(granted: () => void): void {
+    const index = this.#waiting.findIndex((waiter) => waiter.granted === granted);
+    const [waiter] = index < 0 ? [] : this.#waiting.splice(index, 1);
+    if (waiter === undefined) return;
+    this.#parked -= waiter.heldBytes;
+    this.#grant();
+  }
+
+  /**
+   * As {@link reserve}, for a request that can wait.
+   *
+   * @throws EncServerError `OVERLOADED` when there was no room in time, `CANCELLED`
+   */
+  reserved(bytes: number, wait: RoomWait): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const granted = () => {
+        stopWaiting();
+        resolve();
+      };
+      if (this.reserve(bytes, granted, wait.heldBytes)) {
+        resolve();
+        return;
+      }
+      const { signal } = wait;
+      const giveUp = () => {
+        stopWaiting();
+        this.forget(granted);
+        reject(
+          signal.aborted
+            ? new EncServerError('CANCELLED', 'the request was cancelled')
+            : new EncServerError('OVERLOADED', `no room for ${bytes} bytes in time`),
+        );
+      };
+      const timer = setTimeout(giveUp, Math.max(0, wait.deadlineMs - Date.now()));
+      const stopWaiting = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', giveUp);
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      if (signal.aborted) giveUp();
+    });
+  }
+
+  /** Counts bytes that exist already, such as a reply, whether there is room or not. */
+  count(bytes: number): void {
+    this.#inUse += bytes;
+  }
+
+  /** Gives bytes back and lets those through who waited for them. */
+  release(bytes: number): void {
+    this.#inUse -= bytes;
+    this.#grant();
+  }
+
+  /** In a loop, not by recursion: who is let through may give back at once, and so on. */
+  #grant(): void {
+    if (this.#granting) return;
+    this.#granting = true;
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (!this.#fits(next.bytes, 0)) break;
+      this.#waiting.shift();
+      this.#parked -= next.heldBytes;
+      this.#inUse += next.bytes;
+      next.granted();
+    }
+    this.#granting = false;
+  }
+
+  /** Where all that is held belongs to those who wait, waiting longer would free nothing. */
+  #fits(bytes: number, heldBytes: number): boolean {
+    return this.#inUse + bytes <= this.bytesMax || this.#inUse <= this.#parked + heldBytes;
+  }
+}

@@ -1,0 +1,126 @@
+/** Requests over a few lanes, sent again where that is safe. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import type { FieldEntry } from '../protocol/fields.ts';
+import { type Address, type Answer, Lane, type LaneOptions, type Request } from './lane.ts';
+
+/** How a caller limits one request. */
+export interface CallOptions {
+  /** Longest time for the answer, in milliseconds; default: the client's. */
+  readonly timeoutMs?: number;
+  /** Takes the request back: `CANCELLED`. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Call extends CallOptions {
+  readonly opcode: number;
+  readonly fields: readonly FieldEntry[];
+  readonly body?: Buffer;
+  /** Whether it changes something. */
+  readonly writes: boolean;
+  /** Whether doing it twice is the same as doing it once, so that it may be sent again. */
+  readonly idempotent: boolean;
+}
+
+export interface FrameClientOptions extends LaneOptions {
+  readonly connections: number;
+  readonly timeoutMs: number;
+  /** How often one call is sent at the most. */
+  readonly attemptsMax: number;
+}
+
+const RETRY_FIRST_MS = 20;
+const RETRY_MAX_MS = 500;
+
+export class FrameClient {
+  readonly #options: FrameClientOptions;
+  readonly #lanes: Lane[];
+
+  constructor(options: FrameClientOptions) {
+    this.#options = options;
+    this.#lanes = Array.from({ length: options.connections }, () => new Lane(options));
+  }
+
+  get address(): Address {
+    return this.#options.address;
+  }
+
+  /** Whether a connection is open, its HELLO answered. */
+  get connected(): boolean {
+    return this.#lanes.some((lane) => lane.ready);
+  }
+
+  /** Why there is no connection, where one was tried. */
+  get lastError(): EncServerError | undefined {
+    return this.#lanes.find((lane) => lane.lastError !== undefined)?.lastError;
+  }
+
+  /**
+   * Sends a request, again where the server did not execute it, or where doing it twice is the
+   * same as doing it once. Rejects with {@link EncServerError}; see {@link Lane.request} for
+   * what of the network.
+   */
+  async call(call: Call): Promise<Answer> {
+    const { opcode, fields, body, writes, signal } = call;
+    const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
+    const base = { opcode, fields, writes, deadlineMs, signal };
+    const request: Request = body === undefined ? base : { ...base, body };
+    let unknown: EncServerError | undefined;
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await this.#lane().request(request);
+      } catch (thrown) {
+        const error = toEncServerError(thrown);
+        if (error.code === 'UNKNOWN_OUTCOME') unknown = error;
+        const { retry } = error.row;
+        const isSafe = retry === 'always' || (retry === 'if-idempotent' && call.idempotent);
+        const pauseMs = pauseAfter(attempts);
+        const isLate = Date.now() + pauseMs >= deadlineMs;
+        if (!isSafe || isLate || attempts >= this.#options.attemptsMax || signal?.aborted) {
+          // "Not executed" is true of the last attempt alone: an earlier one may have been.
+          throw retry === 'never' ? error : (unknown ?? error);
+        }
+        // A signal ends the pause; the next attempt then says so.
+        await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Answers what is under way and closes. */
+  close(): void {
+    for (const lane of this.#lanes) lane.close();
+  }
+
+  /** The lane with the least under way; one that can be used, if there is any. */
+  #lane(): Lane {
+    let best = this.#lanes[0] as Lane;
+    for (const lane of this.#lanes) {
+      if (lane.usable === best.usable ? lane.underWay < best.underWay : lane.usable) best = lane;
+    }
+    return best;
+  }
+}
+
+/** Longer each time, and never the same for all who wait, in milliseconds. */
+function pauseAfter(attempts: number): number {
+  return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempts) * (0.5 + Math.random());
+}
+
+/** The facts of a reply to INFO. @throws EncServerError `BAD_FRAME` */
+export function infoOf(answer: Answer): Record<string, unknown> {
+  try {
+    return JSON.parse(answer.body.toString('utf8')) as Record<string, unknown>;
+  } catch (cause) {
+    throw new EncServerError('BAD_FRAME', 'the reply to INFO is no JSON', { cause });
+  }
+}
+
+/** `host:port`, `[v6]:port` or `:port`. Throws `USAGE`. */
+export function parseAddress(text: string): Address {
+  const match = /^(?:\[([^\]]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port < 1 || port > 65_535) {
+    throw new EncServerError('USAGE', `no address: ${text}`, { hint: 'write HOST:PORT' });
+  }
+  return { host: match[1] ?? (match[2] || 'localhost'), port };
+}

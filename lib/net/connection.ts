@@ -1,0 +1,272 @@
+/**
+ * What every server-side connection does, whatever its dialect: it takes bytes only while it
+ * has room, writes once per turn of the event loop, notices silence, and closes without losing
+ * the last reply.
+ */
+import type { Socket } from 'node:net';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Limits } from '../protocol/limits.ts';
+import type { Budget } from './budget.ts';
+import { Outbox } from './outbox.ts';
+import type { RequestContext } from './request.ts';
+
+/** What the connections of one listener share. */
+export interface ConnectionHost {
+  readonly limits: Limits;
+  readonly budget: Budget;
+  readonly log: Logger;
+}
+
+/** Replies that the receiver has not taken, above which no more requests are read, in bytes. */
+const UNSENT_BYTES_MAX = 1024 * 1024;
+/** The part of the byte budget that one connection may hold. */
+const BUDGET_SHARE = 1 / 4;
+/** Time for the other side to close after we did, in milliseconds. */
+const LINGER_MS = 2_000;
+
+export abstract class Connection {
+  protected readonly socket: Socket;
+  protected readonly host: ConnectionHost;
+  /** Set once nothing more is read: the connection ends when its replies are out. */
+  protected closing = false;
+  /** Set while the server closes: what is under way is answered, new requests are refused. */
+  protected draining = false;
+  protected inputEnded = false;
+  /** Room reserved for the request that is being received, in bytes. */
+  protected receivingBytes = 0;
+
+  readonly #outbox: Outbox;
+  /** The part of the budget that this connection holds, in bytes. */
+  #heldBytes = 0;
+  /** Called when the room is there that is waited for. */
+  #granted: (() => void) | undefined;
+  #activeAtMs = Date.now();
+  /** When the request that is being received began; 0 while none is. */
+  #receivingSinceMs = 0;
+  #drainingSinceMs = 0;
+  #endedAtMs = 0;
+
+  constructor(socket: Socket, host: ConnectionHost) {
+    this.socket = socket;
+    this.host = host;
+    this.#outbox = new Outbox(socket, (release) => this.#written(release));
+  }
+
+  /** Begins with the bytes that were read to tell the dialect; `ended` when no more will come. */
+  start(head: Buffer, ended: boolean): void {
+    this.socket.on('data', (chunk) => this.#received(chunk));
+    this.socket.on('end', () => this.#inputEnded());
+    if (head.length > 0) this.#received(head);
+    if (ended) this.#inputEnded();
+    else this.#flowed();
+  }
+
+  /** Takes bytes in. Throws what closes the connection. */
+  protected abstract push(chunk: Buffer): void;
+  /** Handles what was taken in, as far as there is room. Throws what closes the connection. */
+  protected abstract advance(): void;
+  /** No more input will come; throws if it stopped in the middle of something. */
+  protected abstract finishInput(): void;
+  /** Whether another request can be taken, as far as the dialect knows. */
+  protected abstract hasRoom(): boolean;
+  /** Requests that are not answered yet. */
+  protected abstract get underWay(): number;
+  /** Whether a request has begun to arrive, or has arrived and waits. */
+  protected abstract get receiving(): boolean;
+  /** The last words for an error that closes the connection. */
+  protected abstract farewell(error: EncServerError): Buffer[];
+  /** Says that the server closes; empty where the dialect has no words for it. */
+  protected abstract goodbye(): Buffer[];
+  /** Whether a draining connection stays open for what the other side does. */
+  protected abstract get awaitsPeer(): boolean;
+  /** Takes back what is under way. */
+  protected abstract cancelAll(): void;
+
+  /** Whether a request may be begun, or the one go on that has its room. */
+  protected canRead(): boolean {
+    if (this.closing || this.#granted !== undefined) return false;
+    // To stop in the middle would hold its room for ever.
+    if (this.receivingBytes > 0) return true;
+    if (this.#outbox.unsentBytes >= UNSENT_BYTES_MAX) return false;
+    const share = this.host.budget.bytesMax * BUDGET_SHARE;
+    return (this.#heldBytes === 0 || this.#heldBytes < share) && this.hasRoom();
+  }
+
+  /** Reserves room for input; false when it must be waited for, then {@link advance} follows. */
+  protected reserve(bytes: number): boolean {
+    const hold = () => {
+      this.#granted = undefined;
+      this.#heldBytes += bytes;
+      this.receivingBytes += bytes;
+    };
+    const granted = () => {
+      hold();
+      this.proceed();
+    };
+    if (this.host.budget.reserve(bytes, granted)) {
+      hold();
+      return true;
+    }
+    this.#granted = granted;
+    return false;
+  }
+
+  /** Hands the room of a whole request over to its handler, who gives it back. */
+  protected takeReservation(): number {
+    const bytes = this.receivingBytes;
+    this.receivingBytes = 0;
+    // The next request has its own time to arrive.
+    this.#receivingSinceMs = 0;
+    return bytes;
+  }
+
+  /** Gives room back. */
+  protected release(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.host.budget.release(bytes);
+  }
+
+  /** Sends buffers in order; `reservedBytes` go back to the budget when they are flushed. */
+  protected send(buffers: readonly Buffer[], reservedBytes: number): void {
+    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    this.host.budget.count(bytes);
+    this.#heldBytes += bytes;
+    this.#outbox.push(buffers, bytes + reservedBytes);
+  }
+
+  /** After an answer, or when room was granted: goes on with what waits. */
+  protected proceed(): void {
+    if (this.socket.destroyed) return;
+    try {
+      if (!this.closing) this.advance();
+    } catch (thrown) {
+      this.fail(toEncServerError(thrown));
+    }
+    this.#receivingSinceMs = this.receiving ? this.#receivingSinceMs || Date.now() : 0;
+    this.#flowed();
+  }
+
+  /** What a handler failed with, as it is answered; a defect goes to the log too. */
+  protected explain(thrown: unknown, context: RequestContext): EncServerError {
+    const error = toEncServerError(thrown);
+    if (error.code === 'INTERNAL') {
+      this.host.log.error({ err: error, trace: context.traceHex }, 'a request failed');
+    }
+    return error;
+  }
+
+  /** Says why, sends what is owed, and closes. */
+  protected fail(error: EncServerError): void {
+    if (this.closing) return;
+    const { code, message } = error;
+    this.host.log.debug({ code }, 'connection closed: %s', message);
+    this.#stopReading();
+    this.send(this.farewell(error), 0);
+    this.#endWhenIdle();
+  }
+
+  /** Closes once the replies are out; what else was sent is dropped. */
+  protected quit(): void {
+    this.#stopReading();
+    this.#endWhenIdle();
+  }
+
+  /** Answers what is under way, refuses what comes, and closes. */
+  drain(): void {
+    if (this.closing || this.draining) return;
+    this.draining = true;
+    this.#drainingSinceMs = Date.now();
+    const words = this.goodbye();
+    if (words.length > 0) this.send(words, 0);
+    this.#endWhenIdle();
+  }
+
+  /** Called by the listener once the socket is gone. */
+  closed(): void {
+    this.#stopReading();
+    this.cancelAll();
+    this.release(this.#outbox.clear());
+  }
+
+  /** Called often: ends what has been silent for too long. `now` is in ms since 1970. */
+  checkTime(now: number): void {
+    const { limits } = this.host;
+    if (this.#endedAtMs > 0) {
+      if (now - this.#endedAtMs > LINGER_MS) this.socket.destroy();
+    } else if (this.#isStuck(now, limits.sendTimeoutMs)) {
+      this.host.log.info('connection closed: its replies were not taken');
+      this.socket.destroy();
+    } else if (this.draining && now - this.#drainingSinceMs > LINGER_MS && this.underWay === 0) {
+      this.quit();
+    } else if (
+      this.#receivingSinceMs > 0 &&
+      now - this.#receivingSinceMs > limits.receiveTimeoutMs
+    ) {
+      // While we ourselves hold the sender back, the time is not counted against it.
+      if (this.socket.isPaused()) this.#receivingSinceMs = now;
+      else this.fail(new EncServerError('TIMEOUT', 'the request did not arrive in time'));
+    } else if (this.underWay === 0 && now - this.#activeAtMs > limits.idleTimeoutMs) {
+      this.drain();
+    }
+  }
+
+  #isStuck(now: number, sendTimeoutMs: number): boolean {
+    return this.#outbox.unsentBytes > 0 && now - this.#outbox.progressAtMs > sendTimeoutMs;
+  }
+
+  #stopReading(): void {
+    this.closing = true;
+    if (this.#granted !== undefined) this.host.budget.forget(this.#granted);
+    this.#granted = undefined;
+    this.release(this.takeReservation());
+  }
+
+  #received(chunk: Buffer): void {
+    // After the last words input is read and dropped: unread bytes would reset the connection
+    // and take the words with them.
+    if (this.closing) return;
+    this.#activeAtMs = Date.now();
+    this.push(chunk);
+    this.proceed();
+  }
+
+  #inputEnded(): void {
+    this.inputEnded = true;
+    this.proceed();
+  }
+
+  /** Once all whole requests were taken, a half one is an error. */
+  #finishWhenTaken(): void {
+    if (!this.canRead()) return;
+    try {
+      this.finishInput();
+    } catch (thrown) {
+      this.fail(toEncServerError(thrown));
+    }
+    if (this.underWay === 0 && !this.receiving) this.closing = true;
+  }
+
+  #flowed(): void {
+    if (this.socket.destroyed) return;
+    if (this.inputEnded && !this.closing) this.#finishWhenTaken();
+    if (this.closing || this.canRead()) this.socket.resume();
+    else this.socket.pause();
+    this.#endWhenIdle();
+  }
+
+  #endWhenIdle(): void {
+    if (this.#endedAtMs > 0 || this.underWay > 0 || this.#outbox.unsentBytes > 0) return;
+    if (this.draining && !this.awaitsPeer) this.closing = true;
+    if (!this.closing) return;
+    this.#endedAtMs = Date.now();
+    this.socket.resume();
+    this.socket.end();
+  }
+
+  #written(release: number): void {
+    this.#activeAtMs = Date.now();
+    this.release(release);
+    this.proceed();
+  }
+}

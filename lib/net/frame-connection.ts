@@ -1,0 +1,139 @@
+/** The server's side of a connection that speaks binary frames: many requests at once. */
+import type { Socket } from 'node:net';
+import { EncServerError } from '../errors.ts';
+import { type FieldEntry, Fields } from '../protocol/fields.ts';
+import {
+  encodeErrorReply,
+  encodeReply,
+  encodeRequest,
+  type Frame,
+  FrameDecoder,
+} from '../protocol/frame.ts';
+import { FIELD, OPCODE } from '../protocol/messages.ts';
+import { Connection, type ConnectionHost } from './connection.ts';
+import { RequestContext } from './request.ts';
+
+/** What a request is answered with. */
+export interface Reply {
+  readonly fields: readonly FieldEntry[];
+  readonly body?: Buffer;
+}
+
+/** Translates frames into calls of a service. One is made per connection, and may keep state. */
+export interface FrameSurface {
+  /** Rejects with {@link EncServerError}; anything else is answered as `INTERNAL`. */
+  handle(frame: Frame, context: RequestContext): Promise<Reply>;
+}
+
+export class FrameConnection extends Connection {
+  readonly #decoder: FrameDecoder;
+  readonly #surface: FrameSurface;
+  readonly #underWay = new Map<number, RequestContext>();
+
+  constructor(socket: Socket, host: ConnectionHost, surface: FrameSurface) {
+    super(socket, host);
+    this.#decoder = new FrameDecoder(host.limits.frameBytesMax);
+    this.#surface = surface;
+  }
+
+  protected override get underWay(): number {
+    return this.#underWay.size;
+  }
+
+  protected override get receiving(): boolean {
+    return this.#decoder.bufferedBytes > 0;
+  }
+
+  protected override hasRoom(): boolean {
+    return this.#underWay.size < this.host.limits.requestsPerConnectionMax;
+  }
+
+  protected override push(chunk: Buffer): void {
+    this.#decoder.push(chunk);
+  }
+
+  protected override advance(): void {
+    while (this.canRead()) {
+      const length = this.#decoder.nextLength();
+      if (length === undefined) return;
+      // Room is reserved when the length is known, before the rest of the frame is read.
+      if (this.receivingBytes === 0 && !this.reserve(length)) return;
+      const frame = this.#decoder.next();
+      if (frame === undefined) return;
+      this.#dispatch(frame);
+    }
+  }
+
+  protected override finishInput(): void {
+    if (this.#decoder.bufferedBytes === 0) return;
+    throw new EncServerError('BAD_FRAME', 'the connection ended inside a frame');
+  }
+
+  protected override farewell(error: EncServerError): Buffer[] {
+    return encodeErrorReply(0, error);
+  }
+
+  protected override goodbye(): Buffer[] {
+    return encodeRequest(OPCODE.GOAWAY, 0, [], Buffer.from('the server is closing'));
+  }
+
+  protected override get awaitsPeer(): boolean {
+    return !this.inputEnded;
+  }
+
+  protected override cancelAll(): void {
+    for (const context of this.#underWay.values()) context.cancel();
+  }
+
+  #dispatch(frame: Frame): void {
+    this.#checkHeader(frame);
+    const reserved = this.takeReservation();
+    if (frame.code === OPCODE.CANCEL) {
+      this.#cancel(frame, reserved);
+    } else if (this.draining) {
+      this.#refuse(frame, reserved, new EncServerError('GOAWAY', 'the server is closing'));
+    } else {
+      const context = new RequestContext(this.host.limits.requestTimeoutMs, reserved);
+      this.#underWay.set(frame.requestId, context);
+      void this.#serve(frame, context);
+    }
+  }
+
+  async #serve(frame: Frame, context: RequestContext): Promise<void> {
+    const { requestId } = frame;
+    let answer: Buffer[];
+    try {
+      const { fields, body } = await this.#surface.handle(frame, context);
+      answer = encodeReply(0, requestId, fields, body);
+    } catch (thrown) {
+      answer = encodeErrorReply(requestId, this.explain(thrown, context));
+    }
+    this.#underWay.delete(requestId);
+    if (this.socket.destroyed) this.release(context.heldBytes);
+    else this.send(answer, context.heldBytes);
+  }
+
+  /** Has no reply, unless it could not be read. */
+  #cancel(frame: Frame, reserved: number): void {
+    try {
+      const target = Fields.decode(frame.fieldBytes, [FIELD.TARGET]).requireU32(FIELD.TARGET);
+      this.#underWay.get(target)?.cancel();
+      this.release(reserved);
+    } catch (thrown) {
+      this.#refuse(frame, reserved, thrown as EncServerError);
+    }
+  }
+
+  #refuse(frame: Frame, reserved: number, error: EncServerError): void {
+    this.send(encodeErrorReply(frame.requestId, error), reserved);
+  }
+
+  #checkHeader(frame: Frame): void {
+    if (frame.reply || frame.requestId === 0) {
+      throw new EncServerError('BAD_FRAME', 'a request has an ID above 0 and no reply flag');
+    }
+    if (this.#underWay.has(frame.requestId)) {
+      throw new EncServerError('DUPLICATE_REQUEST_ID', 'the request ID is in use');
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/** The client's end of a TCP connection that carries binary frames. */
+import { connect, type Socket } from 'node:net';
+import type { EncServerError } from '../errors.ts';
+import { type Frame, FrameDecoder } from '../protocol/frame.ts';
+
+/** Where a server is. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface FrameSocketEvents {
+  readonly connected: () => void;
+  /** What it throws breaks the connection. */
+  readonly frame: (frame: Frame) => void;
+  /** Once, at the end: an error of the network, one of the frames, or none. */
+  readonly closed: (failure: NodeJS.ErrnoException | EncServerError | undefined) => void;
+}
+
+/** Buffers up to this together are joined: one copy is cheaper than a second segment. */
+const JOIN_BYTES_MAX = 64 * 1024;
+
+export class FrameSocket {
+  readonly #socket: Socket;
+  #out: Buffer[] = [];
+  #flushPlanned = false;
+  #failure: NodeJS.ErrnoException | EncServerError | undefined;
+
+  constructor(address: Address, frameBytesMax: number, events: FrameSocketEvents) {
+    const decoder = new FrameDecoder(frameBytesMax);
+    this.#socket = connect({ ...address, noDelay: true, keepAlive: true });
+    this.#socket.on('connect', events.connected);
+    this.#socket.on('error', (error) => {
+      this.#failure ??= error;
+    });
+    this.#socket.on('close', () => events.closed(this.#failure));
+    this.#socket.on('data', (chunk) => {
+      try {
+        decoder.push(chunk);
+        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+          events.frame(frame);
+        }
+      } catch (thrown) {
+        this.destroy(thrown as EncServerError);
+      }
+    });
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+
+  /** Sends with whatever else is sent in this turn of the event loop, in one write. */
+  write(buffers: readonly Buffer[]): void {
+    for (const buffer of buffers) this.#out.push(buffer);
+    if (this.#flushPlanned) return;
+    this.#flushPlanned = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** Closes once everything is written; what the other side still says is not waited for. */
+  end(): void {
+    this.#flush();
+    this.#socket.destroySoon();
+  }
+
+  destroy(failure?: EncServerError): void {
+    this.#failure ??= failure;
+    this.#socket.destroy();
+  }
+
+  #flush(): void {
+    this.#flushPlanned = false;
+    const buffers = this.#out;
+    if (buffers.length === 0 || this.#socket.destroyed) return;
+    this.#out = [];
+    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    if (bytes <= JOIN_BYTES_MAX) {
+      this.#socket.write(buffers.length === 1 ? (buffers[0] as Buffer) : Buffer.concat(buffers));
+      return;
+    }
+    this.#socket.cork();
+    for (const buffer of buffers) this.#socket.write(buffer);
+    this.#socket.uncork();
+  }
+}

@@ -1,0 +1,297 @@
+/** A client's connection: many requests at once, made when needed and again after it broke. */
+import { EncServerError, toEncServerError } from '../errors.ts';
+import { type FieldEntry, Fields, u32Field } from '../protocol/fields.ts';
+import { decodeErrorReply, encodeRequest, type Frame } from '../protocol/frame.ts';
+import { FIELD, OPCODE } from '../protocol/messages.ts';
+import { Backoff } from './backoff.ts';
+import { type Address, FrameSocket } from './frame-socket.ts';
+import { type Answer, noAnswer, type Pending, PendingTable, type Request } from './pending.ts';
+
+export type { Address } from './frame-socket.ts';
+export type { Answer, Request } from './pending.ts';
+
+export interface LaneOptions {
+  readonly address: Address;
+  readonly frameBytesMax: number;
+  readonly connectTimeoutMs: number;
+  /** What a connection begins with, where it begins with HELLO. Asked for at every connect. */
+  readonly hello?: () => Promise<readonly FieldEntry[]>;
+  /** Connects again by itself, also when nobody asks. */
+  readonly stayConnected: boolean;
+}
+
+/** `leaving`: the server takes nothing new, and what is under way is still answered. */
+type State = 'idle' | 'connecting' | 'ready' | 'leaving' | 'closed';
+
+const DEADLINE_CHECK_MS = 20;
+const U32_MAX = 0xffff_ffff;
+
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #pending = new PendingTable();
+  readonly #backoff = new Backoff();
+  #state: State = 'idle';
+  #socket: FrameSocket | undefined;
+  #receivedAtMs = 0;
+  #lastError: EncServerError | undefined;
+  /** What the server said against the whole connection. */
+  #refusal: EncServerError | undefined;
+  #deadlineTimer: NodeJS.Timeout | undefined;
+  #reconnectTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    if (options.stayConnected) this.#connect();
+  }
+
+  get ready(): boolean {
+    return this.#state === 'ready';
+  }
+
+  /** Whether a request would be sent now or soon, rather than refused. */
+  get usable(): boolean {
+    if (this.#state === 'idle') return this.#backoff.isDue;
+    return this.#state === 'ready' || this.#state === 'connecting';
+  }
+
+  /** Requests whose callers wait. */
+  get underWay(): number {
+    return this.#pending.waiting;
+  }
+
+  /** Why the last connection failed; undefined while all is well. */
+  get lastError(): EncServerError | undefined {
+    return this.#lastError;
+  }
+
+  /**
+   * Sends one request. Rejects with the server's error; `UNAVAILABLE` when it was not sent, or
+   * is a read whose answer was lost; `UNKNOWN_OUTCOME` when it is a write whose answer was lost;
+   * `TIMEOUT`; `CANCELLED`.
+   */
+  request(request: Request): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const refusal = this.#refusalOf(request);
+      if (refusal !== undefined) {
+        reject(refusal);
+        return;
+      }
+      const aborted = (pending: Pending) =>
+        this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
+      const pending = this.#pending.add(request, resolve, reject, aborted);
+      this.#deadlineTimer ??= setInterval(() => this.#checkDeadlines(), DEADLINE_CHECK_MS);
+      if (this.#state === 'ready') this.#send(pending);
+    });
+  }
+
+  /** Ends the connection once all is answered; what comes after is refused. */
+  close(): void {
+    clearTimeout(this.#reconnectTimer);
+    const opened = this.#state === 'ready' || this.#state === 'leaving';
+    this.#state = 'closed';
+    if (opened) {
+      this.#endWhenIdle();
+    } else {
+      this.#socket?.destroy();
+      this.#rejectAll(undefined);
+    }
+  }
+
+  /** Why a request cannot even be queued. Connects where that is due. */
+  #refusalOf({ signal, deadlineMs }: Request): EncServerError | undefined {
+    if (signal?.aborted) return new EncServerError('CANCELLED', 'the request was cancelled');
+    if (deadlineMs <= Date.now()) return new EncServerError('TIMEOUT', 'there was no time left');
+    if (this.#state === 'idle' && this.#backoff.isDue) this.#connect();
+    if (this.#state === 'ready' || this.#state === 'connecting') return undefined;
+    return this.#unavailable();
+  }
+
+  #unavailable(): EncServerError {
+    const last = this.#lastError;
+    // The server's own refusal, such as another keyring, says more than "unavailable".
+    if (last !== undefined) return new EncServerError(last.code, last.message, { hint: last.hint });
+    return this.#unreachable('not connected');
+  }
+
+  #unreachable(reason: string): EncServerError {
+    const { host, port } = this.#options.address;
+    return new EncServerError('UNAVAILABLE', `cannot reach ${host}:${port} (${reason})`);
+  }
+
+  #connect(): void {
+    this.#state = 'connecting';
+    this.#refusal = undefined;
+    const { address, frameBytesMax, connectTimeoutMs } = this.#options;
+    const timer = setTimeout(() => {
+      socket.destroy(this.#unreachable('no answer'));
+    }, connectTimeoutMs);
+    const greet = async () => {
+      try {
+        await this.#greet(socket);
+        clearTimeout(timer);
+        this.#becomeReady(socket);
+      } catch (thrown) {
+        socket.destroy(toEncServerError(thrown));
+      }
+    };
+    const socket = new FrameSocket(address, frameBytesMax, {
+      connected: () => void greet(),
+      frame: (frame) => this.#received(frame),
+      closed: (failure) => {
+        clearTimeout(timer);
+        if (failure === undefined || failure instanceof EncServerError) this.#lost(failure);
+        else this.#lost(this.#unreachable(failure.code ?? failure.message));
+      },
+    });
+    this.#socket = socket;
+  }
+
+  /** Sends HELLO where there is one, and waits for its answer. */
+  async #greet(socket: FrameSocket): Promise<void> {
+    const fields = await this.#options.hello?.();
+    if (fields === undefined || socket.destroyed) return;
+    await new Promise<Answer>((resolve, reject) => {
+      const deadlineMs = Number.POSITIVE_INFINITY;
+      const request = { opcode: OPCODE.HELLO, fields, writes: false, deadlineMs };
+      this.#send(this.#pending.add(request, resolve, reject, () => undefined));
+    });
+  }
+
+  #becomeReady(socket: FrameSocket): void {
+    if (socket.destroyed || this.#state !== 'connecting') return;
+    this.#state = 'ready';
+    this.#backoff.ready();
+    this.#lastError = undefined;
+    for (const pending of this.#pending.all()) this.#send(pending);
+  }
+
+  #send(pending: Pending): void {
+    const { opcode, fields, body, deadlineMs } = pending.request;
+    pending.sentAtMs = Date.now();
+    const timeoutMs = deadlineMs - pending.sentAtMs;
+    const isBounded = timeoutMs >= 0 && timeoutMs <= U32_MAX;
+    const all = isBounded ? [...fields, u32Field(FIELD.TIMEOUT, timeoutMs)] : fields;
+    try {
+      this.#socket?.write(encodeRequest(opcode, pending.id, all, body));
+    } catch (thrown) {
+      // No frame can hold it.
+      this.#delete(pending);
+      pending.reject(toEncServerError(thrown));
+    }
+  }
+
+  #received(frame: Frame): void {
+    this.#receivedAtMs = Date.now();
+    if (frame.reply && frame.requestId !== 0) {
+      this.#answered(frame);
+    } else if (frame.reply) {
+      this.#refusal = decodeErrorReply(frame);
+      this.#leave();
+    } else if (frame.code === OPCODE.GOAWAY) {
+      this.#leave();
+    }
+  }
+
+  #answered(frame: Frame): void {
+    const pending = this.#pending.get(frame.requestId);
+    if (pending === undefined) throw new EncServerError('BAD_FRAME', 'a reply to no request');
+    const error = frame.code === 0 ? undefined : decodeErrorReply(frame);
+    const fields = Fields.decode(frame.fieldBytes);
+    this.#delete(pending);
+    // Of an abandoned request nobody hears any more.
+    if (error === undefined) pending.resolve({ fields, body: frame.body });
+    else pending.reject(error);
+    if (this.#state === 'leaving' || this.#state === 'closed') this.#endWhenIdle();
+  }
+
+  /** The server closes: nothing new goes there, what is under way is still answered. */
+  #leave(): void {
+    if (this.#state !== 'ready') return;
+    this.#state = 'leaving';
+    this.#endWhenIdle();
+  }
+
+  #endWhenIdle(): void {
+    if (this.#pending.waiting === 0) this.#socket?.end();
+  }
+
+  #lost(failure: EncServerError | undefined): void {
+    this.#socket = undefined;
+    if (this.#state !== 'closed') {
+      const wasConnecting = this.#state === 'connecting';
+      this.#state = 'idle';
+      const refusal = this.#refusal ?? failure ?? this.#unreachable('closed');
+      this.#lastError = wasConnecting ? refusal : undefined;
+      this.#planReconnect(this.#backoff.lost(wasConnecting));
+    }
+    this.#rejectAll(failure);
+  }
+
+  #planReconnect(delayMs: number): void {
+    if (!this.#options.stayConnected) return;
+    clearTimeout(this.#reconnectTimer);
+    this.#reconnectTimer = setTimeout(() => {
+      if (this.#state === 'idle') this.#connect();
+    }, delayMs);
+    this.#reconnectTimer.unref();
+  }
+
+  #rejectAll(failure: EncServerError | undefined): void {
+    const isAlone = this.#pending.waiting === 1;
+    const refusal = isAlone || this.#refusal?.row.retry === 'always' ? this.#refusal : undefined;
+    for (const pending of this.#pending.all()) {
+      const isSent = pending.sentAtMs > 0;
+      this.#delete(pending);
+      if (isSent && refusal !== undefined) {
+        // What the server says against the connection is meant for all, or for the only one.
+        pending.reject(refusal);
+      } else if (isSent && pending.request.writes) {
+        const words = 'the connection broke before the answer';
+        pending.reject(new EncServerError('UNKNOWN_OUTCOME', words));
+      } else if (isSent && isAlone && failure !== undefined) {
+        pending.reject(failure);
+      } else {
+        pending.reject(this.#unavailable());
+      }
+    }
+  }
+
+  #delete(pending: Pending): void {
+    this.#pending.delete(pending);
+    this.#stopTimerWhenIdle();
+  }
+
+  #stopTimerWhenIdle(): void {
+    if (this.#pending.waiting > 0) return;
+    clearInterval(this.#deadlineTimer);
+    this.#deadlineTimer = undefined;
+  }
+
+  #checkDeadlines(): void {
+    const now = Date.now();
+    let unansweredSinceMs = now;
+    for (const pending of this.#pending.all()) {
+      if (pending.abandoned || now < pending.request.deadlineMs) continue;
+      if (pending.sentAtMs > 0) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
+      this.#abandon(pending, noAnswer(pending));
+    }
+    if (unansweredSinceMs === now || this.#receivedAtMs >= unansweredSinceMs) return;
+    // A peer that has said nothing since then may be gone without a word: connect anew, unless
+    // others still wait and the silence is not that long.
+    const isLong = now - unansweredSinceMs >= this.#options.connectTimeoutMs / 2;
+    if (this.#pending.waiting === 0 || isLong) this.#socket?.destroy();
+  }
+
+  /** Answers the caller now; the server is told that nobody waits. */
+  #abandon(pending: Pending, error: EncServerError): void {
+    this.#pending.abandon(pending, error);
+    if (pending.sentAtMs > 0) {
+      const target = u32Field(FIELD.TARGET, pending.id);
+      this.#socket?.write(encodeRequest(OPCODE.CANCEL, this.#pending.freeId(), [target]));
+    } else {
+      this.#pending.delete(pending);
+    }
+    this.#stopTimerWhenIdle();
+    if (this.#state === 'leaving' || this.#state === 'closed') this.#endWhenIdle();
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * One port for every dialect: accepts connections, tells by the first bytes what each speaks,
+ * and hands it over once. It knows every socket, so that closing means closed.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EncServerError } from '../errors.ts';
+import { detect } from '../protocol/detect.ts';
+import { errorLine } from '../protocol/text.ts';
+import type { Connection, ConnectionHost } from './connection.ts';
+import { type Opening, watchOpening } from './opening.ts';
+import { refusalIn, refusalOf } from './refusals.ts';
+
+/** Takes a connection over, with the bytes read so far; `ended` when no more will come. */
+export type DialectHandler = (socket: Socket, head: Buffer, ended: boolean) => void;
+
+export interface ListenerOptions {
+  /** `localhost` is both loopback addresses, v4 and v6. */
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly connectionsMax: number;
+  /** What the server speaks; the other dialects are refused in words of their own. */
+  readonly dialects: {
+    readonly frames: (socket: Socket) => Connection;
+    readonly text: (socket: Socket) => Connection;
+    readonly http?: DialectHandler;
+    readonly http2?: DialectHandler;
+    readonly tls?: DialectHandler;
+  };
+  /** For the error when the port is taken: the flag that changes it. */
+  readonly portFlag: string;
+}
+
+/** How often silence is looked for at the least, in milliseconds. */
+const CHECK_INTERVAL_MS = 1_000;
+const DRAIN_CHECK_INTERVAL_MS = 50;
+/** How long a refused connection may take to read why, in milliseconds. */
+const REFUSED_MS = 1_000;
+/** Connections above the maximum that are refused in words; more are cut without a word. */
+const REFUSED_MAX = 100;
+/** A port that is free on v4 may be taken on v6: another one is tried, this often. */
+const FREE_PORT_TRIES_MAX = 5;
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #host: ConnectionHost;
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  /** Sockets above the maximum, while they are told so. */
+  readonly #refused = new Set<Socket>();
+  /** Sockets whose dialect is not known yet, each with what ends the wait for it. */
+  readonly #undecided = new Map<Socket, () => void>();
+  readonly #connections = new Set<Connection>();
+  #timer: NodeJS.Timeout | undefined;
+  #draining = false;
+  #port = 0;
+
+  constructor(options: ListenerOptions, host: ConnectionHost) {
+    this.#options = options;
+    this.#host = host;
+  }
+
+  /** The port that is listened on; 0 before {@link listen}. */
+  get port(): number {
+    return this.#port;
+  }
+
+  get connectionCount(): number {
+    return this.#sockets.size;
+  }
+
+  /** Resolves when connections are accepted. Rejects with `PORT_TAKEN` or `BAD_CONFIG`. */
+  async listen(): Promise<void> {
+    for (let tries = 1; this.#port === 0; tries++) {
+      try {
+        this.#port = await this.#openAll();
+      } catch (thrown) {
+        for (const server of this.#servers.splice(0)) server.close();
+        const { code } = thrown as EncServerError;
+        const again = this.#options.port === 0 && code === 'PORT_TAKEN';
+        if (!again || tries >= FREE_PORT_TRIES_MAX) throw thrown;
+      }
+    }
+    // Often enough that the shortest time allowed is not exceeded by much.
+    const { receiveTimeoutMs, sendTimeoutMs, idleTimeoutMs } = this.#host.limits;
+    const shortestMs = Math.min(receiveTimeoutMs, sendTimeoutMs, idleTimeoutMs);
+    const intervalMs = Math.min(CHECK_INTERVAL_MS, Math.max(10, shortestMs / 4));
+    this.#timer = setInterval(() => this.#checkTime(), intervalMs);
+    this.#timer.unref();
+  }
+
+  /**
+   * Stops accepting, lets every connection finish what is under way, and resolves when all are
+   * closed; what is still open after `timeoutMs` is cut.
+   */
+  async close(timeoutMs: number): Promise<void> {
+    this.#draining = true;
+    for (const server of this.#servers) server.close();
+    for (const [socket, stop] of this.#undecided) {
+      stop();
+      this.#sayAndClose(socket, errorLine(closing()));
+    }
+    for (const connection of this.#connections) connection.drain();
+    const deadlineMs = Date.now() + timeoutMs;
+    while (this.#sockets.size > 0 && Date.now() < deadlineMs) {
+      await sleep(Math.min(DRAIN_CHECK_INTERVAL_MS, Math.max(1, deadlineMs - Date.now())));
+      this.#checkTime();
+    }
+    for (const socket of [...this.#sockets, ...this.#refused]) socket.destroy();
+    clearInterval(this.#timer);
+  }
+
+  async #openAll(): Promise<number> {
+    const { host, port } = this.#options;
+    if (host !== 'localhost') return await this.#open(host, port);
+    const opened = await this.#open('127.0.0.1', port);
+    await this.#open('::1', opened).catch((error: EncServerError) => {
+      // A machine without IPv6 has v4 loopback alone; a port taken on v6 is an error.
+      if (error.code === 'PORT_TAKEN') throw error;
+    });
+    return opened;
+  }
+
+  #open(host: string, port: number): Promise<number> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+    server.on('connection', (socket) => this.#accept(socket));
+    return new Promise((resolve, reject) => {
+      server.once('error', (cause) => reject(this.#explain(cause, host, port)));
+      server.listen({ host, port }, () => {
+        this.#servers.push(server);
+        server.on('error', (error) => this.#host.log.error({ err: error }, 'listener failed'));
+        resolve((server.address() as { port: number }).port);
+      });
+    });
+  }
+
+  #explain(cause: NodeJS.ErrnoException, host: string, port: number): EncServerError {
+    if (cause.code === 'EADDRINUSE') {
+      const hint = `choose another port with ${this.#options.portFlag}, or stop what listens there`;
+      return new EncServerError('PORT_TAKEN', `port ${port} on ${host} is taken`, { hint, cause });
+    }
+    const words = `cannot listen on ${host} port ${port}: ${cause.code ?? cause.message}`;
+    return new EncServerError('BAD_CONFIG', words, { hint: 'check host and port', cause });
+  }
+
+  #accept(socket: Socket): void {
+    socket.on('error', (error) => this.#host.log.debug({ err: error }, 'socket failed'));
+    if (this.#draining || this.#sockets.size >= this.#options.connectionsMax) {
+      this.#refuse(socket);
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      this.#undecided.delete(socket);
+    });
+    const { firstByteTimeoutMs } = this.#host.limits;
+    const stop = watchOpening(socket, firstByteTimeoutMs, (opening, head, ended) => {
+      this.#undecided.delete(socket);
+      this.#handOver(socket, opening, head, ended);
+    });
+    this.#undecided.set(socket, stop);
+  }
+
+  #handOver(socket: Socket, opening: Opening, head: Buffer, ended: boolean): void {
+    const { dialects } = this.#options;
+    if (opening === 'silent') {
+      socket.end();
+    } else if (opening === 'late') {
+      const words = 'the first line did not arrive in time';
+      this.#sayAndClose(socket, errorLine(new EncServerError('TIMEOUT', words)));
+    } else if (opening === 'frames' || opening === 'text') {
+      this.#start(dialects[opening](socket), socket, head, ended);
+    } else {
+      const handler = opening === 'unknown' ? undefined : dialects[opening];
+      if (handler !== undefined) {
+        handler(socket, head, ended);
+        return;
+      }
+      this.#host.log.debug({ dialect: opening }, 'connection refused');
+      this.#sayAndClose(socket, refusalOf(opening));
+    }
+  }
+
+  /** Too many: says so in the dialect that the first bytes look like. */
+  #refuse(socket: Socket): void {
+    if (this.#refused.size >= REFUSED_MAX) {
+      socket.destroy();
+      return;
+    }
+    this.#refused.add(socket);
+    socket.on('close', () => this.#refused.delete(socket));
+    const error = this.#draining
+      ? closing()
+      : new EncServerError('OVERLOADED', 'too many connections');
+    const say = (head: Buffer) => {
+      clearTimeout(timer);
+      socket.off('data', say);
+      this.#sayAndClose(socket, refusalIn(detect(head, true) ?? 'text', error));
+    };
+    // Who waits for the server to speak first is a person, or nobody.
+    const timer = setTimeout(() => say(Buffer.alloc(0)), REFUSED_MS / 4);
+    socket.on('data', say);
+    socket.resume();
+  }
+
+  /** Input is read and dropped meanwhile: unread, it would reset the connection and the words. */
+  #sayAndClose(socket: Socket, words: Buffer): void {
+    socket.resume();
+    socket.end(words);
+    const timer = setTimeout(() => socket.destroy(), REFUSED_MS);
+    socket.on('close', () => clearTimeout(timer));
+  }
+
+  #start(connection: Connection, socket: Socket, head: Buffer, ended: boolean): void {
+    this.#connections.add(connection);
+    socket.on('close', () => {
+      this.#connections.delete(connection);
+      connection.closed();
+    });
+    connection.start(head, ended);
+    if (this.#draining) connection.drain();
+  }
+
+  #checkTime(): void {
+    const now = Date.now();
+    for (const connection of this.#connections) connection.checkTime(now);
+  }
+}
+
+function closing(): EncServerError {
+  return new EncServerError('GOAWAY', 'the server is closing');
+}

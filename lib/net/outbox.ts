@@ -1,0 +1,103 @@
+import type { Socket } from 'node:net';
+
+/** Buffers up to this together are joined: one copy is cheaper than a second segment. */
+const JOIN_BYTES_MAX = 64 * 1024;
+/** Larger buffers are written in slices, so that a slow receiver is told from a dead one. */
+const WRITE_SLICE_BYTES = 256 * 1024;
+
+interface Part {
+  readonly buffer: Buffer;
+  /** Bytes of the budget that are given back once the buffer is written. */
+  readonly release: number;
+}
+
+/** What is to be sent on one socket, one write at a time; what comes meanwhile is joined. */
+export class Outbox {
+  readonly #socket: Socket;
+  readonly #written: (release: number) => void;
+  #parts: Part[] = [];
+  #reservedBytes = 0;
+  #unsentBytes = 0;
+  #progressAtMs = 0;
+  #writing = false;
+
+  /** `written` is told, after each write, how much of the budget to give back. */
+  constructor(socket: Socket, written: (release: number) => void) {
+    this.#socket = socket;
+    this.#written = written;
+  }
+
+  /** Bytes that the receiver has not taken. */
+  get unsentBytes(): number {
+    return this.#unsentBytes;
+  }
+
+  /** When the receiver last took something, or there was nothing to take; ms since 1970. */
+  get progressAtMs(): number {
+    return this.#progressAtMs;
+  }
+
+  /** Sends buffers, at least one byte together; `release` bytes go back when the last is out. */
+  push(buffers: readonly Buffer[], release: number): void {
+    if (this.#unsentBytes === 0) this.#progressAtMs = Date.now();
+    const parts = buffers.filter((buffer) => buffer.length > 0);
+    for (const [index, buffer] of parts.entries()) {
+      this.#parts.push({ buffer, release: index === parts.length - 1 ? release : 0 });
+      this.#unsentBytes += buffer.length;
+    }
+    this.#reservedBytes += release;
+    if (this.#writing) return;
+    this.#writing = true;
+    // Replies of the same turn of the event loop leave in one write.
+    process.nextTick(() => this.#write());
+  }
+
+  /** Forgets everything, the socket being gone. Returns what of the budget is to be given back. */
+  clear(): number {
+    const reservedBytes = this.#reservedBytes;
+    this.#parts = [];
+    this.#reservedBytes = 0;
+    return reservedBytes;
+  }
+
+  #write(): void {
+    const { data, release } = this.#next();
+    if (data === undefined || this.#socket.destroyed) {
+      this.#writing = false;
+      return;
+    }
+    this.#socket.write(data, () => {
+      // After an error nothing counts as written: `clear` gives everything back.
+      if (this.#socket.destroyed) return;
+      this.#unsentBytes -= data.length;
+      this.#progressAtMs = Date.now();
+      this.#reservedBytes -= release;
+      this.#write();
+      this.#written(release);
+    });
+  }
+
+  #next(): { data: Buffer | undefined; release: number } {
+    const first = this.#parts[0];
+    if (first === undefined) return { data: undefined, release: 0 };
+    if (first.buffer.length > WRITE_SLICE_BYTES) {
+      const rest = first.buffer.subarray(WRITE_SLICE_BYTES);
+      this.#parts[0] = { buffer: rest, release: first.release };
+      return { data: first.buffer.subarray(0, WRITE_SLICE_BYTES), release: 0 };
+    }
+    const taken = this.#parts.splice(0, this.#joinable());
+    const release = taken.reduce((sum, part) => sum + part.release, 0);
+    if (taken.length === 1) return { data: first.buffer, release };
+    return { data: Buffer.concat(taken.map((part) => part.buffer)), release };
+  }
+
+  /** How many of the waiting buffers go out as one: at least the first. */
+  #joinable(): number {
+    let bytes = 0;
+    for (const [count, part] of this.#parts.entries()) {
+      bytes += part.buffer.length;
+      if (bytes > JOIN_BYTES_MAX) return Math.max(1, count);
+    }
+    return this.#parts.length;
+  }
+}

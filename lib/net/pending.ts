@@ -1,0 +1,101 @@
+/** The requests of one connection that are not answered yet, by their IDs. */
+import { EncServerError } from '../errors.ts';
+import type { FieldEntry, Fields } from '../protocol/fields.ts';
+
+/** One request as a lane sends it. */
+export interface Request {
+  readonly opcode: number;
+  readonly fields: readonly FieldEntry[];
+  readonly body?: Buffer;
+  /** Whether it changes something, so that a lost answer leaves the outcome unknown. */
+  readonly writes: boolean;
+  /** Milliseconds since 1970. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Answer {
+  readonly fields: Fields;
+  readonly body: Buffer;
+}
+
+export interface Pending {
+  readonly id: number;
+  readonly request: Request;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: EncServerError) => void;
+  /** When it was handed to the socket, in milliseconds since 1970; 0 while it was not. */
+  sentAtMs: number;
+  /** Nobody waits any more; the ID stays taken until the reply comes. */
+  abandoned: boolean;
+  onAbort: (() => void) | undefined;
+}
+
+const REQUEST_ID_MAX = 0xffff_ffff;
+
+export class PendingTable {
+  readonly #byId = new Map<number, Pending>();
+  #lastId = 0;
+  #waiting = 0;
+
+  /** Requests whose callers wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  all(): Pending[] {
+    return [...this.#byId.values()];
+  }
+
+  get(id: number): Pending | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** An ID that is not in use. */
+  freeId(): number {
+    do {
+      this.#lastId = this.#lastId >= REQUEST_ID_MAX ? 1 : this.#lastId + 1;
+    } while (this.#byId.has(this.#lastId));
+    return this.#lastId;
+  }
+
+  /** `aborted` is called when the caller takes the request back. */
+  add(
+    request: Request,
+    resolve: Pending['resolve'],
+    reject: Pending['reject'],
+    aborted: (pending: Pending) => void,
+  ): Pending {
+    const onAbort = request.signal && (() => aborted(pending));
+    const state = { sentAtMs: 0, abandoned: false };
+    const pending: Pending = { id: this.freeId(), request, resolve, reject, onAbort, ...state };
+    if (onAbort) request.signal?.addEventListener('abort', onAbort, { once: true });
+    this.#byId.set(pending.id, pending);
+    this.#waiting++;
+    return pending;
+  }
+
+  delete(pending: Pending): void {
+    this.#byId.delete(pending.id);
+    this.#forget(pending);
+  }
+
+  /** Answers the caller now. */
+  abandon(pending: Pending, error: EncServerError): void {
+    this.#forget(pending);
+    pending.reject(error);
+  }
+
+  #forget(pending: Pending): void {
+    if (pending.abandoned) return;
+    pending.abandoned = true;
+    this.#waiting--;
+    if (pending.onAbort) pending.request.signal?.removeEventListener('abort', pending.onAbort);
+  }
+}
+
+/** What a request becomes that got no answer in time. */
+export function noAnswer({ request, sentAtMs }: Pending): EncServerError {
+  const code = request.writes && sentAtMs > 0 ? 'UNKNOWN_OUTCOME' : 'TIMEOUT';
+  return new EncServerError(code, 'no answer within the time allowed');
+}

@@ -1,0 +1,66 @@
+/** Refusals of whole connections, in the words of each dialect. */
+import { EncServerError } from '../errors.ts';
+import type { Dialect } from '../protocol/detect.ts';
+import { encodeErrorReply } from '../protocol/frame.ts';
+import { errorLine } from '../protocol/text.ts';
+
+/** TLS alert record (RFC 8446 section 6): fatal, handshake_failure (40). */
+const TLS_ALERT = Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28]);
+
+/** HTTP/2 error code HTTP_1_1_REQUIRED (RFC 9113 section 7). */
+const HTTP_1_1_REQUIRED = 0x0d;
+
+/** An empty SETTINGS frame and a GOAWAY with its reason (RFC 9113 sections 6.5 and 6.8). */
+function http2Goaway(words: string): Buffer {
+  const text = Buffer.from(words);
+  const frames = Buffer.alloc(9 + 9 + 8);
+  frames.writeUInt8(0x04, 3);
+  frames.writeUIntBE(8 + text.length, 9, 3);
+  frames.writeUInt8(0x07, 12);
+  frames.writeUInt32BE(HTTP_1_1_REQUIRED, 22);
+  return Buffer.concat([frames, text]);
+}
+
+/**
+ * A whole HTTP answer with problem details (RFC 9457), the last of its connection. A reason
+ * phrase would say nothing that the body does not.
+ */
+export function problemResponse(error: EncServerError, status: number = error.row.http): Buffer {
+  const { message, hint, code } = error;
+  const body = JSON.stringify({ type: 'about:blank', title: message, status, code, detail: hint });
+  return Buffer.from(
+    `HTTP/1.1 ${status} \r\n` +
+      'Content-Type: application/problem+json\r\n' +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
+  );
+}
+
+/** The last bytes to a connection that is not served, for whatever reason. */
+export function refusalIn(dialect: Dialect, error: EncServerError): Buffer {
+  switch (dialect) {
+    case 'frames':
+      return Buffer.concat(encodeErrorReply(0, error));
+    case 'http':
+      return problemResponse(error);
+    case 'http2':
+      return http2Goaway(`${error.message}; ${error.hint}`);
+    case 'tls':
+      return TLS_ALERT;
+    default:
+      return errorLine(error);
+  }
+}
+
+/** The last bytes to a connection whose dialect is not spoken here. */
+export function refusalOf(dialect: Exclude<Dialect, 'frames' | 'text'>): Buffer {
+  if (dialect === 'unknown') {
+    const words = 'these are neither text lines nor binary frames';
+    return refusalIn(dialect, new EncServerError('UNKNOWN_DIALECT', words));
+  }
+  const name = { http: 'HTTP', http2: 'HTTP/2', tls: 'TLS' }[dialect];
+  return refusalIn(
+    dialect,
+    new EncServerError('UNSUPPORTED_DIALECT', `${name} is not spoken here`),
+  );
+}

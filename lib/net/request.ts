@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import type { Fields } from '../protocol/fields.ts';
+import { FIELD } from '../protocol/messages.ts';
+
+/** Trace IDs need to be unique, not secret: a random half per process and a count. */
+const TRACE_PREFIX = randomBytes(8);
+let traceCount = 0n;
+
+function nextTrace(): Buffer {
+  const trace = Buffer.allocUnsafe(16);
+  TRACE_PREFIX.copy(trace, 0);
+  trace.writeBigUInt64BE(++traceCount, 8);
+  return trace;
+}
+
+/** What goes with one request through all layers, beside what it asks for. */
+export class RequestContext {
+  /** Time at which nobody waits for the answer any more, in milliseconds since 1970. */
+  deadlineMs: number;
+  /** What of the budget is reserved for the request until its reply is out, in bytes. */
+  readonly heldBytes: number;
+  #trace: Buffer | undefined;
+  #abort: AbortController | undefined;
+  #cancelled = false;
+
+  constructor(timeoutMs: number, heldBytes = 0) {
+    this.deadlineMs = Date.now() + timeoutMs;
+    this.heldBytes = heldBytes;
+  }
+
+  /** Takes over what the caller said of its trace and of its patience. */
+  adopt(fields: Fields): void {
+    this.#trace = fields.bytes(FIELD.TRACE);
+    const timeoutMs = fields.u32(FIELD.TIMEOUT);
+    if (timeoutMs !== undefined) {
+      this.deadlineMs = Math.min(this.deadlineMs, Date.now() + timeoutMs);
+    }
+  }
+
+  /** Trace ID of 16 bytes (W3C Trace Context, trace-id); drawn where the caller sent none. */
+  get trace(): Buffer {
+    this.#trace ??= nextTrace();
+    return this.#trace;
+  }
+
+  get traceHex(): string {
+    return this.trace.toString('hex');
+  }
+
+  get remainingMs(): number {
+    return this.deadlineMs - Date.now();
+  }
+
+  /** Aborted by {@link cancel}. Made when first asked for: most requests need none. */
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#cancelled) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  cancel(): void {
+    this.#cancelled = true;
+    this.#abort?.abort();
+  }
+}

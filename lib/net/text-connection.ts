@@ -1,0 +1,114 @@
+/** The server's side of a connection that speaks text lines: one request at a time, in order. */
+import type { Socket } from 'node:net';
+import { EncServerError } from '../errors.ts';
+import { errorLine, LineDecoder } from '../protocol/text.ts';
+import { Connection, type ConnectionHost } from './connection.ts';
+import { RequestContext } from './request.ts';
+
+/** Translates lines into calls of a service. One is made per connection. */
+export interface TextSurface {
+  /** Resolves to the reply line with its LF, or to undefined to close the connection. */
+  handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined>;
+}
+
+/**
+ * A line does not say how long it will be. Up to here it is taken as it comes; before more of it
+ * is read, room for the longest is reserved at once. Step by step, several long lines could
+ * each hold what the others wait for. In bytes.
+ */
+const SMALL_LINE_BYTES = 64 * 1024;
+
+export class TextConnection extends Connection {
+  readonly #decoder: LineDecoder;
+  readonly #surface: TextSurface;
+  /** A whole line that waits for its room. */
+  #line: Buffer | undefined;
+  #current: RequestContext | undefined;
+
+  constructor(socket: Socket, host: ConnectionHost, surface: TextSurface) {
+    super(socket, host);
+    this.#decoder = new LineDecoder(host.limits.lineBytesMax);
+    this.#surface = surface;
+  }
+
+  protected override get underWay(): number {
+    return this.#current === undefined ? 0 : 1;
+  }
+
+  protected override get receiving(): boolean {
+    if (this.#current !== undefined) return false;
+    return this.#line !== undefined || this.#decoder.bufferedBytes > 0;
+  }
+
+  protected override hasRoom(): boolean {
+    return this.#current === undefined;
+  }
+
+  protected override push(chunk: Buffer): void {
+    this.#decoder.push(chunk);
+  }
+
+  protected override advance(): void {
+    while (this.canRead()) {
+      this.#line ??= this.#decoder.next() ?? (this.inputEnded ? this.#decoder.end() : undefined);
+      const wantedBytes = this.#wantedBytes() - this.receivingBytes;
+      if (wantedBytes > 0 && !this.reserve(wantedBytes)) return;
+      if (this.#line === undefined) return;
+      this.#dispatch(this.#line);
+    }
+  }
+
+  protected override finishInput(): void {
+    // What came before the end counted as a line, so nothing is left over.
+  }
+
+  protected override farewell(error: EncServerError): Buffer[] {
+    return [errorLine(error)];
+  }
+
+  protected override goodbye(): Buffer[] {
+    return [];
+  }
+
+  /** What has begun to arrive is still refused in words. */
+  protected override get awaitsPeer(): boolean {
+    return this.receiving;
+  }
+
+  protected override cancelAll(): void {
+    this.#current?.cancel();
+  }
+
+  #wantedBytes(): number {
+    if (this.#line !== undefined) return this.#line.length;
+    return this.#decoder.bufferedBytes > SMALL_LINE_BYTES ? this.host.limits.lineBytesMax : 0;
+  }
+
+  #dispatch(line: Buffer): void {
+    this.#line = undefined;
+    const reserved = this.takeReservation();
+    // Of the room for the longest line, what this one did not need.
+    if (reserved > line.length) this.release(reserved - line.length);
+    const context = new RequestContext(this.host.limits.requestTimeoutMs, line.length);
+    this.#current = context;
+    void this.#serve(line, context);
+  }
+
+  async #serve(line: Buffer, context: RequestContext): Promise<void> {
+    let answer: Buffer | undefined;
+    try {
+      if (this.draining) throw new EncServerError('GOAWAY', 'the server is closing');
+      answer = await this.#surface.handle(line, context);
+    } catch (thrown) {
+      answer = errorLine(this.explain(thrown, context));
+    }
+    this.#current = undefined;
+    if (answer === undefined) this.quit();
+    if (answer === undefined || this.socket.destroyed) {
+      this.release(context.heldBytes);
+    } else {
+      this.send([answer], context.heldBytes);
+      this.proceed();
+    }
+  }
+}
