@@ -10,7 +10,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests check format clean bench-figures \
+.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -83,6 +83,15 @@ format: install ## Format the sources
 
 bench-figures: build ## Measure start, memory and throughput against bare loops
 	$(NODE) dist/bench/figures.js
+
+bench-http: build ## Measure HTTP against a bare Fastify route and the binary dialect
+	$(NODE) dist/bench/http-figures.js
+
+bench-mongo: build ## Measure the store on MongoDB (MONGODB_URI) against hand-written clients
+	$(NODE) dist/bench/mongo-figures.js
+
+api-fuzz: build ## Run schemathesis over /openapi.json (needs Python 3 and PyPI)
+	scripts/api-fuzz.sh
 
 clean: ## Remove what was built
 	rm -rf dist coverage

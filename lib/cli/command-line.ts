@@ -1,0 +1,96 @@
+/** How every command line is read: the flags that all have, and mistakes in words of our own. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { nearest } from '../config/nearest.ts';
+import { parseDurationMs } from '../config/quantity.ts';
+import type { EncServerError } from '../errors.ts';
+import { parseAddress } from '../net/client.ts';
+import { VERSION } from '../version.ts';
+import { usage } from './terminal.ts';
+
+/** More than this is no slip of the pen, and may be a secret in the wrong place. */
+const NAME_SHOWN_MAX = 24;
+
+/** A command with what every program has. */
+export function program(name: string, description: string): Command {
+  return addConfigFlag(new Command(name))
+    .description(description)
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
+}
+
+export function addConfigFlag(command: Command): Command {
+  const about = 'configuration file (JSON or YAML); see docs/CONFIG.md';
+  return command.option('--config <file>', about, given);
+}
+
+/**
+ * Reads the arguments. Throws `USAGE` for a mistake, or commander's own error with exit code 0
+ * when help or version were asked for and printed.
+ */
+export function parse(command: Command, argv: readonly string[]): void {
+  try {
+    command.parse([...argv], { from: 'user' });
+  } catch (thrown) {
+    if (!(thrown instanceof CommanderError) || thrown.exitCode === 0) throw thrown;
+    const [name] = command.args;
+    const isWord = name !== undefined && !name.startsWith('-');
+    const names = command.commands.map((sub) => sub.name());
+    // Of an unknown command, commander would say that its flags are unknown.
+    if (isWord && names.length > 0 && !names.includes(name)) throw noCommand(name, names);
+    throw mistake(thrown);
+  }
+}
+
+/** `USAGE` for a command that does not exist, with the nearest that does. */
+export function noCommand(name: string, known: readonly string[]): EncServerError {
+  if (name.length > NAME_SHOWN_MAX) return usage('no such command');
+  return usage(`no command ${name}`, `did you mean ${nearest(name, known)}? see --help`);
+}
+
+/** Commander's words: `error: …`, then perhaps `(Did you mean …?)` on a line of its own. */
+function mistake(error: CommanderError): EncServerError {
+  const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+  // `--kye=HEX` would show the key.
+  const message = first.replace(/^(unknown option '[^=']{0,30})[^']*'$/, "$1'");
+  const meant = suggestion?.replace(/^\((Did.*\?)\)$/, '$1').replace('Did', 'did');
+  return usage(message, meant === undefined ? undefined : `${meant} see --help`);
+}
+
+/** A text that is not empty: an unset variable of a shell must not mean "the default". */
+export function given(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty.');
+  return text;
+}
+
+/** A port, 0 for any free one. */
+export function port(text: string): string {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return text;
+  throw new InvalidArgumentError('A port is a whole number from 0 to 65535.');
+}
+
+/** `HOST:PORT`, `[v6]:PORT`, or `:PORT` for this machine. */
+export function address(text: string): string {
+  try {
+    parseAddress(text);
+    return text.startsWith(':') ? `localhost${text}` : text;
+  } catch {
+    throw new InvalidArgumentError('Write HOST:PORT.');
+  }
+}
+
+/** Milliseconds, or a time such as `10s`. */
+export function duration(text: string): string {
+  if ((parseDurationMs(text) ?? 0) > 0) return text;
+  throw new InvalidArgumentError('Write milliseconds, or a time such as 10s.');
+}
+
+/**
+ * Node reads arguments as UTF-8 and puts U+FFFD where they are none, so that different bytes
+ * become the same text. Throws `USAGE`.
+ */
+export function checkUtf8(flag: string, text: string | undefined, instead: string): void {
+  if (text?.includes('\ufffd')) {
+    throw usage(`${flag} is not valid UTF-8`, instead);
+  }
+}

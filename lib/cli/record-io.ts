@@ -1,0 +1,177 @@
+/** Records and keys between files, pipes and the command line; keys as bytes, never strings. */
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, unlink, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { EncServerError } from '../errors.ts';
+import { decodeHexKey, encodeHex } from '../protocol/hex.ts';
+import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
+import { checkUtf8 } from './command-line.ts';
+import { deliver, fileError, note, print, usage } from './terminal.ts';
+
+const LINE_FEED = Buffer.from('\n');
+/** A file with a key holds 64 digits; a much longer one is the wrong file. */
+const KEY_FILE_BYTES_MAX = 4096;
+
+export interface RecordFlags {
+  readonly record?: string;
+  readonly file?: string;
+}
+
+export interface KeyFlags {
+  /** 64 hexadecimal digits, or `-` for standard input. */
+  readonly key?: string;
+  readonly keyFile?: string;
+}
+
+/** Throws `USAGE`. */
+export function checkRecordFlags(flags: RecordFlags): void {
+  if (flags.record !== undefined && flags.file !== undefined) {
+    throw usage('--record and --file exclude each other', 'leave one of them out');
+  }
+  checkUtf8('--record', flags.record, 'give such bytes with --file or on standard input');
+}
+
+/** Throws `USAGE`. */
+export function checkKeyFlags(flags: KeyFlags): void {
+  if (flags.key !== undefined && flags.keyFile !== undefined) {
+    throw usage('--key and --key-file exclude each other', 'leave one of them out');
+  }
+}
+
+/** The record of `--record`, `--file` or standard input, whole. Rejects with `RECORD_TOO_LARGE`. */
+export async function readRecord(flags: RecordFlags): Promise<Buffer> {
+  if (flags.record !== undefined) return Buffer.from(flags.record, 'utf8');
+  if (flags.file === undefined && process.stdin.isTTY) {
+    note('reading the record from standard input; end it with Ctrl-D');
+  }
+  const record = await readBytes(flags.file, FRAME_BYTES_CEILING);
+  if (record !== undefined) return record;
+  throw new EncServerError('RECORD_TOO_LARGE', 'the record is longer than any server takes');
+}
+
+/**
+ * The key of `--key`, `--key-file` or ENC_SERVER_TS_KEY; undefined where there is none. Rejects
+ * with `INVALID_KEY` or `FILE_ERROR`.
+ */
+export async function readKey(flags: KeyFlags): Promise<Buffer | undefined> {
+  if (flags.keyFile !== undefined || flags.key === '-') {
+    const text = await readBytes(flags.keyFile, KEY_FILE_BYTES_MAX);
+    if (text === undefined) {
+      throw new EncServerError('INVALID_KEY', 'what should be a key is longer than 4 KiB');
+    }
+    return parseKey(text);
+  }
+  // As everywhere in the environment, empty counts as not given.
+  const text = flags.key ?? (process.env['ENC_SERVER_TS_KEY'] || undefined);
+  return text === undefined ? undefined : parseKey(Buffer.from(text, 'utf8'));
+}
+
+/**
+ * Writes a key as 64 hex digits to a new file that only its owner can read, and syncs it.
+ * Rejects with `FILE_ERROR`; then there is no new file.
+ */
+export async function writeKeyFile(path: string, key: Buffer): Promise<void> {
+  const text = Buffer.concat([encodeHex(key), LINE_FEED]);
+  try {
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await writeAndSync(file, text);
+      await syncFolder(dirname(path));
+    } catch (thrown) {
+      await removeKeyFile(path);
+      throw thrown;
+    }
+  } catch (cause) {
+    const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+    const hint = isThere ? 'choose another name: a key file is never overwritten' : undefined;
+    throw fileError('cannot write the key to', path, cause, hint);
+  } finally {
+    text.fill(0);
+  }
+}
+
+export async function removeKeyFile(path: string): Promise<void> {
+  await unlink(path).catch(() => undefined);
+}
+
+/** 64 hex digits and a line feed, alone on standard output. Rejects where nobody takes them. */
+export async function printKey(key: Buffer): Promise<void> {
+  const text = Buffer.concat([encodeHex(key), LINE_FEED]);
+  try {
+    await deliver(text);
+  } finally {
+    text.fill(0);
+  }
+}
+
+/** The record's bytes to `--out` or standard output; a terminal gets text only. */
+export async function writeRecord(record: Buffer, out: string | undefined): Promise<void> {
+  if (out !== undefined) {
+    // What was sealed a moment ago is for its owner alone.
+    await writeFile(out, record, { mode: 0o600 }).catch((cause: unknown) => {
+      throw fileError('cannot write', out, cause);
+    });
+    return;
+  }
+  if (process.stdout.isTTY && !isText(record)) {
+    throw usage('the record is binary', 'write it to a file with --out, or into a pipe');
+  }
+  await print(record);
+  if (process.stdout.isTTY && record.at(-1) !== 0x0a) await print('\n');
+}
+
+/** Whether a terminal can show the bytes without harm: UTF-8 without control characters. */
+export function isText(bytes: Buffer): boolean {
+  const text = bytes.toString('utf8');
+  // A return that stands alone could hide what is before it.
+  const shown = text.replaceAll('\r\n', '\n');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
+  return Buffer.from(text, 'utf8').equals(bytes) && !/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(shown);
+}
+
+function parseKey(text: Buffer): Buffer {
+  let end = text.length;
+  while (end > 0 && (text[end - 1] === 0x0a || text[end - 1] === 0x0d)) end--;
+  try {
+    return decodeHexKey(text.subarray(0, end));
+  } finally {
+    text.fill(0);
+  }
+}
+
+/** A file, or standard input without a path; undefined if it has more than `bytesMax`. */
+async function readBytes(path: string | undefined, bytesMax: number): Promise<Buffer | undefined> {
+  const stream = path === undefined ? process.stdin : createReadStream(path);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      // Leaving the loop closes the stream: /dev/zero has no end.
+      if (bytes > bytesMax) return undefined;
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw fileError('cannot read', path ?? 'standard input', cause);
+  }
+  return Buffer.concat(chunks, bytes);
+}
+
+async function writeAndSync(file: FileHandle, bytes: Buffer): Promise<void> {
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Without this, a crash could forget that the file exists. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

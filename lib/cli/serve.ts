@@ -1,0 +1,142 @@
+/**
+ * Runs one server until it is told to stop: by a signal, or, under `enc-server up`, by its
+ * parent. `up` starts both as processes that load while it still reads the configuration; each
+ * opens nothing before it has got it.
+ */
+import type { Config } from '../config/load.ts';
+import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { RunningServer } from '../net/port.ts';
+import { firstSignal } from './signals.ts';
+import { note } from './terminal.ts';
+
+export type Role = 'be' | 'fe';
+
+/** What `up` says to a server. */
+export type ParentMessage =
+  | { readonly kind: 'start'; readonly config: Config }
+  | { readonly kind: 'stop' };
+
+/** What a server says to `up`. */
+export type ChildMessage =
+  | {
+      readonly kind: 'listening';
+      readonly line: string;
+      readonly port: number;
+      /** Whether its log goes to a file. */
+      readonly logsToFile: boolean;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly message: string;
+      readonly hint: string;
+    }
+  | { readonly kind: 'signalled' };
+
+type Start = (config: Config, log: Logger) => Promise<RunningServer>;
+
+async function startOf(role: Role): Promise<Start> {
+  if (role === 'be') return (await import('../be/server.ts')).startBe;
+  return (await import('../fe/server.ts')).startFe;
+}
+
+/** Loads what a server needs, so that starting it later is quick. */
+export async function preload(role: Role): Promise<void> {
+  await Promise.all([startOf(role), import('../log.ts')]);
+}
+
+interface Served {
+  readonly server: RunningServer;
+  readonly logsToFile: boolean;
+  /** Drains and closes the log. */
+  stop(): Promise<void>;
+}
+
+/** Starts a server with its log. Rejects with the error that it does not start with. */
+async function serve(role: Role, config: Config, warnings: readonly string[]): Promise<Served> {
+  const [start, { openLog }] = await Promise.all([startOf(role), import('../log.ts')]);
+  const { dir, stdout, level } = config.log;
+  const program = role === 'be' ? 'beserver' : 'feserver';
+  const { log, file, warning, close } = openLog({ program, dir, stdout, level });
+  // It is in the log, too; but there may be no log.
+  if (warning !== undefined) note(`${role}-server: ${warning}`);
+  for (const words of warnings) log.warn(words);
+  process.on('uncaughtExceptionMonitor', (err) => log.fatal({ err }, 'uncaught exception'));
+  try {
+    const server = await start(config, log);
+    return {
+      server,
+      logsToFile: file !== undefined,
+      async stop() {
+        await server.close();
+        await close();
+      },
+    };
+  } catch (thrown) {
+    const error = toEncServerError(thrown);
+    log.fatal({ err: error }, 'did not start');
+    await close();
+    throw error;
+  }
+}
+
+/** Serves until SIGINT or SIGTERM; a second one ends the process at once. */
+export async function serveUntilSignal(
+  role: Role,
+  config: Config,
+  warnings: readonly string[],
+  say: (line: string) => Promise<void>,
+): Promise<ExitCode> {
+  const signalled = firstSignal(() => process.exit(EXIT.internal));
+  const served = await serve(role, config, warnings);
+  await say(`${served.server.line}\n`);
+  await signalled;
+  await served.stop();
+  return EXIT.done;
+}
+
+/** Serves for `enc-server up`, as its child process. */
+export async function serveUnderParent(role: Role): Promise<ExitCode> {
+  // A terminal and a service manager signal all processes at once; the parent decides in which
+  // order the servers stop.
+  const signalled = () => void send({ kind: 'signalled' });
+  void firstSignal(signalled).then(signalled);
+  let config: Config | undefined;
+  // The parent says so, or it is gone: without it, nobody would ever stop this process.
+  const stopped = new Promise<void>((resolve) => {
+    process.once('disconnect', resolve);
+    process.on('message', (message: ParentMessage) => {
+      if (message.kind === 'stop') resolve();
+    });
+  });
+  const started = new Promise<void>((resolve) => {
+    process.on('message', (message: ParentMessage) => {
+      if (message.kind !== 'start') return;
+      config = message.config;
+      resolve();
+    });
+  });
+  preload(role).catch(() => undefined);
+  await Promise.race([started, stopped]);
+  if (config === undefined) return EXIT.done;
+  try {
+    const { server, logsToFile, stop } = await serve(role, config, []);
+    await send({ kind: 'listening', line: server.line, port: server.port, logsToFile });
+    await stopped;
+    await stop();
+    return EXIT.done;
+  } catch (thrown) {
+    const { code, message, hint, row, cause } = toEncServerError(thrown);
+    if (code === 'INTERNAL' && cause instanceof Error) note(String(cause.stack));
+    await send({ kind: 'failed', code, message, hint });
+    return row.exit;
+  }
+}
+
+function send(message: ChildMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send?.(message, () => resolve());
+    else resolve();
+  });
+}

@@ -1,0 +1,16 @@
+/** Ctrl-C and `kill`: the first asks for an orderly end, the second for an end. */
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
+/** Resolves at the first signal; every further one calls `hurry`. */
+export function firstSignal(hurry: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    let isFirst = true;
+    for (const signal of SIGNALS) {
+      process.on(signal, () => {
+        if (!isFirst) hurry();
+        isFirst = false;
+        resolve();
+      });
+    }
+  });
+}

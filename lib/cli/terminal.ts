@@ -1,0 +1,86 @@
+/** The only home of standard output, standard error and exit codes. */
+import { CommanderError } from 'commander';
+import { EncServerError, EXIT, type ExitCode, toEncServerError } from '../errors.ts';
+
+const LOST = 'the disk behind it may be full, or the reader of the pipe gone';
+
+/**
+ * Writes all bytes to standard output; resolves when they are handed over. A reader that closes
+ * early, such as `head`, has all it wants. Rejects with `FILE_ERROR`.
+ */
+export async function print(bytes: string | Uint8Array): Promise<void> {
+  try {
+    await deliver(bytes);
+  } catch (thrown) {
+    if (causeCode(thrown) !== 'EPIPE') throw thrown;
+  }
+}
+
+/** As {@link print}, for what must not get lost: a reader that is gone is a `FILE_ERROR`, too. */
+export async function deliver(bytes: string | Uint8Array): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    process.stdout.write(bytes, (cause) => {
+      if (!cause) resolve();
+      else reject(fileError('cannot write to', 'standard output', cause, LOST));
+    });
+  });
+}
+
+/** Says something to a person; never a result. */
+export function note(words: string): void {
+  process.stderr.write(`${words}\n`);
+}
+
+/**
+ * Runs one program to its exit code. Errors are told on standard error as one line with the
+ * code and one with a hint, or as JSON.
+ */
+export async function runProgram(
+  name: string,
+  run: () => Promise<ExitCode>,
+  json = false,
+): Promise<ExitCode> {
+  // Each write reports its own error; without these, the event would end the process.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+  try {
+    return await run();
+  } catch (thrown) {
+    // Help and version are told by then.
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.done;
+    const error = toEncServerError(thrown);
+    tell(name, error, json);
+    return error.row.exit;
+  }
+}
+
+function tell(name: string, error: EncServerError, json: boolean): void {
+  const { code, message, hint, cause } = error;
+  if (json) note(JSON.stringify({ error: { code, message, hint } }));
+  else note(`${name}: ${code} ${message}\n  hint: ${hint}`);
+  // What is nobody's fault but ours is told whole, so that it can be reported.
+  if (code === 'INTERNAL' && cause instanceof Error) note(String(cause.stack));
+}
+
+/** A mistake on the command line. */
+export function usage(message: string, hint?: string): EncServerError {
+  return new EncServerError('USAGE', message, hint === undefined ? {} : { hint });
+}
+
+/** What the system says against a file, in words. */
+export function fileError(
+  words: string,
+  path: string,
+  cause: unknown,
+  hint?: string,
+): EncServerError {
+  const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown reason';
+  const facts = hint === undefined ? { cause } : { cause, hint };
+  return new EncServerError('FILE_ERROR', `${words} ${path} (${reason})`, facts);
+}
+
+/** The system's code behind an error, such as `EPIPE`. */
+export function causeCode(thrown: unknown): string | undefined {
+  const cause = thrown instanceof EncServerError ? thrown.cause : undefined;
+  return (cause as NodeJS.ErrnoException | undefined)?.code;
+}
