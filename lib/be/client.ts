@@ -3,7 +3,7 @@
  * and tools for opaque bytes by token.
  */
 import { EncServerError } from '../errors.ts';
-import { type CallOptions, FrameClient, infoOf } from '../net/client.ts';
+import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import {
   bytesField,
@@ -107,14 +107,7 @@ export class BeClient {
     if (value.expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, value.expiryMs));
     pushCondition(fields, condition);
     const lane = value.body.length > BULK_BYTES_MIN ? this.#bulk : this.#small;
-    const answer = await lane.call({
-      ...call,
-      opcode: OPCODE.PUT,
-      fields,
-      body: value.body,
-      writes: true,
-      idempotent: false,
-    });
+    const answer = await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call));
     return {
       revision: answer.fields.requireBytes(FIELD.REVISION),
       replaced: answer.fields.u8(FIELD.REPLACED) === 1,
@@ -126,14 +119,15 @@ export class BeClient {
     const fields = keyFields(key, call);
     fields.push(u32Field(FIELD.ACCEPT_BYTES, acceptBytes));
     const lane = acceptBytes > BULK_BYTES_MIN ? this.#bulk : this.#small;
-    const answer = await lane.call({ ...call, ...READ, opcode: OPCODE.GET, fields });
-    return { ...headOf(answer.fields, answer.body.length), body: answer.body };
+    const answer = await lane.call(readCall(OPCODE.GET, fields, call));
+    const { head, revision, expiryMs, bodyBytes } = headOf(answer.fields, answer.body.length);
+    return { head, revision, expiryMs, bodyBytes, body: answer.body };
   }
 
   /** Head, revision and size without the body. Rejects with `NOT_FOUND`. */
   async head(key: Buffer, call: BeCall = {}): Promise<StoredHead> {
     const fields = keyFields(key, call);
-    const answer = await this.#small.call({ ...call, ...READ, opcode: OPCODE.HEAD, fields });
+    const answer = await this.#small.call(readCall(OPCODE.HEAD, fields, call));
     return headOf(answer.fields, answer.fields.u32(FIELD.SIZE) ?? 0);
   }
 
@@ -141,13 +135,7 @@ export class BeClient {
   async remove(key: Buffer, condition = ALWAYS, call: BeCall = {}): Promise<boolean> {
     const fields = keyFields(key, call);
     pushCondition(fields, condition);
-    const answer = await this.#small.call({
-      ...call,
-      opcode: OPCODE.REMOVE,
-      fields,
-      writes: true,
-      idempotent: false,
-    });
+    const answer = await this.#small.call(writeCall(OPCODE.REMOVE, fields, undefined, false, call));
     return answer.fields.u8(FIELD.REPLACED) === 1;
   }
 
@@ -155,7 +143,7 @@ export class BeClient {
   async scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<BeScan> {
     const fields = [bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
     if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
-    const answer = await this.#small.call({ ...READ, opcode: OPCODE.SCAN, fields });
+    const answer = await this.#small.call(readCall(OPCODE.SCAN, fields, {}));
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
@@ -202,19 +190,19 @@ export class BeClient {
   /** The keyring that the store was filled under, if any; asks on a connection of its own. */
   async askKeyring(): Promise<KeyringFacts | undefined> {
     const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
-    const answer = await this.#small.call({ ...READ, opcode: OPCODE.HELLO, fields });
+    const answer = await this.#small.call(readCall(OPCODE.HELLO, fields, {}));
     const keyringId = answer.fields.bytes(FIELD.KEYRING);
     const epoch = answer.fields.u32(FIELD.EPOCH);
     return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
   }
 
   async ping(): Promise<void> {
-    await this.#small.call({ ...READ, opcode: OPCODE.PING, fields: [] });
+    await this.#small.call(readCall(OPCODE.PING, [], {}));
   }
 
   /** Facts that the server tells of itself. */
   async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
-    const answer = await this.#small.call({ ...call, ...READ, opcode: OPCODE.INFO, fields: [] });
+    const answer = await this.#small.call(readCall(OPCODE.INFO, [], call));
     return infoOf(answer);
   }
 
@@ -227,7 +215,6 @@ export class BeClient {
 
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
-const READ = { writes: false, idempotent: true } as const;
 
 function helloFields(keyring: KeyringFacts): FieldEntry[] {
   return [

@@ -49,15 +49,15 @@ export interface SealInput {
   readonly key: Buffer;
   readonly record: Buffer;
   /** `once`, `callersKey`, `legacy` of {@link ENVELOPE_FLAG}; `kept` follows from `wrapped`. */
-  readonly flags?: number;
+  readonly flags?: number | undefined;
   /** Milliseconds since 1970 (UTC); 0, the default, is never. */
-  readonly expiryMs?: number;
+  readonly expiryMs?: number | undefined;
   /** From `encodeMetadata`. */
-  readonly metadata?: Buffer;
+  readonly metadata?: Buffer | undefined;
   /** 24 bytes; for test vectors only, drawn at random otherwise. */
-  readonly nonce?: Buffer;
+  readonly nonce?: Buffer | undefined;
   /** Keeps the record key in the header, wrapped under this secret. */
-  readonly wrapped?: WrapSecret;
+  readonly wrapped?: WrapSecret | undefined;
 }
 
 export interface Sealed {

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
-import { type CallOptions, FrameClient, infoOf } from '../net/client.ts';
+import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import { bytesField, emptyField, type FieldEntry } from '../protocol/fields.ts';
 import { DEFAULT_LIMITS, KEY_BYTES } from '../protocol/limits.ts';
@@ -87,15 +87,11 @@ export class FeClient {
     const key = call.key === undefined ? drawKey() : bufferOf(call.key);
     const fields = [...nameFields(id, call), bytesField(FIELD.KEY, key)];
     if (call.ifAbsent) fields.push(emptyField(FIELD.IF_ABSENT));
-    const answer = await this.#client.call({
-      ...limitsOf(call),
-      opcode: OPCODE.STORE,
-      fields,
-      body: bufferOf(record),
-      writes: true,
-      // Under `ifAbsent` a repetition would find the first attempt's record and report a conflict.
-      idempotent: !call.ifAbsent,
-    });
+    // Under `ifAbsent` a repetition would find the first attempt's record and report a conflict.
+    const idempotent = !call.ifAbsent;
+    const answer = await this.#client.call(
+      writeCall(OPCODE.STORE, fields, bufferOf(record), idempotent, call),
+    );
     return {
       key,
       revision: answer.fields.requireBytes(FIELD.REVISION),
@@ -109,12 +105,8 @@ export class FeClient {
     key: Uint8Array,
     call: RecordCall = {},
   ): Promise<Retrieved> {
-    const answer = await this.#client.call({
-      ...limitsOf(call),
-      ...READ,
-      opcode: OPCODE.RETRIEVE,
-      fields: [...nameFields(id, call), bytesField(FIELD.KEY, bufferOf(key))],
-    });
+    const fields = [...nameFields(id, call), bytesField(FIELD.KEY, bufferOf(key))];
+    const answer = await this.#client.call(readCall(OPCODE.RETRIEVE, fields, call));
     return { record: answer.body, revision: answer.fields.requireBytes(FIELD.REVISION) };
   }
 
@@ -129,24 +121,20 @@ export class FeClient {
   ): Promise<boolean> {
     const fields = nameFields(id, call);
     if (call.key !== undefined) fields.push(bytesField(FIELD.KEY, bufferOf(call.key)));
-    const answer = await this.#client.call({
-      ...limitsOf(call),
-      opcode: OPCODE.DELETE,
-      fields,
-      writes: true,
-      idempotent: false,
-    });
+    const answer = await this.#client.call(
+      writeCall(OPCODE.DELETE, fields, undefined, false, call),
+    );
     return answer.fields.u8(FIELD.REPLACED) === 1;
   }
 
   /** Resolves when the server answers. */
   async ping(call: CallOptions = {}): Promise<void> {
-    await this.#client.call({ ...call, ...READ, opcode: OPCODE.PING, fields: [] });
+    await this.#client.call(readCall(OPCODE.PING, [], call));
   }
 
   /** Facts that the server tells of itself. */
   async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
-    const answer = await this.#client.call({ ...call, ...READ, opcode: OPCODE.INFO, fields: [] });
+    const answer = await this.#client.call(readCall(OPCODE.INFO, [], call));
     return infoOf(answer);
   }
 
@@ -154,15 +142,6 @@ export class FeClient {
   close(): void {
     this.#client.close();
   }
-}
-
-const READ = { writes: false, idempotent: true } as const;
-
-function limitsOf(call: CallOptions): CallOptions {
-  return {
-    ...(call.timeoutMs === undefined ? {} : { timeoutMs: call.timeoutMs }),
-    ...(call.signal === undefined ? {} : { signal: call.signal }),
-  };
 }
 
 function nameFields(id: string | Uint8Array, call: RecordCall): FieldEntry[] {

@@ -99,18 +99,17 @@ export class FeService {
       key,
       record: input.record,
       flags: input.key === undefined ? 0 : ENVELOPE_FLAG.callersKey,
-      ...(input.kept ? { wrapped: keeper.wrapEntry() } : {}),
-      ...(input.contentType === undefined
-        ? {}
-        : { metadata: encodeMetadata({ contentType: input.contentType }) }),
+      wrapped: input.kept ? keeper.wrapEntry() : undefined,
+      metadata: metadataOf(input.contentType),
     });
     const value = { head: encodeHead(sealedId, header), body, expiryMs: 0 };
     const drawn = input.key === undefined && !input.kept;
     // The sealed copy is held beside the record until the back end has it.
     budget.count(body.length);
     try {
-      const done = await be.put(storeKey, value, input.condition ?? ALWAYS, callOf(context));
-      return { drawnKey: drawn ? key : undefined, ...done };
+      const call = callOf(context, undefined);
+      const { revision, replaced } = await be.put(storeKey, value, input.condition, call);
+      return { drawnKey: drawn ? key : undefined, revision, replaced };
     } finally {
       budget.release(body.length);
     }
@@ -135,7 +134,7 @@ export class FeService {
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     const { be, keeper } = this.#options;
     const { storeKey } = keeper.pseudonymizer.seal(name);
-    const { revision, bodyBytes } = await be.head(storeKey, callOf(context));
+    const { revision, bodyBytes } = await be.head(storeKey, callOf(context, undefined));
     return { revision, sealedBytes: bodyBytes };
   }
 
@@ -165,15 +164,19 @@ export class FeService {
   ): Promise<boolean> {
     const { be, keeper } = this.#options;
     const { storeKey } = keeper.pseudonymizer.seal(name);
-    if (key === undefined) return await be.remove(storeKey, condition, callOf(context));
+    if (key === undefined) return await be.remove(storeKey, condition, callOf(context, undefined));
     for (let tries = 1; ; tries++) {
       try {
-        const { head, revision } = await be.head(storeKey, callOf(context));
+        const { head, revision } = await be.head(storeKey, callOf(context, undefined));
         proveKey(decodeHead(head).header, name, key);
         if (condition.kind === 'revision' && !condition.revision.equals(revision)) {
           throw new EncServerError('CONFLICT', 'the record has another revision');
         }
-        return await be.remove(storeKey, { kind: 'revision', revision }, callOf(context));
+        return await be.remove(
+          storeKey,
+          { kind: 'revision', revision },
+          callOf(context, undefined),
+        );
       } catch (error) {
         if (codeOf(error) === 'NOT_FOUND') return false;
         const again = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
@@ -233,11 +236,8 @@ export class FeService {
     context: RequestContext,
   ): Promise<RetrieveOutput> {
     // To take a request back is worth its cost where much is under way.
-    const call = acceptBytes > BULK_BYTES_MIN ? { signal: context.signal } : {};
-    const found = await this.#options.be.get(storeKey, acceptBytes, {
-      ...callOf(context),
-      ...call,
-    });
+    const signal = acceptBytes > BULK_BYTES_MIN ? context.signal : undefined;
+    const found = await this.#options.be.get(storeKey, acceptBytes, callOf(context, signal));
     const { header } = decodeHead(found.head);
     const opening = key === 'kept' ? this.#options.keeper.unwrap(header, name) : key;
     const { record, metadata } = open(header, found.body ?? NO_BYTES, name, opening);
@@ -250,8 +250,12 @@ const ALWAYS = { kind: 'always' } as const;
 const NO_BYTES = Buffer.alloc(0);
 const NO_METADATA: Metadata = {};
 
-function callOf(context: RequestContext): BeCall {
-  return { trace: context.trace, timeoutMs: context.remainingMs };
+function callOf(context: RequestContext, signal: AbortSignal | undefined): BeCall {
+  return { trace: context.trace, timeoutMs: context.remainingMs, signal };
+}
+
+function metadataOf(contentType: string | undefined): Buffer | undefined {
+  return contentType === undefined ? undefined : encodeMetadata({ contentType });
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -7,19 +7,39 @@ import { type Address, type Answer, Lane, type LaneOptions, type Request } from 
 /** How a caller limits one request. */
 export interface CallOptions {
   /** Longest time for the answer, in milliseconds; default: the client's. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Takes the request back: `CANCELLED`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Call extends CallOptions {
   readonly opcode: number;
   readonly fields: readonly FieldEntry[];
-  readonly body?: Buffer;
+  readonly body: Buffer | undefined;
   /** Whether it changes something. */
   readonly writes: boolean;
   /** Whether doing it twice is the same as doing it once, so that it may be sent again. */
   readonly idempotent: boolean;
+}
+
+/** A call that only looks, and may be sent again. */
+export function readCall(
+  opcode: number,
+  fields: readonly FieldEntry[],
+  { timeoutMs, signal }: CallOptions,
+): Call {
+  return { opcode, fields, body: undefined, writes: false, idempotent: true, timeoutMs, signal };
+}
+
+/** A call that changes something. */
+export function writeCall(
+  opcode: number,
+  fields: readonly FieldEntry[],
+  body: Buffer | undefined,
+  idempotent: boolean,
+  { timeoutMs, signal }: CallOptions,
+): Call {
+  return { opcode, fields, body, writes: true, idempotent, timeoutMs, signal };
 }
 
 export interface FrameClientOptions extends LaneOptions {
@@ -63,8 +83,7 @@ export class FrameClient {
   async call(call: Call): Promise<Answer> {
     const { opcode, fields, body, writes, signal } = call;
     const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
-    const base = { opcode, fields, writes, deadlineMs, signal };
-    const request: Request = body === undefined ? base : { ...base, body };
+    const request: Request = { opcode, fields, body, writes, deadlineMs, signal };
     let unknown: EncServerError | undefined;
     for (let attempts = 1; ; attempts++) {
       try {

@@ -6,7 +6,7 @@ import type { FieldEntry, Fields } from '../protocol/fields.ts';
 export interface Request {
   readonly opcode: number;
   readonly fields: readonly FieldEntry[];
-  readonly body?: Buffer;
+  readonly body?: Buffer | undefined;
   /** Whether it changes something, so that a lost answer leaves the outcome unknown. */
   readonly writes: boolean;
   /** Milliseconds since 1970. */

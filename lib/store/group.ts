@@ -78,26 +78,41 @@ export class Write implements WriteRequest {
   }
 }
 
-/** Writes a group: settles every write of it, and resolves when it is done. */
-export type GroupWriter = (group: readonly Write[]) => Promise<void>;
+/**
+ * Writes a group, and resolves when it is done: to a function that settles its writes, or to
+ * nothing when they are settled.
+ */
+export type GroupWriter = (group: readonly Write[]) => Promise<void> | Promise<Settle | undefined>;
+export type Settle = () => void;
+
+/** Told of each write once it may go into the next group, at the latest a turn before it does. */
+export type ReadyListener = (write: Write) => void;
 
 /** The queue of a store's writes. */
 export class GroupCommit {
   readonly #writer: GroupWriter;
+  readonly #readyListener: ReadyListener | undefined;
   readonly #limits: GroupLimits;
   /** Writes that may go into the next group: no two of one key. */
   #ready: Write[] = [];
   /** The last write of each key that waits or is under way; a later one hangs itself on it. */
   readonly #lastOfKey = new Map<string, Write>();
   readonly #underWay = new Set<readonly Write[]>();
+  /** Groups that are written, and whose callers are about to hear of it. */
+  readonly #settling = new Set<readonly Write[]>();
   #waitingBytes = 0;
   /** Whether the next group is formed at the end of this turn. */
   #isForming = false;
   readonly #idleWaiters: (() => void)[] = [];
 
-  constructor(writer: GroupWriter, limits: GroupLimits = GROUP_LIMITS) {
+  constructor(
+    writer: GroupWriter,
+    limits: GroupLimits = GROUP_LIMITS,
+    readyListener: ReadyListener | undefined = undefined,
+  ) {
     this.#writer = writer;
     this.#limits = limits;
+    this.#readyListener = readyListener;
   }
 
   /** Takes a write, or rejects it with `OVERLOADED`. */
@@ -109,7 +124,7 @@ export class GroupCommit {
     this.#waitingBytes += write.bytes;
     const last = this.#lastOfKey.get(write.name);
     this.#lastOfKey.set(write.name, write);
-    if (last === undefined) this.#ready.push(write);
+    if (last === undefined) this.#makeReady(write);
     else last.next = write;
     this.#formNext();
   }
@@ -138,8 +153,20 @@ export class GroupCommit {
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
+  get #mayBegin(): boolean {
+    if (this.#isForming || this.#ready.length === 0) return false;
+    const { groupsAtOnceMax = 1, besideCountMin = 1 } = this.#limits;
+    if (this.#underWay.size >= groupsAtOnceMax) return false;
+    return this.#underWay.size === 0 || this.#ready.length >= besideCountMin;
+  }
+
+  #makeReady(write: Write): void {
+    this.#ready.push(write);
+    this.#readyListener?.(write);
+  }
+
   get #isIdle(): boolean {
-    return !this.#isForming && this.#underWay.size === 0;
+    return !this.#isForming && this.#underWay.size === 0 && this.#settling.size === 0;
   }
 
   /**
@@ -147,10 +174,7 @@ export class GroupCommit {
    * send who were just answered.
    */
   #formNext(): void {
-    if (this.#isForming || this.#ready.length === 0) return;
-    const { groupsAtOnceMax = 1, besideCountMin = 1 } = this.#limits;
-    if (this.#underWay.size >= groupsAtOnceMax) return;
-    if (this.#underWay.size > 0 && this.#ready.length < besideCountMin) return;
+    if (!this.#mayBegin) return;
     this.#isForming = true;
     setImmediate(() => {
       this.#isForming = false;
@@ -163,15 +187,32 @@ export class GroupCommit {
     this.#underWay.add(group);
     // More than one group was ready.
     this.#formNext();
+    let settle: Settle | undefined;
     try {
-      await this.#writer(group);
+      settle = (await this.#writer(group)) ?? undefined;
     } catch (thrown) {
       // A writer settles its writes; this is for a defect in it. Settling twice does nothing.
       for (const write of group) write.reject(toEncServerError(thrown));
     }
     this.#release(group);
+    if (settle === undefined) {
+      this.#ended(group);
+      this.#formNext();
+    } else {
+      // The disk goes on with what waits, while the callers of this group are answered.
+      setImmediate(() => {
+        settle();
+        this.#ended(group);
+      });
+      this.#underWay.delete(group);
+      this.#settling.add(group);
+      if (this.#mayBegin) void this.#write(this.#takeGroup());
+    }
+  }
+
+  #ended(group: readonly Write[]): void {
     this.#underWay.delete(group);
-    this.#formNext();
+    this.#settling.delete(group);
     this.#noteIdle();
   }
 
@@ -195,7 +236,7 @@ export class GroupCommit {
 
   #release(group: readonly Write[]): void {
     for (const write of group) {
-      if (write.next !== undefined) this.#ready.push(write.next);
+      if (write.next !== undefined) this.#makeReady(write.next);
       else this.#lastOfKey.delete(write.name);
     }
   }

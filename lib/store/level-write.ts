@@ -1,9 +1,8 @@
-/** Writing a group to LevelDB: look at what is there, decide, write all of it at once. */
+/** Writing a group to LevelDB: decide by what is there, write all of it at once. */
 import { EncServerError, toEncServerError } from '../errors.ts';
-import type { Write } from './group.ts';
+import type { Settle, Write } from './group.ts';
 import { type Edit, type LevelDatabase, writeSynced } from './level-database.ts';
 import { type Plan, planWrite } from './level-plan.ts';
-import { readError } from './level-read.ts';
 
 interface PlannedWrite {
   readonly write: Write;
@@ -18,20 +17,17 @@ export interface GroupOutcome {
   failed(cause: unknown): void;
 }
 
-/** Writes a group and settles every write of it. Never rejects. */
+/**
+ * Writes a group, given what is under its keys. Settles at once what cannot be done; resolves to
+ * what settles the rest. Never rejects.
+ */
 export async function writeGroup(
   database: LevelDatabase,
   group: readonly Write[],
+  found: readonly (Buffer | undefined)[],
   nowMs: number,
   outcome: GroupOutcome,
-): Promise<void> {
-  let found: (Buffer | undefined)[];
-  try {
-    found = await database.getMany(group.map((write) => write.key));
-  } catch (thrown) {
-    for (const write of group) write.reject(readError(thrown));
-    return;
-  }
+): Promise<Settle | undefined> {
   const edits: Edit[] = [];
   const planned = planGroup(group, found, nowMs, edits);
   try {
@@ -41,10 +37,12 @@ export async function writeGroup(
     const words = 'the write failed, and may or may not have been done';
     const error = new EncServerError('UNKNOWN_OUTCOME', words, { cause });
     for (const { write } of planned) write.reject(error);
-    return;
+    return undefined;
   }
   outcome.written(planned.reduce((sum, { plan }) => sum + plan.added, 0));
-  for (const { write, plan } of planned) write.resolve(plan.result);
+  return () => {
+    for (const { write, plan } of planned) write.resolve(plan.result);
+  };
 }
 
 /** Plans what can be done, and rejects the rest. */

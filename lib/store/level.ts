@@ -4,6 +4,7 @@ import {
   GROUP_LIMITS,
   GroupCommit,
   type GroupLimits,
+  type Settle,
   Write,
   type WriteKind,
   type WriteRequest,
@@ -11,6 +12,7 @@ import {
 import { checkKey, checkLimit, checkScan } from './keys.ts';
 import { countValues } from './level-count.ts';
 import { type LevelDatabase, levelReason } from './level-database.ts';
+import { Lookups } from './level-lookups.ts';
 import { readError, readExpired, readPage } from './level-read.ts';
 import {
   openWithReserve,
@@ -65,6 +67,7 @@ export class LevelStore implements Store {
   readonly #now: () => number;
   readonly #queue: GroupCommit;
   readonly #turns: ReadTurns;
+  readonly #lookups: Lookups;
   readonly #stopReopening = new AbortController();
   /** Absent while it is opened again. */
   #database: LevelDatabase | undefined;
@@ -79,7 +82,12 @@ export class LevelStore implements Store {
     this.#now = options.now ?? Date.now;
     this.#turns = new ReadTurns(this.#now);
     const limits = options.groupLimits ?? GROUP_LIMITS;
-    this.#queue = new GroupCommit((group) => this.#writeGroup(group), limits);
+    this.#lookups = new Lookups((keys) => this.#lookUp(keys));
+    this.#queue = new GroupCommit(
+      (group) => this.#writeGroup(group),
+      limits,
+      (write) => this.#lookups.add(write),
+    );
     this.#database = database;
     this.#records = records;
   }
@@ -225,14 +233,28 @@ export class LevelStore implements Store {
     this.#queue.add(new Write(kind, request));
   }
 
-  async #writeGroup(group: readonly Write[]): Promise<void> {
+  /** Also for writes that were taken before the store began to close. */
+  #lookUp(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+    const database = this.#database;
+    if (database === undefined) return Promise.reject(unavailable(this.#refusal()));
+    return this.#turns.track(database.getMany(keys));
+  }
+
+  async #writeGroup(group: readonly Write[]): Promise<Settle | undefined> {
     const database = this.#database;
     if (database !== undefined && this.#isSpent) this.#startReopening(database);
     if (database === undefined || this.#isSpent) {
       for (const write of group) write.reject(unavailable(this.#refusal()));
-      return;
+      return undefined;
     }
-    await writeGroup(database, group, this.#now(), {
+    let found: (Buffer | undefined)[];
+    try {
+      found = await this.#lookups.take(group);
+    } catch (thrown) {
+      for (const write of group) write.reject(readError(thrown));
+      return undefined;
+    }
+    return await writeGroup(database, group, found, this.#now(), {
       written: (added) => {
         this.#records += added;
       },
@@ -249,6 +271,7 @@ export class LevelStore implements Store {
   #startReopening(broken: LevelDatabase): void {
     this.#database = undefined;
     this.#queue.failWaiting(unavailable(this.#refusal()));
+    this.#lookups.clear();
     this.#reopening = this.#reopen(broken);
   }
 

@@ -1,0 +1,67 @@
+/**
+ * Looks up what is under the keys of waiting writes, while the group before theirs is being
+ * written. Nothing else is being done to those keys, so what is found is still true when their
+ * own group is formed, and that group need not wait for it.
+ */
+import { EncServerError } from '../errors.ts';
+import type { Write } from './group.ts';
+
+/** The value under each key, in the order of the keys. */
+export type LookUp = (keys: Buffer[]) => Promise<readonly (Buffer | undefined)[]>;
+
+type Found = ReadonlyMap<Write, Buffer | undefined>;
+
+export class Lookups {
+  readonly #lookUp: LookUp;
+  readonly #byWrite = new Map<Write, Promise<Found>>();
+  #turn: Write[] = [];
+
+  constructor(lookUp: LookUp) {
+    this.#lookUp = lookUp;
+  }
+
+  /** Takes a write that may go into the next group; those of one turn are one lookup. */
+  add(write: Write): void {
+    this.#turn.push(write);
+    if (this.#turn.length === 1) setImmediate(() => this.#begin());
+  }
+
+  /** What is under the keys of a group, in its order. Rejects with what the lookup failed with. */
+  async take(group: readonly Write[]): Promise<(Buffer | undefined)[]> {
+    // A group may be formed in the very turn in which a write came.
+    this.#begin();
+    const lookups = new Set<Promise<Found>>();
+    for (const write of group) {
+      const lookup = this.#byWrite.get(write);
+      if (lookup === undefined) throw new EncServerError('INTERNAL', 'a write was not looked up');
+      lookups.add(lookup);
+      this.#byWrite.delete(write);
+    }
+    const found = new Map<Write, Buffer | undefined>();
+    for (const lookup of lookups) {
+      for (const [write, value] of await lookup) found.set(write, value);
+    }
+    return group.map((write) => found.get(write));
+  }
+
+  /** Forgets writes whose group will never be. */
+  clear(): void {
+    this.#turn = [];
+    this.#byWrite.clear();
+  }
+
+  #begin(): void {
+    const writes = this.#turn;
+    this.#turn = [];
+    if (writes.length === 0) return;
+    const lookup = this.#find(writes);
+    // Whoever takes the write hears of the failure.
+    lookup.catch(() => undefined);
+    for (const write of writes) this.#byWrite.set(write, lookup);
+  }
+
+  async #find(writes: readonly Write[]): Promise<Found> {
+    const values = await this.#lookUp(writes.map((write) => write.key));
+    return new Map(writes.map((write, index) => [write, values[index]]));
+  }
+}
