@@ -195,25 +195,20 @@ export class GroupCommit {
       for (const write of group) write.reject(toEncServerError(thrown));
     }
     this.#release(group);
-    if (settle === undefined) {
-      this.#ended(group);
-      this.#formNext();
-    } else {
-      // The disk goes on with what waits, while the callers of this group are answered.
-      setImmediate(() => {
-        settle();
-        this.#ended(group);
-      });
-      this.#underWay.delete(group);
-      this.#settling.add(group);
-      if (this.#mayBegin) void this.#write(this.#takeGroup());
-    }
-  }
-
-  #ended(group: readonly Write[]): void {
     this.#underWay.delete(group);
-    this.#settling.delete(group);
-    this.#noteIdle();
+    if (settle === undefined) {
+      this.#formNext();
+      this.#noteIdle();
+      return;
+    }
+    // The disk goes on with what waits, while the callers of this group are answered.
+    this.#settling.add(group);
+    setImmediate(() => {
+      settle();
+      this.#settling.delete(group);
+      this.#noteIdle();
+    });
+    if (this.#mayBegin) void this.#write(this.#takeGroup());
   }
 
   #noteIdle(): void {

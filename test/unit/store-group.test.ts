@@ -123,6 +123,28 @@ describe('group commit', () => {
     await writer.queue.idle();
   });
 
+  for (const settles of [false, true]) {
+    it(`is idle only once all is answered, the writer ${settles ? 'settling later' : 'settling'}`, async () => {
+      const answered: number[] = [];
+      const queue = new GroupCommit(async (group) => {
+        await new Promise(setImmediate);
+        const settle = () => {
+          for (const write of group) write.resolve(RESULT);
+        };
+        if (settles) return settle;
+        settle();
+        return undefined;
+      });
+      for (const number of [1, 2, 1, 1, 3]) {
+        const request = { key: recordKey(number), value: value('x'), condition: ALWAYS };
+        const resolve = () => answered.push(number);
+        queue.add(new Write('put', { ...request, resolve, reject: assert.fail }));
+      }
+      await queue.idle();
+      assert.deepEqual(answered, [1, 2, 3, 1, 1]);
+    });
+  }
+
   it('fails a group whose writer throws, and goes on', async () => {
     let calls = 0;
     const queue = new GroupCommit(async (group) => {
