@@ -101,7 +101,6 @@ export const SECTIONS = {
   feClientConfigs: z.strictObject({
     serverAddr: address('localhost:7777', 'The front end that clients call.'),
     timeoutMs: timeoutMs(),
-    connections: count(1, 1024, 1, 'Connections that the requests of a client share.'),
   }),
 
   feServerConfigs: z

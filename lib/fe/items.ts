@@ -51,11 +51,14 @@ export class Items {
       throw new EncServerError('RECORD_TOO_LARGE', words);
     }
     // At the same time: an item above the counter is never overwritten, at worst stepped over.
-    const [stored] = await Promise.all([
+    const [stored] = await Promise.allSettled([
       this.#store(item.id, record, context),
       this.#counter.raise(item.id),
     ]);
-    if (stored) return item.id;
+    if (stored.status === 'rejected') throw stored.reason;
+    // Where only the counter failed, the item is there all the same: to say otherwise would have
+    // it sent again. Later claims step over its ID.
+    if (stored.value) return item.id;
     while (context.remainingMs > 0) {
       const next = await this.#counter.claim(item.id);
       if (await this.#store(next, record, context)) return next;

@@ -114,14 +114,17 @@ export class Budget {
   #grant(): void {
     if (this.#granting) return;
     this.#granting = true;
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      if (!this.#fits(next.bytes, 0)) break;
-      this.#waiting.shift();
-      this.#parked -= next.heldBytes;
-      this.#inUse += next.bytes;
-      next.granted();
+    try {
+      for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+        if (!this.#fits(next.bytes, 0)) break;
+        this.#waiting.shift();
+        this.#parked -= next.heldBytes;
+        this.#inUse += next.bytes;
+        next.granted();
+      }
+    } finally {
+      this.#granting = false;
     }
-    this.#granting = false;
   }
 
   /** Where all that is held belongs to those who wait, waiting longer would free nothing. */

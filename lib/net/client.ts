@@ -96,8 +96,8 @@ export class FrameClient {
         const pauseMs = pauseAfter(attempts);
         const isLate = Date.now() + pauseMs >= deadlineMs;
         if (!isSafe || isLate || attempts >= this.#options.attemptsMax || signal?.aborted) {
-          // "Not executed" is true of the last attempt alone: an earlier one may have been.
-          throw retry === 'never' ? error : (unknown ?? error);
+          // What the last attempt says is true of it alone: an earlier one may have been done.
+          throw unknown ?? error;
         }
         // A signal ends the pause; the next attempt then says so.
         await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);

@@ -34,7 +34,7 @@ export class HttpDoor {
   readonly #limits: Limits;
   readonly #log: Logger;
   readonly #underWay = new Set<ServerResponse>();
-  readonly #requests = new WeakMap<Socket, number>();
+  readonly #owed = new WeakMap<Socket, Set<ServerResponse>>();
   #surface: Promise<HttpSurface> | undefined;
   #server: Server | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -128,19 +128,36 @@ export class HttpDoor {
 
   /** Node reads on however many pipelined requests are not answered: here they have a bound. */
   #begin(socket: Socket, response: ServerResponse): void {
-    const requests = (this.#requests.get(socket) ?? 0) + 1;
-    if (requests > this.#limits.requestsPerConnectionMax) {
+    const owed = this.#owedTo(socket);
+    if (owed.size >= this.#limits.requestsPerConnectionMax) {
       this.#log.info('connection closed: too many HTTP requests at once');
       socket.destroy();
       return;
     }
-    this.#requests.set(socket, requests);
+    owed.add(response);
     this.#underWay.add(response);
     if (this.#draining) lastOfConnection(response);
     response.once('close', () => {
       this.#underWay.delete(response);
-      this.#requests.set(socket, (this.#requests.get(socket) ?? 1) - 1);
+      owed.delete(response);
     });
+  }
+
+  #owedTo(socket: Socket): Set<ServerResponse> {
+    const known = this.#owed.get(socket);
+    if (known !== undefined) return known;
+    const owed = new Set<ServerResponse>();
+    this.#owed.set(socket, owed);
+    // Node closes the response whose turn it is. Those behind it would never hear that the
+    // connection is gone, and would hold their room for ever.
+    socket.once('close', () => {
+      for (const response of owed) {
+        if (response.socket !== null) continue;
+        response.destroyed = true;
+        response.emit('close');
+      }
+    });
+    return owed;
   }
 }
 
@@ -152,7 +169,9 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   }
   // Half of another answer may be out already: more words would be taken for its rest.
   const current = (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage;
-  if (current?.headersSent === true) {
+  // So is an answer that is owed for a request that came whole: these words would take its place.
+  const isOwed = current?.req.complete === true && error.code !== 'ERR_HTTP_REQUEST_TIMEOUT';
+  if (current?.headersSent === true || isOwed) {
     socket.destroy();
     return;
   }

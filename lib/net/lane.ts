@@ -276,10 +276,10 @@ export class Lane {
       this.#abandon(pending, noAnswer(pending));
     }
     if (unansweredSinceMs === now || this.#receivedAtMs >= unansweredSinceMs) return;
-    // A peer that has said nothing since then may be gone without a word: connect anew, unless
-    // others still wait and the silence is not that long.
+    // A peer that has said nothing for long may be gone without a word: connect anew. A caller
+    // with less patience than that proves nothing, and must not break it for the others.
     const isLong = now - unansweredSinceMs >= this.#options.connectTimeoutMs / 2;
-    if (this.#pending.waiting === 0 || isLong) this.#socket?.destroy();
+    if (isLong) this.#socket?.destroy();
   }
 
   /** Answers the caller now; the server is told that nobody waits. */

@@ -3,8 +3,10 @@
  * written. Nothing else is being done to those keys, so what is found is still true when their
  * own group is formed, and that group need not wait for it.
  */
-import { EncServerError } from '../errors.ts';
-import type { Write } from './group.ts';
+import { GROUP_LIMITS, type Write } from './group.ts';
+
+/** Writes that are looked up ahead: one group's. What is found of each is held in memory. */
+const AHEAD_MAX = GROUP_LIMITS.groupCountMax;
 
 /** The value under each key, in the order of the keys. */
 export type LookUp = (keys: Buffer[]) => Promise<readonly (Buffer | undefined)[]>;
@@ -22,19 +24,20 @@ export class Lookups {
 
   /** Takes a write that may go into the next group; those of one turn are one lookup. */
   add(write: Write): void {
+    if (this.#byWrite.size + this.#turn.length >= AHEAD_MAX) return;
     this.#turn.push(write);
-    if (this.#turn.length === 1) setImmediate(() => this.#begin());
+    if (this.#turn.length === 1) setImmediate(() => this.#beginTurn());
   }
 
   /** What is under the keys of a group, in its order. Rejects with what the lookup failed with. */
   async take(group: readonly Write[]): Promise<(Buffer | undefined)[]> {
     // A group may be formed in the very turn in which a write came.
-    this.#begin();
+    this.#beginTurn();
+    const notAhead = group.filter((write) => !this.#byWrite.has(write));
+    if (notAhead.length > 0) this.#begin(notAhead);
     const lookups = new Set<Promise<Found>>();
     for (const write of group) {
-      const lookup = this.#byWrite.get(write);
-      if (lookup === undefined) throw new EncServerError('INTERNAL', 'a write was not looked up');
-      lookups.add(lookup);
+      lookups.add(this.#byWrite.get(write) as Promise<Found>);
       this.#byWrite.delete(write);
     }
     const found = new Map<Write, Buffer | undefined>();
@@ -50,10 +53,13 @@ export class Lookups {
     this.#byWrite.clear();
   }
 
-  #begin(): void {
+  #beginTurn(): void {
     const writes = this.#turn;
     this.#turn = [];
-    if (writes.length === 0) return;
+    if (writes.length > 0) this.#begin(writes);
+  }
+
+  #begin(writes: readonly Write[]): void {
     const lookup = this.#find(writes);
     // Whoever takes the write hears of the failure.
     lookup.catch(() => undefined);

@@ -60,5 +60,7 @@ export async function reopenDatabase(options: ReopenOptions): Promise<LevelDatab
     await delay(waitMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
     waitMs = Math.min(2 * waitMs, delays.longestMs);
   }
+  // The signal may have come before the first attempt: the folder is about to be given back.
+  await broken.close().catch(() => undefined);
   return undefined;
 }

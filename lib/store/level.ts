@@ -73,7 +73,7 @@ export class LevelStore implements Store {
   #database: LevelDatabase | undefined;
   #reopening: Promise<void> = Promise.resolve();
   /** Opened on a full disk, where LevelDB's own work fails; it takes no writes ever after. */
-  #isSpent = false;
+  #isSpent: boolean;
   #closing: Promise<void> | undefined;
   #records: number;
 
@@ -90,6 +90,7 @@ export class LevelStore implements Store {
     );
     this.#database = database;
     this.#records = records;
+    this.#isSpent = options.reserve?.isFull === true;
   }
 
   /** Opens a store; what `options.open` throws goes to the caller. */

@@ -19,6 +19,11 @@ async function withServers(
   }
 }
 
+/** Waits until something holds; the runner's time limit ends it otherwise. */
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 const HOST = 'Host: localhost\r\n';
 const GET_HEALTH = `GET /healthz HTTP/1.1\r\n${HOST}\r\n`;
 
@@ -168,6 +173,41 @@ describe('HTTP on the one port', () => {
       },
       { feServerConfigs: { requestsPerConnectionMax: 8 } },
     );
+  });
+
+  it('gives back the room of pipelined requests whose connection is cut', async () => {
+    await withServers(async ({ fe }) => {
+      const body = 'x'.repeat(200_000);
+      const put = `PUT /v1/records/a HTTP/1.1\r\n${HOST}Content-Length: ${body.length}\r\n\r\n${body}`;
+      for (let count = 0; count < 5; count++) {
+        const raw = new RawHttp(fe.port);
+        raw.write(put.repeat(6));
+        await raw.saw(/^HTTP\/1\.1 20/);
+        raw.destroy();
+      }
+      const client = new FeClient({ address: { host: '127.0.0.1', port: fe.port } });
+      await until(async () => (await client.info())['bytesInFlight'] === 0);
+      client.close();
+    });
+  });
+
+  it('holds one answer at a time for a client that reads none', async () => {
+    await withServers(async ({ fe }) => {
+      const body = randomBytes(2_000_000);
+      const { key } = (await http(fe.port, 'PUT', '/v1/records/a', { body })).json();
+      const raw = new RawHttp(fe.port);
+      raw.socket.pause();
+      raw.write(`GET /v1/records/a HTTP/1.1\r\n${HOST}Enc-Record-Key: ${key}\r\n\r\n`.repeat(30));
+      const client = new FeClient({ address: { host: '127.0.0.1', port: fe.port } });
+      const heldBytes = async () => Number((await client.info())['bytesInFlight']);
+      await until(async () => (await heldBytes()) > body.length / 2);
+      for (let count = 0; count < 20; count++) {
+        assert.ok((await heldBytes()) < 4 * body.length);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      raw.destroy();
+      client.close();
+    });
   });
 
   it('counts its connections with those of the other dialects', async () => {

@@ -16,6 +16,7 @@ import type { HttpApp, HttpHost } from './host.ts';
 import { answerMissingRoute, Routes } from './missing-routes.ts';
 import { addProbes, PROBE } from './probes.ts';
 import { addRecordRoutes } from './records.ts';
+import { Turns } from './turns.ts';
 
 /** Node bounds all headers together; so no path is too long for its own answer. In bytes. */
 const PARAM_BYTES_MAX = 16 * 1024;
@@ -34,6 +35,10 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   const app = createApp(host.limits);
   const routes = new Routes(app);
   const guard = new HostGuard(host.host, host.allowedHosts);
+  const turns = new Turns();
+  app.addHook('onRequest', async (request, reply) => {
+    await turns.take(request.raw.socket, reply.raw);
+  });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS);
     if (!PROBE.test(request.url)) guard.check(request.headers);
