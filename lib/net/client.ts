@@ -101,6 +101,8 @@ export class FrameClient {
         }
         // A signal ends the pause; the next attempt then says so.
         await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
+        // A pause can take longer than it should; what was said then tells more than "too late".
+        if (Date.now() >= deadlineMs) throw unknown ?? error;
       }
     }
   }
