@@ -64,7 +64,8 @@ function transport(portDefault: number) {
       1,
       COUNT_MAX,
       limits.requestsPerConnectionMax,
-      'Requests of one connection under way at once; more wait to be read.',
+      'Requests of one connection under way at once; more wait to be read. Over HTTP, where they ' +
+        'take turns, more that were pipelined close the connection.',
     ),
     firstByteTimeoutMs: duration(
       limits.firstByteTimeoutMs,
