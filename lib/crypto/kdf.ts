@@ -4,9 +4,6 @@ import { createHmac } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 
-/** What a derivation gives, in bytes. */
-export const DERIVED_BYTES = 64;
-
 /** Length of the output in bits, u32: the `L` of SP 800-108. */
 const OUTPUT_BITS = Buffer.of(0, 0, 2, 0);
 

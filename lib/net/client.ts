@@ -61,10 +61,6 @@ export class FrameClient {
     this.#lanes = Array.from({ length: options.connections }, () => new Lane(options));
   }
 
-  get address(): Address {
-    return this.#options.address;
-  }
-
   /** Whether a connection is open, its HELLO answered. */
   get connected(): boolean {
     return this.#lanes.some((lane) => lane.ready);
