@@ -146,6 +146,8 @@ export const ERRORS = {
     'the caller took the request back'),
   GOAWAY: row(45, 503, GRPC.unavailable, EXIT.unreachable, 'always',
     'the server is closing; connect again'),
+  RATE_LIMITED: row(46, 429, GRPC.resourceExhausted, EXIT.unreachable, 'always',
+    'wait a moment; the limits are per token and address'),
 
   // Keyring and store belong together.
   KEYRING_MISMATCH: row(50, 503, GRPC.failedPrecondition, EXIT.conflict, 'never',
@@ -163,7 +165,7 @@ export const ERRORS = {
   NOT_ALLOWED: row(60, 403, GRPC.permissionDenied, EXIT.notAllowed, 'never',
     'ask whoever runs the server'),
   UNAUTHENTICATED: row(61, 401, GRPC.unauthenticated, EXIT.notAllowed, 'never',
-    'send a token'),
+    'send a token: --token-file, AUTH <token>, or Authorization: Bearer'),
 
   // The program and its machine.
   USAGE: row(70, 400, BAD, EXIT.usage, 'never',

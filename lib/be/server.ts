@@ -1,5 +1,6 @@
 /** Puts a back end together: store, service, surfaces and one port. */
 import { join } from 'node:path';
+import { openGate } from '../auth/gate.ts';
 import type { Config } from '../config/load.ts';
 import { toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -17,11 +18,17 @@ import { BeText } from './surfaces/text.ts';
  */
 export async function startBe(config: Config, log: Logger): Promise<RunningServer> {
   const section = config.beServerConfigs;
-  const port: Port = new Port(section, '--port (be-server) or --be-port (up)', log, {
-    frames: () => new BeFrames(service, port),
-    text: () => new BeText(service, port),
-    http: async () => (await import('./surfaces/http.ts')).openBeHttp(service, port.limits),
-  });
+  const gate = await openGate(section);
+  const port: Port = new Port(
+    section,
+    '--port (be-server) or --be-port (up)',
+    { log, gate },
+    {
+      frames: () => new BeFrames(service, port),
+      text: () => new BeText(service, port),
+      http: async () => (await import('./surfaces/http.ts')).openBeHttp(service, port.limits),
+    },
+  );
   const store = await openStore({
     kind: section.store,
     folder: join(section.dataDir, 'be'),
@@ -36,6 +43,7 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
     await port.listen();
   } catch (error) {
     await store.close();
+    gate.close();
     throw error;
   }
   const sweeping = sweepRegularly(store, log);
@@ -49,6 +57,7 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
       await port.close();
       sweeping.stop();
       await store.close();
+      gate.close();
       log.info('closed');
     },
   };

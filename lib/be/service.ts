@@ -60,7 +60,12 @@ export class BeService {
    * Binds a connection to its keyring. Rejects with `KEYRING_MISMATCH` when the store was filled
    * under another one, `STALE_EPOCH` when the store knows a newer state of it.
    */
-  async hello(session: BeSession, mark: KeyringMark | undefined): Promise<Welcome> {
+  async hello(
+    session: BeSession,
+    mark: KeyringMark | undefined,
+    { caller }: RequestContext,
+  ): Promise<Welcome> {
+    caller.require('frontend');
     this.#storeId ??= await readStoreId(this.#store);
     if (mark === undefined) {
       return { storeId: this.#storeId, keyring: await readKeyring(this.#store) };
@@ -76,7 +81,9 @@ export class BeService {
     key: Buffer,
     value: Value,
     condition: Condition,
+    { caller }: RequestContext,
   ): Promise<PutResult> {
+    caller.require('frontend');
     this.#checkAccess(session, key);
     return await this.#store.put(key, value, condition);
   }
@@ -88,11 +95,13 @@ export class BeService {
     acceptBytes: number,
     context: RequestContext,
   ): Promise<StoredValue> {
+    context.caller.require('frontend');
     this.#checkAccess(session, key);
     return await this.#readWithRoom(key, acceptBytes, context);
   }
 
-  async head(session: BeSession, key: Buffer): Promise<StoredHead> {
+  async head(session: BeSession, key: Buffer, { caller }: RequestContext): Promise<StoredHead> {
+    caller.require('frontend');
     this.#checkAccess(session, key);
     const found = await this.#store.head(key);
     if (found === undefined) throw notFound();
@@ -100,7 +109,13 @@ export class BeService {
   }
 
   /** Resolves to whether there was something. */
-  async remove(session: BeSession, key: Buffer, condition: Condition): Promise<boolean> {
+  async remove(
+    session: BeSession,
+    key: Buffer,
+    condition: Condition,
+    { caller }: RequestContext,
+  ): Promise<boolean> {
+    caller.require('frontend');
     this.#checkAccess(session, key);
     return await this.#store.delete(key, condition);
   }
@@ -110,7 +125,9 @@ export class BeService {
     prefix: Buffer,
     after: Buffer | undefined,
     limit: number,
+    { caller }: RequestContext,
   ): Promise<ScanPage> {
+    caller.require('frontend');
     if (prefix[0] === TABLE.RECORDS) this.#checkEpoch(session);
     else if (prefix[0] !== TABLE.FOREIGN) throw invalidKey();
     const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
@@ -118,7 +135,12 @@ export class BeService {
   }
 
   /** Keeps a foreign front end's token and record as they came. */
-  async storeForeign(token: Buffer, record: Buffer): Promise<PutResult> {
+  async storeForeign(
+    token: Buffer,
+    record: Buffer,
+    { caller }: RequestContext,
+  ): Promise<PutResult> {
+    caller.require('frontend');
     const { recordBytesMax } = this.#limits;
     if (record.length > recordBytesMax) {
       const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
@@ -129,16 +151,19 @@ export class BeService {
   }
 
   async retrieveForeign(token: Buffer, context: RequestContext): Promise<Buffer> {
+    context.caller.require('frontend');
     const found = await this.#readWithRoom(tokenKey(token), U32_MAX, context);
     return found.body ?? NO_BYTES;
   }
 
-  async deleteForeign(token: Buffer): Promise<boolean> {
+  async deleteForeign(token: Buffer, { caller }: RequestContext): Promise<boolean> {
+    caller.require('frontend');
     return await this.#store.delete(tokenKey(token));
   }
 
   /** Facts for people and tools; nothing of what is stored. */
-  async info(): Promise<Record<string, unknown>> {
+  async info({ caller }: RequestContext): Promise<Record<string, unknown>> {
+    caller.require('frontend');
     const health = this.#store.health();
     const store = health.ok ? await this.#store.stats() : undefined;
     const keyring = health.ok ? await readKeyring(this.#store) : undefined;
@@ -150,6 +175,12 @@ export class BeService {
       keyring: keyring?.keyringId.toString('hex'),
       epoch: keyring?.epoch,
     };
+  }
+
+  /** Why the store does not take writes, for probes; undefined while it does. */
+  unreadyReason(): string | undefined {
+    const { ok, reason } = this.#store.health();
+    return ok ? undefined : reason;
   }
 
   /** A large body is read only when there is room for it: its own size, whatever is accepted. */

@@ -73,8 +73,8 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
     flags: { beServerConfigs: beSettings(flags), feServerConfigs: feSettings(flags) },
   });
   for (const words of warnings) note(`enc-server up: ${words}`);
-  checkHost(config.beServerConfigs.host, config.beServerConfigs.allowOpen);
-  checkHost(config.feServerConfigs.host, config.feServerConfigs.allowOpen);
+  checkHost(config.beServerConfigs);
+  checkHost(config.feServerConfigs);
   return withQuietLog(config);
 }
 

@@ -13,10 +13,15 @@ export const OTHER_VARIABLES = {
   ENC_SERVER_TS_CONFIG_PATH: 'The configuration file, where no `--config` is given.',
   ENC_SERVER_TS_ALLOW_OPEN: '`allowOpen` of both servers.',
   ENC_SERVER_TS_KEY: 'The record key for `fe-client`.',
+  ENC_SERVER_TS_TOKEN_FILE: 'A file with the access token of `fe-client`.',
+  ENC_SERVER_TS_TLS_CA: '`tlsCa` of both clients.',
 } as const;
 
 const CONFIG_PATH = 'ENC_SERVER_TS_CONFIG_PATH';
 const ALLOW_OPEN = 'ENC_SERVER_TS_ALLOW_OPEN';
+const TLS_CA = 'ENC_SERVER_TS_TLS_CA';
+const TOKEN = 'ENC_SERVER_TS_TOKEN';
+const CLIENTS = ['feClientConfigs', 'beClientConfigs'] as const;
 const SERVERS = ['feServerConfigs', 'beServerConfigs'] as const;
 
 /** What Kubernetes sets in every pod for a service whose name begins with ours. */
@@ -52,6 +57,8 @@ export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<Environme
   };
 
   for (const server of SERVERS) take(ALLOW_OPEN, server, 'allowOpen', env[ALLOW_OPEN] || undefined);
+  for (const client of CLIENTS) take(TLS_CA, client, 'tlsCa', env[TLS_CA] || undefined);
+  take(`${TOKEN}_FILE`, 'feClientConfigs', 'token', await readSecret(TOKEN, env));
   for (const section of SECTION_NAMES) {
     for (const key of keysOf(section)) {
       const facts = factsOf(section, key);

@@ -7,6 +7,7 @@ export function limitsOf(section: ServerSection): Limits {
   return {
     ...limitsFor(section.recordBytesMax),
     requestsPerConnectionMax: section.requestsPerConnectionMax,
+    requestsMax: section.requestsMax,
     bytesInFlightMax: section.bytesInFlightMax,
     firstByteTimeoutMs: section.firstByteTimeoutMs,
     receiveTimeoutMs: section.receiveTimeoutMs,

@@ -7,7 +7,7 @@ import { EncServerError } from '../errors.ts';
 import { readEnvironment } from './environment.ts';
 import { type FileLayer, readConfigFile } from './file.ts';
 import { gives, type Layer, merge, placeOf, put } from './layer.ts';
-import { absolutePath, keyringFile, PACKAGED_CONFIG, stateFolder } from './paths.ts';
+import { absolutePath, keyringFile, PACKAGED_CONFIG, stateFolder, tokensFile } from './paths.ts';
 import { configSchema, factsOf, type Issue, type ParsedConfig } from './schema.ts';
 
 type Frozen<T> = { readonly [K in keyof T]: T[K] extends object ? Frozen<T[K]> : T[K] };
@@ -117,17 +117,48 @@ function complete(parsed: ParsedConfig, layers: readonly Layer[], env: NodeJS.Pr
     dataDir === '' ? stateFolder(env) : absolutePath(dataDir, env);
   const { feServerConfigs: fe, beServerConfigs: be, log } = parsed;
   const feDataDir = folder(fe.dataDir);
+  const beDataDir = folder(be.dataDir);
   const keyring = fe.keyring === '' ? keyringFile(feDataDir) : absolutePath(fe.keyring, env);
+  const files = <T extends TlsFiles>(section: T) => withAbsoluteFiles(section, env);
+  const tokens = (path: string, dataDir: string, role: 'fe' | 'be') =>
+    path === '' ? tokensFile(dataDir, role) : absolutePath(path, env);
   return {
     ...parsed,
-    feServerConfigs: { ...fe, dataDir: feDataDir, keyring },
-    beServerConfigs: { ...be, dataDir: folder(be.dataDir) },
+    feClientConfigs: files(parsed.feClientConfigs),
+    beClientConfigs: files(parsed.beClientConfigs),
+    feServerConfigs: {
+      ...files(fe),
+      dataDir: feDataDir,
+      keyring,
+      tokens: tokens(fe.tokens, feDataDir, 'fe'),
+    },
+    beServerConfigs: {
+      ...files(be),
+      dataDir: beDataDir,
+      tokens: tokens(be.tokens, beDataDir, 'be'),
+    },
     log: {
       ...log,
       dir: log.dir === '' ? '' : absolutePath(log.dir, env),
       stdoutGiven: layers.some((layer) => gives(layer, 'log', 'stdout')),
     },
   };
+}
+
+interface TlsFiles {
+  readonly tlsCert: string;
+  readonly tlsKey: string;
+  readonly tlsCa?: string;
+  readonly tlsClientCa?: string;
+}
+
+function withAbsoluteFiles<T extends TlsFiles>(section: T, env: NodeJS.ProcessEnv): T {
+  const absolute = { ...section };
+  for (const key of ['tlsCert', 'tlsKey', 'tlsCa', 'tlsClientCa'] as const) {
+    const path = section[key];
+    if (path) Object.assign(absolute, { [key]: absolutePath(path, env) });
+  }
+  return absolute;
 }
 
 function freeze(config: Config): Config {

@@ -29,6 +29,11 @@ export function keyringFile(dataDir: string): string {
   return join(dataDir, 'fe', 'keyring.json');
 }
 
+/** The file of access tokens of one server in a data folder; never in the store's own folder. */
+export function tokensFile(dataDir: string, role: 'fe' | 'be'): string {
+  return join(dataDir, `${role}-tokens.json`);
+}
+
 /** An absolute path. A leading `~/` is the home folder, since no shell sees a file's contents. */
 export function absolutePath(path: string, env: NodeJS.ProcessEnv): string {
   return path === '~' || path.startsWith('~/')

@@ -4,109 +4,29 @@
  */
 
 import { z } from 'zod';
-import { DEFAULT_LIMITS, limitsFor } from '../protocol/limits.ts';
+import { address, choice, count, flag, type KeyFacts, registry, text } from './fields.ts';
 import {
-  address,
-  choice,
-  count,
-  duration,
-  flag,
-  type KeyFacts,
-  registry,
-  size,
-  text,
-} from './fields.ts';
+  caller,
+  dataDir,
+  HOLDS_LONGEST_RECORD,
+  holdsLongestRecord,
+  timeoutMs,
+  transport,
+} from './shared-settings.ts';
 
-const MIB = 1024 * 1024;
-const COUNT_MAX = 1_000_000;
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
-
-function dataDir(holds: string) {
-  return text('', {
-    about: `The data folder; ${holds}. A leading \`~/\` is the home folder.`,
-    expects: 'the path of a folder',
-    fallback: '`enc-server-ts` under `XDG_STATE_HOME` or `~/.local/state`',
-  });
-}
-
-/** What both servers have. */
-function transport(portDefault: number) {
-  const limits = DEFAULT_LIMITS;
-  return {
-    host: text(
-      'localhost',
-      {
-        about: 'Where to listen. Beyond loopback only with authentication or `allowOpen`.',
-        fallback: 'localhost',
-        expects: 'a host name or address',
-      },
-      /^[^\s\p{Cc}]+$/u,
-    ),
-    port: count(0, 65_535, portDefault, 'The port; 0 takes any free one.'),
-    allowOpen: flag(
-      false,
-      'Allow to listen beyond loopback without authentication: whoever reaches the port may ask.',
-    ),
-    recordBytesMax: size(
-      1,
-      15 * MIB,
-      limits.recordBytesMax,
-      'The longest record. Both servers should have the same.',
-    ),
-    bytesInFlightMax: size(
-      1,
-      64 * 1024 * MIB,
-      limits.bytesInFlightMax,
-      'Requests and replies that the whole process holds at once.',
-    ),
-    connectionsMax: count(1, COUNT_MAX, 10_000, 'Connections at once; more are refused.'),
-    requestsPerConnectionMax: count(
-      1,
-      COUNT_MAX,
-      limits.requestsPerConnectionMax,
-      'Requests of one connection under way at once; more wait to be read. Over HTTP, where they ' +
-        'take turns, more that were pipelined close the connection.',
-    ),
-    firstByteTimeoutMs: duration(
-      limits.firstByteTimeoutMs,
-      'For the first bytes of a connection, which tell its dialect.',
-    ),
-    receiveTimeoutMs: duration(
-      limits.receiveTimeoutMs,
-      'For a frame or a line that has begun to end.',
-    ),
-    idleTimeoutMs: duration(
-      limits.idleTimeoutMs,
-      'How long a connection may be silent with nothing under way.',
-    ),
-    sendTimeoutMs: duration(limits.sendTimeoutMs, 'For a reply to be taken by its receiver.'),
-    requestTimeoutMs: duration(limits.requestTimeoutMs, 'For a request that names no deadline.'),
-    drainTimeoutMs: duration(10_000, 'For what is under way to end when the server stops.'),
-  };
-}
-
-/** A process that cannot hold its longest record as a line would never answer for it. */
-function holdsLongestRecord(section: { recordBytesMax: number; bytesInFlightMax: number }) {
-  return section.bytesInFlightMax >= limitsFor(section.recordBytesMax).lineBytesMax;
-}
-
-const HOLDS_LONGEST_RECORD = {
-  path: ['bytesInFlightMax'],
-  message: 'expected at least 4/3 of recordBytesMax and 64 KiB, so that one record fits',
-};
-
-const timeoutMs = () => duration(DEFAULT_LIMITS.requestTimeoutMs, 'For a whole request.');
 
 /** One schema a section, in the order of `docs/CONFIG.md`. */
 export const SECTIONS = {
   feClientConfigs: z.strictObject({
     serverAddr: address('localhost:7777', 'The front end that clients call.'),
     timeoutMs: timeoutMs(),
+    ...caller(),
   }),
 
   feServerConfigs: z
     .strictObject({
-      ...transport(7777),
+      ...transport(7777, 'admin=admin'),
       dataDir: dataDir('the front end has `fe/` in it'),
       keyring: text('', {
         about: 'The file of the keyring. Back it up: without it no record is found again.',
@@ -135,7 +55,7 @@ export const SECTIONS = {
 
   beServerConfigs: z
     .strictObject({
-      ...transport(8888),
+      ...transport(8888, 'fe=frontend, admin=admin'),
       store: choice(
         ['level', 'memory', 'mongo'],
         'level',
@@ -168,6 +88,7 @@ export const SECTIONS = {
   beClientConfigs: z.strictObject({
     serverAddr: address('localhost:8888', 'The back end that the front end and clients call.'),
     timeoutMs: timeoutMs(),
+    ...caller(),
     smallConnections: count(1, 1024, 2, 'Connections for records up to 64 KiB.'),
     bulkConnections: count(1, 1024, 1, 'Connections for larger records.'),
     dialect: choice(['frames'], 'frames', 'How the back end is spoken to: binary frames.'),

@@ -6,6 +6,7 @@
  */
 import { EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
+import { OWN_SESSION } from '../net/session.ts';
 import { COUNTERS_NAMESPACE } from './reserved.ts';
 import type { FeService, WriteCondition } from './service.ts';
 
@@ -104,7 +105,7 @@ export class ItemCounter {
 
   async #serve(wishes: readonly Wish[]): Promise<void> {
     for (let tries = 1; ; tries++) {
-      const context = new RequestContext(this.#timeoutMs);
+      const context = new RequestContext(OWN_SESSION, this.#timeoutMs);
       const known = await this.#current(context);
       const raised = Math.max(known.highest, ...wishes.map(({ floor }) => floor));
       const draws = wishes.filter((wish) => wish.draws);

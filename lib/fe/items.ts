@@ -4,7 +4,8 @@
  * after the highest; nothing is ever overwritten.
  */
 import { EncServerError } from '../errors.ts';
-import type { RequestContext } from '../net/request.ts';
+import { RequestContext } from '../net/request.ts';
+import { OWN_SESSION } from '../net/session.ts';
 import { ItemCounter } from './item-counter.ts';
 import { ITEMS_NAMESPACE } from './reserved.ts';
 import type { FeService } from './service.ts';
@@ -73,10 +74,12 @@ export class Items {
   }
 
   /** The IDs in ascending order. Only they are held, never what is stored under them. */
-  async listIds(range: ItemsRange = {}): Promise<number[]> {
+  async listIds(context: RequestContext, range: ItemsRange = {}): Promise<number[]> {
+    context.caller.require('retrieve', ITEMS_NAMESPACE);
     const { after = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = range;
     let ids: number[] = [];
-    for await (const id of this.#service.listIds(ITEMS_NAMESPACE)) {
+    const own = new RequestContext(OWN_SESSION, context.remainingMs);
+    for await (const id of this.#service.listIds(ITEMS_NAMESPACE, own)) {
       const number = Number(id.toString('latin1'));
       if (number > after) ids.push(number);
       // The store has no order of ours: the lowest are kept, the rest is dropped now and then.

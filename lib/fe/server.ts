@@ -1,10 +1,12 @@
 /** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openGate } from '../auth/gate.ts';
 import { BeClient } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import type { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { parseAddress } from '../net/client.ts';
+import { TrustedProxies } from '../net/http-session.ts';
 import { Port, type RunningServer } from '../net/port.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
@@ -35,11 +37,18 @@ const FIRST_CONTACT_STEP_MS = 5;
 export async function startFe(config: Config, log: Logger): Promise<RunningServer> {
   const section = config.feServerConfigs;
   const link = config.beClientConfigs;
-  const port: Port = new Port(section, '--port (fe-server) or --fe-port (up)', log, {
-    frames: () => new FeFrames(service, port),
-    text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
-    http: async () => (await import('./surfaces/http/app.ts')).openFeHttp(httpHost()),
-  });
+  const gate = await openGate(section);
+  const trustedProxies = new TrustedProxies(section.trustedProxies);
+  const port: Port = new Port(
+    section,
+    '--port (fe-server) or --fe-port (up)',
+    { log, gate },
+    {
+      frames: () => new FeFrames(service, port),
+      text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
+      http: async () => (await import('./surfaces/http/app.ts')).openFeHttp(httpHost()),
+    },
+  );
   const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config));
   const be = new BeClient({
     address: parseAddress(link.serverAddr),
@@ -58,6 +67,8 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     limits,
     budget,
     log,
+    gate,
+    trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
     missing: () => missingOf(be, keeper),
@@ -67,6 +78,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     await port.listen();
   } catch (error) {
     be.close();
+    gate.close();
     throw error;
   }
   log.info({ port: port.port, backEnd: link.serverAddr, made: keeper.made }, 'listening');
@@ -77,6 +89,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
       log.info('closing');
       await port.close();
       be.close();
+      gate.close();
       log.info('closed');
     },
   };

@@ -12,7 +12,6 @@ import {
   SEAL_OVERHEAD_BYTES,
   seal,
 } from '../crypto/envelope.ts';
-import { decodeHead, encodeHead } from '../crypto/head.ts';
 import { decodeMetadata, encodeMetadata, type Metadata } from '../crypto/metadata.ts';
 import { randomKey } from '../crypto/random.ts';
 import { EncServerError } from '../errors.ts';
@@ -20,6 +19,9 @@ import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
 import type { KeyringKeeper } from './keeper.ts';
+import { type FoundRecord, Placement, type WriteCondition } from './placement.ts';
+
+export type { WriteCondition } from './placement.ts';
 
 export interface FeServiceOptions {
   readonly be: BeClient;
@@ -40,11 +42,6 @@ export interface StoreInput {
   /** Sealed with the record and given back with it. */
   readonly contentType?: string | undefined;
 }
-
-/** Under what condition a record is written or deleted. A revision has 8 bytes. */
-export type WriteCondition =
-  | { readonly kind: 'always' | 'absent' }
-  | { readonly kind: 'revision'; readonly revision: Buffer };
 
 export interface StoreOutput {
   /** The key that opens the record; absent when the caller sent it, or it is kept. */
@@ -71,14 +68,14 @@ export type OpeningKey = Buffer | 'kept';
 
 /** A record may be replaced while it is looked at; then it is looked at anew, this often. */
 const CHANGED_TRIES_MAX = 5;
-/** Items of one page of a scan. */
-const SCAN_ITEMS = 1_000;
 
 export class FeService {
   readonly #options: FeServiceOptions;
+  readonly #placement: Placement;
 
   constructor(options: FeServiceOptions) {
     this.#options = options;
+    this.#placement = new Placement(options.be, options.keeper);
   }
 
   /**
@@ -86,14 +83,14 @@ export class FeService {
    * `RECORD_TOO_LARGE`, `CONFLICT`, `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
    */
   async store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
-    const { recordBytesMax, be, budget, keeper } = this.#options;
+    context.caller.require('store', input.name.namespace);
+    const { recordBytesMax, budget, keeper } = this.#options;
     if (input.record.length > recordBytesMax) {
       const words = `a record of ${input.record.length} bytes; at most ${recordBytesMax} are taken`;
       throw new EncServerError('RECORD_TOO_LARGE', words);
     }
     if (input.key !== undefined) checkKeyStrength(input.key);
     const key = input.key ?? randomKey();
-    const { storeKey, sealedId } = keeper.pseudonymizer.seal(input.name);
     const { header, body } = seal({
       name: input.name,
       key,
@@ -102,14 +99,15 @@ export class FeService {
       wrapped: input.kept ? keeper.wrapEntry() : undefined,
       metadata: metadataOf(input.contentType),
     });
-    const value = { head: encodeHead(sealedId, header), body, expiryMs: 0 };
     const drawn = input.key === undefined && !input.kept;
     // The sealed copy is held beside the record until the back end has it.
     budget.count(body.length);
     try {
       const call = callOf(context, undefined);
-      const { revision, replaced } = await be.put(storeKey, value, input.condition, call);
-      return { drawnKey: drawn ? key : undefined, revision, replaced };
+      const sealed = { header, body, expiryMs: 0 };
+      const { condition = ALWAYS } = input;
+      const done = await this.#placement.put(input.name, sealed, condition, call);
+      return { drawnKey: drawn ? key : undefined, ...done };
     } finally {
       budget.release(body.length);
     }
@@ -121,35 +119,26 @@ export class FeService {
     key: OpeningKey,
     context: RequestContext,
   ): Promise<RetrieveOutput> {
-    const { storeKey } = this.#options.keeper.pseudonymizer.seal(name);
+    context.caller.require('retrieve', name.namespace);
     try {
-      return await this.#open(storeKey, name, key, BULK_BYTES_MIN, context);
+      return await this.#open(name, key, BULK_BYTES_MIN, context);
     } catch (error) {
       if (!isLarge(error)) throw error;
-      return await this.#retrieveLarge(storeKey, name, key, error, context);
+      return await this.#retrieveLarge(name, key, error, context);
     }
   }
 
   /** What can be told of a record without its key. Rejects with `NOT_FOUND`. */
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
-    const { be, keeper } = this.#options;
-    const { storeKey } = keeper.pseudonymizer.seal(name);
-    const { revision, bodyBytes } = await be.head(storeKey, callOf(context, undefined));
+    context.caller.require('retrieve', name.namespace);
+    const { revision, bodyBytes } = await this.#placement.head(name, callOf(context, undefined));
     return { revision, sealedBytes: bodyBytes };
   }
 
   /** The IDs of a namespace, in no order that means anything. */
-  async *listIds(namespace: Buffer): AsyncGenerator<Buffer> {
-    const { be, keeper } = this.#options;
-    const prefix = keeper.pseudonymizer.prefix(namespace);
-    let after: Buffer | undefined;
-    do {
-      const page = await be.scan(prefix, after, SCAN_ITEMS);
-      for (const { key, head } of page.items) {
-        yield keeper.pseudonymizer.open(key, decodeHead(head).sealedId).id;
-      }
-      after = page.next;
-    } while (after !== undefined);
+  async *listIds(namespace: Buffer, { caller }: RequestContext): AsyncGenerator<Buffer> {
+    caller.require('admin', namespace);
+    yield* this.#placement.listIds(namespace);
   }
 
   /**
@@ -162,21 +151,18 @@ export class FeService {
     context: RequestContext,
     condition: WriteCondition = ALWAYS,
   ): Promise<boolean> {
-    const { be, keeper } = this.#options;
-    const { storeKey } = keeper.pseudonymizer.seal(name);
-    if (key === undefined) return await be.remove(storeKey, condition, callOf(context, undefined));
+    context.caller.require('delete', name.namespace);
+    const call = callOf(context, undefined);
+    if (key === undefined) return await this.#placement.remove(name, condition, call);
     for (let tries = 1; ; tries++) {
       try {
-        const { head, revision } = await be.head(storeKey, callOf(context, undefined));
-        proveKey(decodeHead(head).header, name, key);
+        const { header, revision } = await this.#placement.head(name, callOf(context, undefined));
+        noting(context, () => proveKey(header, name, key));
         if (condition.kind === 'revision' && !condition.revision.equals(revision)) {
           throw new EncServerError('CONFLICT', 'the record has another revision');
         }
-        return await be.remove(
-          storeKey,
-          { kind: 'revision', revision },
-          callOf(context, undefined),
-        );
+        const unchanged = { kind: 'revision', revision } as const;
+        return await this.#placement.remove(name, unchanged, callOf(context, undefined));
       } catch (error) {
         if (codeOf(error) === 'NOT_FOUND') return false;
         const again = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
@@ -186,7 +172,8 @@ export class FeService {
   }
 
   /** Facts for people and tools. */
-  info(): Record<string, unknown> {
+  info({ caller }: RequestContext): Record<string, unknown> {
+    caller.require('admin');
     const { be, keeper } = this.#options;
     const { keyring } = keeper;
     const ok = be.connected && keyring !== undefined;
@@ -202,7 +189,6 @@ export class FeService {
 
   /** A large body is asked for only once there is room for it, sealed and opened. */
   async #retrieveLarge(
-    storeKey: Buffer,
     name: RecordName,
     key: OpeningKey,
     large: EncServerError,
@@ -218,7 +204,7 @@ export class FeService {
       const roomBytes = 2 * sizeBytes;
       await budget.reserved(roomBytes, context);
       try {
-        return await this.#open(storeKey, name, key, sizeBytes, context);
+        return await this.#open(name, key, sizeBytes, context);
       } catch (thrown) {
         if (!isLarge(thrown)) throw thrown;
         error = thrown;
@@ -229,7 +215,6 @@ export class FeService {
   }
 
   async #open(
-    storeKey: Buffer,
     name: RecordName,
     key: OpeningKey,
     acceptBytes: number,
@@ -237,17 +222,17 @@ export class FeService {
   ): Promise<RetrieveOutput> {
     // To take a request back is worth its cost where much is under way.
     const signal = acceptBytes > BULK_BYTES_MIN ? context.signal : undefined;
-    const found = await this.#options.be.get(storeKey, acceptBytes, callOf(context, signal));
-    const { header } = decodeHead(found.head);
+    const call = callOf(context, signal);
+    const found: FoundRecord = await this.#placement.get(name, acceptBytes, call);
+    const { header, body } = found;
     const opening = key === 'kept' ? this.#options.keeper.unwrap(header, name) : key;
-    const { record, metadata } = open(header, found.body ?? NO_BYTES, name, opening);
+    const { record, metadata } = noting(context, () => open(header, body, name, opening));
     const { contentType } = metadata.length === 0 ? NO_METADATA : decodeMetadata(metadata);
     return { record, contentType, revision: found.revision };
   }
 }
 
 const ALWAYS = { kind: 'always' } as const;
-const NO_BYTES = Buffer.alloc(0);
 const NO_METADATA: Metadata = {};
 
 function callOf(context: RequestContext, signal: AbortSignal | undefined): BeCall {
@@ -256,6 +241,16 @@ function callOf(context: RequestContext, signal: AbortSignal | undefined): BeCal
 
 function metadataOf(contentType: string | undefined): Buffer | undefined {
   return contentType === undefined ? undefined : encodeMetadata({ contentType });
+}
+
+/** Who tries many wrong keys is slowed down. */
+function noting<T>(context: RequestContext, prove: () => T): T {
+  try {
+    return prove();
+  } catch (error) {
+    if (codeOf(error) === 'WRONG_KEY') context.noteWrongKey();
+    throw error;
+  }
 }
 
 function codeOf(error: unknown): string | undefined {

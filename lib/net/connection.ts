@@ -4,18 +4,21 @@
  * the last reply.
  */
 import type { Socket } from 'node:net';
+import type { Gate } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
 import type { Budget } from './budget.ts';
 import { Outbox } from './outbox.ts';
 import type { RequestContext } from './request.ts';
+import { Session } from './session.ts';
 
 /** What the connections of one listener share. */
 export interface ConnectionHost {
   readonly limits: Limits;
   readonly budget: Budget;
   readonly log: Logger;
+  readonly gate: Gate;
 }
 
 /** Replies that the receiver has not taken, above which no more requests are read, in bytes. */
@@ -28,6 +31,7 @@ const LINGER_MS = 2_000;
 export abstract class Connection {
   protected readonly socket: Socket;
   protected readonly host: ConnectionHost;
+  protected readonly session: Session;
   /** Set once nothing more is read: the connection ends when its replies are out. */
   protected closing = false;
   /** Set while the server closes: what is under way is answered, new requests are refused. */
@@ -50,6 +54,7 @@ export abstract class Connection {
   constructor(socket: Socket, host: ConnectionHost) {
     this.socket = socket;
     this.host = host;
+    this.session = Session.of(socket, host.gate);
     this.#outbox = new Outbox(socket, (release) => this.#written(release));
   }
 

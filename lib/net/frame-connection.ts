@@ -93,7 +93,7 @@ export class FrameConnection extends Connection {
     } else if (this.draining) {
       this.#refuse(frame, reserved, new EncServerError('GOAWAY', 'the server is closing'));
     } else {
-      const context = new RequestContext(this.host.limits.requestTimeoutMs, reserved);
+      const context = new RequestContext(this.session, this.host.limits.requestTimeoutMs, reserved);
       this.#underWay.set(frame.requestId, context);
       void this.#serve(frame, context);
     }

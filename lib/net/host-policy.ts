@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net';
+import type { ServerSection } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 
 /** Whether a host is reached from this machine alone: `localhost`, 127.0.0.0/8 or ::1. */
@@ -7,12 +8,15 @@ export function isLoopback(host: string): boolean {
   return isIPv4(host) && host.startsWith('127.');
 }
 
+/** What of a server's settings decides. */
+type Listening = Pick<ServerSection, 'host' | 'auth' | 'allowOpen'>;
+
 /**
  * A server without authentication stays on loopback unless somebody says otherwise on purpose.
  * Throws `NOT_ALLOWED`, naming the setting.
  */
-export function checkHost(host: string, allowOpen: boolean): void {
-  if (allowOpen || isLoopback(host)) return;
+export function checkHost({ host, auth, allowOpen }: Listening): void {
+  if (allowOpen || auth === 'required' || isLoopback(host)) return;
   const hint =
     'whoever reaches the port could ask; allow it on purpose with --allow-open, ' +
     'ENC_SERVER_TS_ALLOW_OPEN=1 or "allowOpen" in the configuration file';

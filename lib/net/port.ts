@@ -1,4 +1,5 @@
 /** One server's port: its limits, its byte budget, its listener, and the facts it tells. */
+import type { Gate } from '../access.ts';
 import { limitsOf } from '../config/limits.ts';
 import type { ServerSection } from '../config/load.ts';
 import type { Logger } from '../log.ts';
@@ -41,12 +42,17 @@ export class Port {
    * `portFlag` is what a person changes when the port is taken. The surfaces are asked for once
    * connections come. Throws `NOT_ALLOWED` for a host beyond loopback.
    */
-  constructor(section: ServerSection, portFlag: string, log: Logger, surfaces: Surfaces) {
-    checkHost(section.host, section.allowOpen);
+  constructor(
+    section: ServerSection,
+    portFlag: string,
+    { log, gate }: { readonly log: Logger; readonly gate: Gate },
+    surfaces: Surfaces,
+  ) {
+    checkHost(section);
     this.#section = section;
     this.limits = limitsOf(section);
     this.budget = new Budget(this.limits.bytesInFlightMax);
-    const host = { limits: this.limits, budget: this.budget, log };
+    const host = { limits: this.limits, budget: this.budget, log, gate };
     const { connectionsMax, port } = section;
     this.#http = surfaces.http && new HttpDoor(surfaces.http, this.limits, log);
     const dialects: ListenerOptions['dialects'] = {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import type { Caller } from '../access.ts';
 import type { Fields } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
+import type { Session } from './session.ts';
 
 /** Trace IDs need to be unique, not secret: a random half per process and a count. */
 const TRACE_PREFIX = randomBytes(8);
@@ -19,17 +21,53 @@ export class RequestContext {
   deadlineMs: number;
   /** What of the budget is reserved for the request until its reply is out, in bytes. */
   readonly heldBytes: number;
+  readonly #session: Session;
+  #caller: Caller;
   #trace: Buffer | undefined;
   #abort: AbortController | undefined;
   #cancelled = false;
 
-  constructor(timeoutMs: number, heldBytes = 0) {
+  constructor(session: Session, timeoutMs: number, heldBytes = 0) {
+    this.#session = session;
+    this.#caller = session.caller;
     this.deadlineMs = Date.now() + timeoutMs;
     this.heldBytes = heldBytes;
   }
 
-  /** Takes over what the caller said of its trace and of its patience. */
-  adopt(fields: Fields): void {
+  /** Who asks. */
+  get caller(): Caller {
+    return this.#caller;
+  }
+
+  /**
+   * Takes a token: for this request alone, or, where it greets, for the whole connection.
+   *
+   * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`
+   */
+  authenticate(token: Buffer, greets: boolean): void {
+    if (greets) this.#session.authenticate(token);
+    this.#caller = greets ? this.#session.caller : this.#session.identify(token);
+  }
+
+  /** To be asked before the work begins. @throws EncServerError `RATE_LIMITED` */
+  admit(): void {
+    this.#session.admit(this.#caller);
+  }
+
+  noteWrongKey(): void {
+    this.#session.noteWrongKey(this.#caller);
+  }
+
+  /**
+   * Takes over what the caller said of itself, of its trace and of its patience. The token of a
+   * request that greets is the connection's from then on.
+   *
+   * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`
+   */
+  adopt(fields: Fields, greets = false): void {
+    const token = fields.bytes(FIELD.TOKEN);
+    if (token !== undefined) this.authenticate(token, greets);
+    this.admit();
     this.#trace = fields.bytes(FIELD.TRACE);
     const timeoutMs = fields.u32(FIELD.TIMEOUT);
     if (timeoutMs !== undefined) {

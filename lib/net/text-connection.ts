@@ -89,7 +89,8 @@ export class TextConnection extends Connection {
     const reserved = this.takeReservation();
     // Of the room for the longest line, what this one did not need.
     if (reserved > line.length) this.release(reserved - line.length);
-    const context = new RequestContext(this.host.limits.requestTimeoutMs, line.length);
+    const { requestTimeoutMs } = this.host.limits;
+    const context = new RequestContext(this.session, requestTimeoutMs, line.length);
     this.#current = context;
     void this.#serve(line, context);
   }
@@ -98,6 +99,7 @@ export class TextConnection extends Connection {
     let answer: Buffer | undefined;
     try {
       if (this.draining) throw new EncServerError('GOAWAY', 'the server is closing');
+      context.admit();
       answer = await this.#surface.handle(line, context);
     } catch (thrown) {
       answer = errorLine(this.explain(thrown, context));

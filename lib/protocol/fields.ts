@@ -63,7 +63,7 @@ const LENGTH_CODE: ReadonlyMap<number, ErrorCode> = new Map([
 /** Requests are understood without these, so they are sent without the must-understand bit. */
 const ADVISORY: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.AGENT, FIELD.TIMEOUT]);
 /** Every request may carry these. */
-const COMMON: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.TIMEOUT]);
+const COMMON: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.TIMEOUT, FIELD.TOKEN]);
 
 const NAMES = new Map<number, string>(Object.entries(FIELD).map(([name, type]) => [type, name]));
 
@@ -100,8 +100,8 @@ export class Fields {
   }
 
   /**
-   * Checks a section whole, and keeps the fields that are taken: those of `allowed`, TRACE and
-   * TIMEOUT; without `allowed` every known one. A field that is not taken is passed over, unless
+   * Checks a section whole, and keeps the fields that are taken: those of `allowed`, TRACE,
+   * TIMEOUT and TOKEN; without `allowed` every known one. A field that is not taken is passed over, unless
    * it must be understood.
    *
    * @param section `Frame.fieldBytes`: the u16 length of the section and the fields.

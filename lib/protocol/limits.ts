@@ -27,6 +27,8 @@ export interface Limits {
   readonly lineBytesMax: number;
   /** Requests of one connection under way at once; more are not read until one is answered. */
   readonly requestsPerConnectionMax: number;
+  /** Requests of all connections under way at once; more are refused. */
+  readonly requestsMax: number;
   /** Bytes of requests and replies held by the whole process. */
   readonly bytesInFlightMax: number;
   /** Time for the first bytes that tell the dialect, in milliseconds. */
@@ -50,6 +52,7 @@ export function limitsFor(recordBytesMax: number = 8 * MIB): Limits {
     frameBytesMax: recordBytesMax + FRAME_OVERHEAD_BYTES,
     lineBytesMax: Math.ceil(recordBytesMax / 3) * 4 + FRAME_OVERHEAD_BYTES,
     requestsPerConnectionMax: 1024,
+    requestsMax: 20_000,
     bytesInFlightMax: 128 * MIB,
     firstByteTimeoutMs: 10_000,
     receiveTimeoutMs: 30_000,

@@ -11,12 +11,12 @@ const FAILURE = Buffer.from('ERROR');
 /** The reply to HELP on the front end, without its LF. */
 export const FE_HELP =
   'STORE <id> <record> | RETRIEVE <id> <key> | DELETE <id> [<key>] | STORE64 <id> <base64>' +
-  ' | RETRIEVE64 <id> <key> | PING | INFO | QUIT' +
+  ' | RETRIEVE64 <id> <key> | AUTH <token> | PING | INFO | QUIT' +
   ' (STORE answers the key that RETRIEVE needs; docs/PROTOCOL.md)';
 
 /** The reply to HELP on the back end, without its LF. */
 export const BE_HELP =
-  'STORE <id> <record> | RETRIEVE <id> | DELETE <id> | PING | INFO | QUIT' +
+  'STORE <id> <record> | RETRIEVE <id> | DELETE <id> | AUTH <token> | PING | INFO | QUIT' +
   ' (id and record are kept as they come, unsealed; docs/PROTOCOL.md)';
 
 /** Whether bytes are UTF-8 without control characters (C0, DEL, C1) other than tabs. */

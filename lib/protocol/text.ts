@@ -15,22 +15,38 @@ const VERB_BYTES_MAX = 16;
 /** Verbs without anything after them, on both servers. */
 type BareVerb = 'HELP' | 'PING' | 'INFO' | 'QUIT';
 
+/** The same on both servers: who asks from here on. */
+interface AuthLine {
+  verb: 'AUTH';
+  accessToken: Buffer;
+}
+
 /** A line to the front end. */
 export type FeLine =
   | { verb: 'STORE'; id: Buffer; record: Buffer; base64: boolean }
   | { verb: 'RETRIEVE'; id: Buffer; key: Buffer; base64: boolean }
   | { verb: 'DELETE'; id: Buffer; key: Buffer | undefined }
+  | AuthLine
   | { verb: BareVerb };
 
 /** A line to the back end. */
 export type BeLine =
   | { verb: 'STORE'; token: Buffer; record: Buffer }
   | { verb: 'RETRIEVE' | 'DELETE'; token: Buffer }
+  | AuthLine
   | { verb: BareVerb };
 
 const BARE_VERBS = ['HELP', 'PING', 'INFO', 'QUIT'] as const;
-const FE_VERBS = ['STORE', 'RETRIEVE', 'DELETE', 'STORE64', 'RETRIEVE64', ...BARE_VERBS] as const;
-const BE_VERBS = ['STORE', 'RETRIEVE', 'DELETE', ...BARE_VERBS] as const;
+const FE_VERBS = [
+  'STORE',
+  'RETRIEVE',
+  'DELETE',
+  'STORE64',
+  'RETRIEVE64',
+  'AUTH',
+  ...BARE_VERBS,
+] as const;
+const BE_VERBS = ['STORE', 'RETRIEVE', 'DELETE', 'AUTH', ...BARE_VERBS] as const;
 
 /**
  * What a line asks the front end for. Its parts are slices of the line, base64 is decoded.
@@ -63,6 +79,8 @@ export function parseFeLine(line: Buffer): FeLine {
         key: key === undefined ? undefined : decodeHexKey(key),
       };
     }
+    case 'AUTH':
+      return { verb, accessToken: accessTokenOf(rest) };
     default:
       tokensOf(rest, 0, 0, verb);
       return { verb };
@@ -88,6 +106,8 @@ export function parseBeLine(line: Buffer): BeLine {
       const [token] = tokensOf(rest, 1, 1, `${verb} <id>`);
       return { verb, token: checkId(token, FOREIGN_TOKEN_BYTES_MAX) };
     }
+    case 'AUTH':
+      return { verb, accessToken: accessTokenOf(rest) };
     default:
       tokensOf(rest, 0, 0, verb);
       return { verb };
@@ -152,6 +172,12 @@ function tokensOf(rest: Buffer, min: number, max: number, form: string): Buffer[
   }
   if (tokens.length < min) throw missing(form);
   return tokens;
+}
+
+/** What is no token is told by whoever checks it; here, that there is one. */
+function accessTokenOf(rest: Buffer): Buffer {
+  const [accessToken] = tokensOf(rest, 1, 1, 'AUTH <token>');
+  return accessToken as Buffer;
 }
 
 function checkId(id: Buffer | undefined, bytesMax: number): Buffer {

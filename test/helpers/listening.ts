@@ -1,5 +1,6 @@
 /** A listener with limits and surfaces of the test's own. */
 
+import { type Gate as AccessGate, OPEN_GATE } from '../../lib/access.ts';
 import { silentLog } from '../../lib/log.ts';
 import { Budget } from '../../lib/net/budget.ts';
 import { FrameConnection, type FrameSurface, type Reply } from '../../lib/net/frame-connection.ts';
@@ -11,6 +12,7 @@ import { DEFAULT_LIMITS, type Limits } from '../../lib/protocol/limits.ts';
 
 export interface ListeningOptions extends Partial<Omit<ListenerOptions, 'dialects'>> {
   readonly limits?: Partial<Limits>;
+  readonly gate?: AccessGate;
   readonly frames?: FrameSurface['handle'];
   readonly text?: (line: string, context: RequestContext) => Promise<string | undefined>;
 }
@@ -26,7 +28,7 @@ export interface Listening {
 export async function startListening(options: ListeningOptions = {}): Promise<Listening> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const budget = new Budget(limits.bytesInFlightMax);
-  const host = { limits, budget, log: silentLog };
+  const host = { limits, budget, log: silentLog, gate: options.gate ?? OPEN_GATE };
   const echoFrame = async (frame: Frame): Promise<Reply> => ({ fields: [], body: frame.body });
   const handle = options.frames ?? echoFrame;
   const text = options.text ?? (async (line: string) => line);

@@ -44,6 +44,7 @@ const STATUS_OF_CODE = {
   UNKNOWN_OUTCOME: 43,
   CANCELLED: 44,
   GOAWAY: 45,
+  RATE_LIMITED: 46,
   KEYRING_MISMATCH: 50,
   STALE_EPOCH: 51,
   KEYRING_MISSING: 52,
@@ -95,7 +96,7 @@ for (const [code, row] of rows) {
 
 test('only what the server surely did not execute may always be sent again', () => {
   const always = rows.filter(([, { retry }]) => retry === 'always').map(([code]) => code);
-  assert.deepEqual(always, ['UNAVAILABLE', 'OVERLOADED', 'GOAWAY', 'STALE_EPOCH']);
+  assert.deepEqual(always, ['UNAVAILABLE', 'OVERLOADED', 'GOAWAY', 'RATE_LIMITED', 'STALE_EPOCH']);
   const unsure = rows.filter(([, { retry }]) => retry === 'if-idempotent').map(([code]) => code);
   assert.deepEqual(unsure, ['TIMEOUT', 'UNKNOWN_OUTCOME', 'CANCELLED']);
 });

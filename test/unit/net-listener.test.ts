@@ -58,11 +58,11 @@ test('a host that is none is an error of the configuration', async () => {
 test('beyond loopback a server without authentication refuses to start', async () => {
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
     assert.ok(isLoopback(host));
-    checkHost(host, false);
+    checkHost({ host, auth: 'none', allowOpen: false });
   }
   for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.org', '127.example.org']) {
     assert.ok(!isLoopback(host), host);
-    checkHost(host, true);
+    checkHost({ host, auth: 'none', allowOpen: true });
   }
   const config = await testConfig('/nonexistent', { beServerConfigs: { host: '0.0.0.0' } });
   const error = await rejectsWith(startBe(config, silentLog), 'NOT_ALLOWED');

@@ -14,6 +14,7 @@ import { KeyringKeeper } from '../../lib/fe/keeper.ts';
 import { FeService } from '../../lib/fe/service.ts';
 import { Budget } from '../../lib/net/budget.ts';
 import { RequestContext } from '../../lib/net/request.ts';
+import { OWN_SESSION } from '../../lib/net/session.ts';
 import { limitsFor } from '../../lib/protocol/limits.ts';
 import {
   type Entry,
@@ -149,7 +150,7 @@ async function storeByService(servers: TestServers, expected: Map<string, Kept>)
   const key = drawKey();
   try {
     await keeper.open();
-    const context = new RequestContext(LIMITS.requestTimeoutMs);
+    const context = new RequestContext(OWN_SESSION, LIMITS.requestTimeoutMs);
     await service.store({ name, record, kept: true, contentType }, context);
     await service.store({ name: typed, record, key, contentType }, context);
   } finally {

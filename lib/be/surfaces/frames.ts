@@ -61,32 +61,32 @@ export class BeFrames implements FrameSurface {
       throw new EncServerError('UNKNOWN_OPCODE', `the back end has no operation ${frame.code}`);
     }
     const fields = Fields.decode(frame.fieldBytes, takes);
-    context.adopt(fields);
+    context.adopt(fields, frame.code === OPCODE.HELLO);
     switch (frame.code) {
       case OPCODE.HELLO:
-        return await this.#hello(fields);
+        return await this.#hello(fields, context);
       case OPCODE.PING:
         return { fields: [], body: frame.body };
       case OPCODE.INFO:
         return await this.#info(context);
       case OPCODE.PUT:
-        return await this.#put(fields, frame.body);
+        return await this.#put(fields, frame.body, context);
       case OPCODE.GET:
         return await this.#get(fields, context);
       case OPCODE.HEAD:
-        return await this.#head(fields);
+        return await this.#head(fields, context);
       case OPCODE.REMOVE:
-        return await this.#remove(fields);
+        return await this.#remove(fields, context);
       default:
-        return await this.#scan(fields);
+        return await this.#scan(fields, context);
     }
   }
 
-  async #hello(fields: Fields): Promise<Reply> {
+  async #hello(fields: Fields, context: RequestContext): Promise<Reply> {
     const keyringId = fields.bytes(FIELD.KEYRING);
     const mark =
       keyringId === undefined ? undefined : { keyringId, epoch: fields.requireU32(FIELD.EPOCH) };
-    const { storeId, keyring } = await this.#service.hello(this.#session, mark);
+    const { storeId, keyring } = await this.#service.hello(this.#session, mark, context);
     const reply: FieldEntry[] = [
       bytesField(FIELD.AGENT, Buffer.from(AGENT)),
       u32Field(FIELD.RECORD_BYTES_MAX, this.#port.limits.recordBytesMax),
@@ -100,18 +100,19 @@ export class BeFrames implements FrameSurface {
   }
 
   async #info(context: RequestContext): Promise<Reply> {
-    const info = { ...(await this.#service.info()), ...this.#port.facts(context) };
+    const info = { ...(await this.#service.info(context)), ...this.#port.facts(context) };
     return { fields: [], body: Buffer.from(JSON.stringify(info)) };
   }
 
-  async #put(fields: Fields, body: Buffer): Promise<Reply> {
+  async #put(fields: Fields, body: Buffer, context: RequestContext): Promise<Reply> {
     const value = {
       head: fields.bytes(FIELD.HEAD) ?? NO_BYTES,
       body,
       expiryMs: fields.u64(FIELD.EXPIRY) ?? 0,
     };
     const key = fields.requireBytes(FIELD.STORE_KEY);
-    const done = await this.#service.put(this.#session, key, value, conditionOf(fields));
+    const condition = conditionOf(fields);
+    const done = await this.#service.put(this.#session, key, value, condition, context);
     return {
       fields: [
         bytesField(FIELD.REVISION, done.revision),
@@ -128,24 +129,26 @@ export class BeFrames implements FrameSurface {
     return { fields: headFields(found), body: found.body ?? NO_BYTES };
   }
 
-  async #head(fields: Fields): Promise<Reply> {
+  async #head(fields: Fields, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.STORE_KEY);
-    const found = await this.#service.head(this.#session, key);
+    const found = await this.#service.head(this.#session, key, context);
     return { fields: [...headFields(found), u32Field(FIELD.SIZE, found.bodyBytes)] };
   }
 
-  async #remove(fields: Fields): Promise<Reply> {
+  async #remove(fields: Fields, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.STORE_KEY);
-    const removed = await this.#service.remove(this.#session, key, conditionOf(fields));
+    const condition = conditionOf(fields);
+    const removed = await this.#service.remove(this.#session, key, condition, context);
     return { fields: [u8Field(FIELD.REPLACED, removed ? 1 : 0)] };
   }
 
-  async #scan(fields: Fields): Promise<Reply> {
+  async #scan(fields: Fields, context: RequestContext): Promise<Reply> {
     const page = await this.#service.scan(
       this.#session,
       fields.requireBytes(FIELD.PREFIX),
       fields.bytes(FIELD.AFTER),
       fields.u32(FIELD.LIMIT) ?? SCAN_LIMIT,
+      context,
     );
     const last = page.items.at(-1);
     const more = page.more && last !== undefined ? [bytesField(FIELD.AFTER, last.key)] : [];

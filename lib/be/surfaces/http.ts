@@ -7,19 +7,13 @@ import type { BeService } from '../service.ts';
 /** The server behind the door of a back end's port. */
 export async function openBeHttp(service: BeService, limits: Limits): Promise<HttpSurface> {
   const server = createServer(httpServerOptions(limits), (request, response) => {
-    answer(service, request, response).catch(() => {
-      response.destroy();
-    });
+    answer(service, request, response);
   });
   server.on('clientError', answerClientError);
   return { server, close: async () => undefined };
 }
 
-async function answer(
-  service: BeService,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+function answer(service: BeService, request: IncomingMessage, response: ServerResponse): void {
   const path = request.url?.split('?', 1)[0];
   if (path !== '/healthz' && path !== '/readyz') {
     const detail = 'the back end answers /healthz and /readyz; records are for front ends';
@@ -31,19 +25,15 @@ async function answer(
   } else if (path === '/healthz') {
     send(response, 200, { alive: true });
   } else {
-    const missing = await missingOf(service);
+    const missing = missingOf(service);
     send(response, missing.length === 0 ? 200 : 503, { ready: missing.length === 0, missing });
   }
 }
 
 /** What keeps the back end from its work, in words. */
-async function missingOf(service: BeService): Promise<string[]> {
-  try {
-    const { ok, reason } = await service.info();
-    return ok === true ? [] : [`store: ${reason}`];
-  } catch {
-    return ['store: it does not answer'];
-  }
+function missingOf(service: BeService): string[] {
+  const reason = service.unreadyReason();
+  return reason === undefined ? [] : [`store: ${reason}`];
 }
 
 function problem(status: number, title: string, code: string): object {

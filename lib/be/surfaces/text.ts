@@ -21,18 +21,21 @@ export class BeText implements TextSurface {
     const request = parseBeLine(line);
     switch (request.verb) {
       case 'STORE':
-        await this.#service.storeForeign(request.token, request.record);
+        await this.#service.storeForeign(request.token, request.record, context);
         return SUCCESS;
       case 'RETRIEVE':
         return recordLine(await this.#service.retrieveForeign(request.token, context));
       case 'DELETE':
-        await this.#service.deleteForeign(request.token);
+        await this.#service.deleteForeign(request.token, context);
+        return SUCCESS;
+      case 'AUTH':
+        context.authenticate(request.accessToken, true);
         return SUCCESS;
       case 'PING':
         return PONG;
       case 'INFO':
         return Buffer.from(
-          `${JSON.stringify({ ...(await this.#service.info()), ...this.#port.facts(context) })}\n`,
+          `${JSON.stringify({ ...(await this.#service.info(context)), ...this.#port.facts(context) })}\n`,
         );
       case 'HELP':
         return Buffer.from(`${BE_HELP}\n`);

@@ -40,7 +40,7 @@ export class FeFrames implements FrameSurface {
       throw new EncServerError('UNKNOWN_OPCODE', `the front end has no operation ${frame.code}`);
     }
     const fields = Fields.decode(frame.fieldBytes, takes);
-    context.adopt(fields);
+    context.adopt(fields, frame.code === OPCODE.HELLO);
     switch (frame.code) {
       case OPCODE.HELLO:
         return this.#hello();
@@ -67,13 +67,13 @@ export class FeFrames implements FrameSurface {
   }
 
   #info(context: RequestContext): Reply {
-    const info = { ...this.#service.info(), ...this.#port.facts(context) };
+    const info = { ...this.#service.info(context), ...this.#port.facts(context) };
     return { fields: [], body: Buffer.from(JSON.stringify(info)) };
   }
 
   async #store(fields: Fields, record: Buffer, context: RequestContext): Promise<Reply> {
     const input = {
-      name: nameOf(fields),
+      name: nameOf(fields, context),
       record,
       key: fields.bytes(FIELD.KEY),
       condition: fields.has(FIELD.IF_ABSENT) ? IF_ABSENT : ALWAYS,
@@ -89,7 +89,11 @@ export class FeFrames implements FrameSurface {
 
   async #retrieve(fields: Fields, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.KEY);
-    const { record, revision } = await this.#service.retrieve(nameOf(fields), key, context);
+    const { record, revision } = await this.#service.retrieve(
+      nameOf(fields, context),
+      key,
+      context,
+    );
     const acceptBytes = fields.u32(FIELD.ACCEPT_BYTES) ?? record.length;
     if (record.length > acceptBytes) {
       const words = `the record has ${record.length} bytes`;
@@ -99,13 +103,15 @@ export class FeFrames implements FrameSurface {
   }
 
   async #delete(fields: Fields, context: RequestContext): Promise<Reply> {
-    const existed = await this.#service.delete(nameOf(fields), fields.bytes(FIELD.KEY), context);
+    const name = nameOf(fields, context);
+    const existed = await this.#service.delete(name, fields.bytes(FIELD.KEY), context);
     return { fields: [u8Field(FIELD.REPLACED, existed ? 1 : 0)] };
   }
 }
 
-function nameOf(fields: Fields): RecordName {
-  const namespace = fields.bytes(FIELD.NAMESPACE) ?? NO_BYTES;
+/** Who may touch one namespace alone need not name it. */
+function nameOf(fields: Fields, { caller }: RequestContext): RecordName {
+  const namespace = fields.bytes(FIELD.NAMESPACE) ?? caller.namespace ?? NO_BYTES;
   checkCallersNamespace(namespace);
   return { namespace, id: fields.requireBytes(FIELD.ID) };
 }

@@ -31,7 +31,7 @@ export class FeText implements TextSurface {
       case 'STORE': {
         const { record, base64 } = request;
         const input = {
-          name: this.#nameOf(request.id),
+          name: this.#nameOf(request.id, context),
           record: base64 ? record : this.#encoding.decodeRecord(record),
         };
         const { drawnKey } = await this.#service.store(input, context);
@@ -39,18 +39,21 @@ export class FeText implements TextSurface {
       }
       case 'RETRIEVE': {
         const { id, key } = request;
-        const { record } = await this.#service.retrieve(this.#nameOf(id), key, context);
+        const { record } = await this.#service.retrieve(this.#nameOf(id, context), key, context);
         if (!request.base64) return this.#encoding.encodeRecord(record);
         return Buffer.from(`${record.toString('base64')}\n`);
       }
       case 'DELETE':
-        await this.#service.delete(this.#nameOf(request.id), request.key, context);
+        await this.#service.delete(this.#nameOf(request.id, context), request.key, context);
+        return SUCCESS;
+      case 'AUTH':
+        context.authenticate(request.accessToken, true);
         return SUCCESS;
       case 'PING':
         return PONG;
       case 'INFO':
         return Buffer.from(
-          `${JSON.stringify({ ...this.#service.info(), ...this.#port.facts(context) })}\n`,
+          `${JSON.stringify({ ...this.#service.info(context), ...this.#port.facts(context) })}\n`,
         );
       case 'HELP':
         return Buffer.from(`${FE_HELP}\n`);
@@ -59,8 +62,8 @@ export class FeText implements TextSurface {
     }
   }
 
-  /** Text has no namespaces: all its records are in the one without a name. */
-  #nameOf(token: Buffer): RecordName {
-    return { namespace: NO_BYTES, id: this.#encoding.decodeId(token) };
+  /** Lines name no namespace: it is the caller's own, or the one without a name. */
+  #nameOf(token: Buffer, { caller }: RequestContext): RecordName {
+    return { namespace: caller.namespace ?? NO_BYTES, id: this.#encoding.decodeId(token) };
   }
 }

@@ -67,7 +67,9 @@ export function answerFailure(
   if (request.headers.expect !== undefined && !request.raw.readableDidRead) {
     reply.header('connection', 'close');
   }
-  if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
+  if (status === 503 || status === 429) reply.header('retry-after', RETRY_AFTER_S);
+  // RFC 9110 section 11.6.1.
+  if (status === 401) reply.header('www-authenticate', 'Bearer');
   const { url } = request;
   if (DATA.test(url)) return reply.send({ detail: detailOf(status, error) });
   if (GO_RECORDS.test(url)) return reply.send({ message: `${error.message}; ${error.hint}` });

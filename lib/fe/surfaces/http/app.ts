@@ -6,6 +6,7 @@ import fastify from 'fastify';
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { EncServerError } from '../../../errors.ts';
 import { answerClientError, type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
+import { sessionOf } from '../../../net/http-session.ts';
 import type { Limits } from '../../../protocol/limits.ts';
 import { answerError, answerFailure } from './answers.ts';
 import { addDataRoutes } from './data.ts';
@@ -33,6 +34,7 @@ const SECURITY_HEADERS = {
 /** The server behind the door of a front end's port. */
 export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   const app = createApp(host.limits);
+  app.decorateRequest('session');
   const routes = new Routes(app);
   const guard = new HostGuard(host.host, host.allowedHosts);
   const turns = new Turns();
@@ -41,7 +43,10 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS);
-    if (!PROBE.test(request.url)) guard.check(request.headers);
+    if (!PROBE.test(request.url)) {
+      guard.check(request.headers);
+      request.session = sessionOf(request.raw, host.gate, host.trustedProxies);
+    }
     // Here, before a body or its type is looked at.
     if (request.is404) answerMissingRoute(routes, request, reply);
     else done();

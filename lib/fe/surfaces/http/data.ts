@@ -1,9 +1,8 @@
 /** `/data`: the interface of the SSE demo, its status codes and error bodies included. */
 import { Readable } from 'node:stream';
 import { EncServerError } from '../../../errors.ts';
-import { RequestContext } from '../../../net/request.ts';
 import { countReply } from './body.ts';
-import type { HttpApp, HttpHost } from './host.ts';
+import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { readJson } from './json.ts';
 import * as schemas from './schemas.ts';
 
@@ -25,7 +24,7 @@ export function addDataRoutes(app: HttpApp, host: HttpHost): void {
   addCreate(app, host);
 }
 
-function addList(app: HttpApp, { items, budget }: HttpHost): void {
+function addList(app: HttpApp, { items, budget, limits }: HttpHost): void {
   const schema = {
     tags: TAGS,
     summary: 'List the IDs of all items',
@@ -33,7 +32,7 @@ function addList(app: HttpApp, { items, budget }: HttpHost): void {
     response: { 200: schemas.itemIds, 422: schemas.complaints, ...UNAVAILABLE },
   };
   app.get('/data', { schema }, async (request, reply) => {
-    const ids = await items.listIds(request.query);
+    const ids = await items.listIds(contextOf(request, limits), request.query);
     countReply(reply, budget, ids.length * Float64Array.BYTES_PER_ELEMENT);
     if (ids.length <= CHUNK_IDS) return ids;
     reply.header('content-type', JSON_TYPE);
@@ -60,7 +59,7 @@ function addRetrieve(app: HttpApp, { items, budget, limits }: HttpHost): void {
   app.get('/data/:item_id', { schema }, async (request, reply) => {
     const { item_id: id } = request.params;
     try {
-      const data = await items.retrieve(id, new RequestContext(limits.requestTimeoutMs));
+      const data = await items.retrieve(id, contextOf(request, limits));
       countReply(reply, budget, data.length);
       return { id, data: data.toString('utf8') };
     } catch (error) {
@@ -87,7 +86,7 @@ function addCreate(app: HttpApp, host: HttpHost): void {
   app.post('/data', { schema, preValidation: readJson(host, 422) }, async (request, reply) => {
     const { data } = request.body;
     if (data === '') return reply.code(400).send({ detail: 'Invalid or missing data' });
-    const context = new RequestContext(limits.requestTimeoutMs);
+    const context = contextOf(request, limits);
     return { id: await items.create(request.body, context), data };
   });
 }

@@ -1,10 +1,9 @@
 /** `/records`: the interface of the family's Go front end, as its client speaks it. */
 import { isUtf8 } from 'node:buffer';
 import { EncServerError } from '../../../errors.ts';
-import { RequestContext } from '../../../net/request.ts';
 import { StatusError } from './answers.ts';
 import { countReply } from './body.ts';
-import type { HttpApp, HttpHost } from './host.ts';
+import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { readJson } from './json.ts';
 import { keyOf, nameOf } from './names.ts';
 import * as schemas from './schemas.ts';
@@ -35,10 +34,10 @@ function addStore(app: HttpApp, host: HttpHost): void {
   };
   app.post('/records', { schema, preValidation: readJson(host, 400) }, async (request, reply) => {
     const { id, key: hexKey, data } = request.body;
-    const name = nameOf(Buffer.from(id, 'hex'), undefined);
+    const name = nameOf(Buffer.from(id, 'hex'), undefined, request.session.caller);
     const key = hexKey === '' ? undefined : keyOf(hexKey);
     const input = { name, record: Buffer.from(data, 'hex'), key };
-    const context = new RequestContext(limits.requestTimeoutMs);
+    const context = contextOf(request, limits);
     const { drawnKey } = await service.store(input, context).catch(badGateway);
     return reply.code(201).send({ id, key: drawnKey?.toString('hex') ?? hexKey, data });
   });
@@ -64,8 +63,8 @@ function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void 
   app.get('/records/:id', { schema }, async (request, reply) => {
     const { id } = request.params;
     const { key } = request.query;
-    const name = nameOf(Buffer.from(id, 'hex'), undefined);
-    const context = new RequestContext(limits.requestTimeoutMs);
+    const name = nameOf(Buffer.from(id, 'hex'), undefined, request.session.caller);
+    const context = contextOf(request, limits);
     const { record } = await service.retrieve(name, keyOf(key), context);
     // In JSON other bytes would come out as others.
     if (!isUtf8(record)) {
@@ -85,8 +84,8 @@ function addDelete(app: HttpApp, { service, limits }: HttpHost): void {
     response: { 202: schemas.nothing, ...FAILURES },
   };
   app.delete('/records/:id', { schema }, async (request, reply) => {
-    const name = nameOf(Buffer.from(request.params.id, 'hex'), undefined);
-    await service.delete(name, undefined, new RequestContext(limits.requestTimeoutMs));
+    const name = nameOf(Buffer.from(request.params.id, 'hex'), undefined, request.session.caller);
+    await service.delete(name, undefined, contextOf(request, limits));
     return reply.code(202).send(null);
   });
 }

@@ -7,8 +7,12 @@ import type {
   RawServerDefault,
 } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Gate } from '../../../access.ts';
 import type { Logger } from '../../../log.ts';
 import type { Budget } from '../../../net/budget.ts';
+import type { TrustedProxies } from '../../../net/http-session.ts';
+import { RequestContext } from '../../../net/request.ts';
+import type { Session } from '../../../net/session.ts';
 import { FRAME_OVERHEAD_BYTES, type Limits } from '../../../protocol/limits.ts';
 import type { Items } from '../../items.ts';
 import type { FeService } from '../../service.ts';
@@ -23,6 +27,8 @@ export interface HttpHost {
   readonly host: string;
   /** Names that it is known under, beside that one and loopback. */
   readonly allowedHosts: string;
+  readonly gate: Gate;
+  readonly trustedProxies: TrustedProxies;
   /** What the server waits for, in words; nothing when it is ready. */
   readonly missing: () => Promise<string[]>;
 }
@@ -35,6 +41,18 @@ export type HttpApp = FastifyInstance<
   FastifyBaseLogger,
   ZodTypeProvider
 >;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set before any route is reached. */
+    session: Session;
+  }
+}
+
+/** What goes with a request from here on; its time begins now. */
+export function contextOf(request: { readonly session: Session }, limits: Limits): RequestContext {
+  return new RequestContext(request.session, limits.requestTimeoutMs);
+}
 
 /** A record takes twice its bytes in hexadecimal digits, and texts in JSON about as many. */
 export function jsonBytesMax(limits: Limits): number {

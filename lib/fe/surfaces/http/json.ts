@@ -1,10 +1,9 @@
 /** JSON bodies, read before the schemas check them. */
 import { isUtf8 } from 'node:buffer';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { RequestContext } from '../../../net/request.ts';
 import { StatusError } from './answers.ts';
 import { readBody } from './body.ts';
-import { type HttpHost, jsonBytesMax } from './host.ts';
+import { contextOf, type HttpHost, jsonBytesMax } from './host.ts';
 
 /** `application/json`, and what is JSON underneath (RFC 6839). */
 const JSON_TYPE = /^application\/(?:json|[\w.!#$&^-]+\+json)\s*(?:;|$)/i;
@@ -21,7 +20,7 @@ export function readJson(host: HttpHost, status: number) {
       const hint = 'send Content-Type: application/json';
       throw new StatusError(status, 'INVALID_FIELD', 'the body is not JSON', { hint });
     }
-    const context = new RequestContext(host.limits.requestTimeoutMs);
+    const context = contextOf(request, host.limits);
     const bytes = await readBody(request, reply, host.budget, bytesMax, context);
     request.body = bytes.length === 0 ? undefined : parse(bytes, status);
   };

@@ -1,4 +1,5 @@
 /** How names and keys stand in paths, queries and headers. */
+import type { Caller } from '../../../access.ts';
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { decodeHexKey } from '../../../protocol/hex.ts';
 import { checkCallersNamespace } from '../../reserved.ts';
@@ -24,12 +25,12 @@ export function decodePercent(text: string): Buffer {
 }
 
 /**
- * The name of a record from a caller.
+ * The name of a record from a caller: who may touch one namespace alone need not name it.
  *
  * @throws EncServerError `INVALID_NAMESPACE` if the namespace is reserved
  */
-export function nameOf(id: Buffer, namespace: string | undefined): RecordName {
-  if (namespace === undefined) return { namespace: NO_BYTES, id };
+export function nameOf(id: Buffer, namespace: string | undefined, caller: Caller): RecordName {
+  if (namespace === undefined) return { namespace: caller.namespace ?? NO_BYTES, id };
   const bytes = decodePercent(namespace);
   checkCallersNamespace(bytes);
   return { namespace: bytes, id };

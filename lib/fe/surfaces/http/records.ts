@@ -2,10 +2,10 @@
 import type { FastifyReply, FastifyRequest, FastifyTypeProviderDefault } from 'fastify';
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
-import { RequestContext } from '../../../net/request.ts';
+import type { RequestContext } from '../../../net/request.ts';
 import { countReply, readBody } from './body.ts';
 import { entityTag, isModified, preconditionFailed, writeConditionOf } from './conditions.ts';
-import type { HttpApp, HttpHost } from './host.ts';
+import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { decodePercent, keyOf, nameOf } from './names.ts';
 import { describeRecords } from './records-document.ts';
 import type { RecordHeaders } from './schemas.ts';
@@ -41,7 +41,7 @@ class RecordRoutes {
     const { service, budget, limits } = this.#host;
     const name = nameFrom(request);
     const key = keyOf(headersOf(request)['enc-record-key']);
-    const context = this.#context();
+    const context = contextOf(request, this.#host.limits);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
     const condition = await this.#conditionOf(request, name, context);
     const contentType = request.raw.headers['content-type'];
@@ -61,7 +61,11 @@ class RecordRoutes {
     const headers = headersOf(request);
     const hexKey = headers['enc-record-key'];
     if (hexKey === undefined) throw new EncServerError('MISSING_FIELD', 'there is no key');
-    const found = await service.retrieve(nameFrom(request), keyOf(hexKey), this.#context());
+    const found = await service.retrieve(
+      nameFrom(request),
+      keyOf(hexKey),
+      contextOf(request, this.#host.limits),
+    );
     reply.header('etag', entityTag(found.revision));
     if (!isModified(headers, found.revision)) return reply.code(304).send();
     countReply(reply, budget, found.record.length);
@@ -72,7 +76,10 @@ class RecordRoutes {
   async head(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const headers = headersOf(request);
     if (headers['enc-record-key'] !== undefined) return await this.get(request, reply);
-    const { revision } = await this.#host.service.head(nameFrom(request), this.#context());
+    const { revision } = await this.#host.service.head(
+      nameFrom(request),
+      contextOf(request, this.#host.limits),
+    );
     reply.header('etag', entityTag(revision));
     return isModified(headers, revision) ? reply.send() : reply.code(304).send();
   }
@@ -80,7 +87,7 @@ class RecordRoutes {
   async delete(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { service } = this.#host;
     const name = nameFrom(request);
-    const context = this.#context();
+    const context = contextOf(request, this.#host.limits);
     const condition = await this.#conditionOf(request, name, context);
     if (condition.kind === 'absent') {
       // Nothing may be there, and nothing is to be deleted.
@@ -93,10 +100,6 @@ class RecordRoutes {
       .catch(conflictAsPrecondition);
     if (!existed && condition.kind === 'revision') throw preconditionFailed();
     return reply.code(204).send();
-  }
-
-  #context(): RequestContext {
-    return new RequestContext(this.#host.limits.requestTimeoutMs);
   }
 
   #conditionOf(request: FastifyRequest, name: RecordName, context: RequestContext) {
@@ -122,7 +125,7 @@ function nameFrom(request: FastifyRequest): RecordName {
   const headers = headersOf(request);
   const { id } = request.params as { readonly id?: string };
   const bytes = id === undefined ? decodePercent(headers['enc-record-id'] ?? '') : Buffer.from(id);
-  return nameOf(bytes, headers['enc-namespace']);
+  return nameOf(bytes, headers['enc-namespace'], request.session.caller);
 }
 
 function contentTypeOf(sealed: string | undefined): string {

@@ -1,0 +1,188 @@
+/** The settings that several sections have. */
+import { DEFAULT_LIMITS, limitsFor } from '../protocol/limits.ts';
+import { choice, count, duration, flag, size, text } from './fields.ts';
+
+const MIB = 1024 * 1024;
+const COUNT_MAX = 1_000_000;
+
+export function dataDir(holds: string) {
+  return text('', {
+    about: `The data folder; ${holds}. A leading \`~/\` is the home folder.`,
+    expects: 'the path of a folder',
+    fallback: '`enc-server-ts` under `XDG_STATE_HOME` or `~/.local/state`',
+  });
+}
+
+/** What both servers have. */
+export function transport(portDefault: number, certificateScopes: string) {
+  const limits = DEFAULT_LIMITS;
+  return {
+    ...access(certificateScopes),
+    host: text(
+      'localhost',
+      {
+        about: 'Where to listen. Beyond loopback only with authentication or `allowOpen`.',
+        fallback: 'localhost',
+        expects: 'a host name or address',
+      },
+      /^[^\s\p{Cc}]+$/u,
+    ),
+    port: count(0, 65_535, portDefault, 'The port; 0 takes any free one.'),
+    allowOpen: flag(
+      false,
+      'Allow to listen beyond loopback without authentication: whoever reaches the port may ask.',
+    ),
+    recordBytesMax: size(
+      1,
+      15 * MIB,
+      limits.recordBytesMax,
+      'The longest record. Both servers should have the same.',
+    ),
+    bytesInFlightMax: size(
+      1,
+      64 * 1024 * MIB,
+      limits.bytesInFlightMax,
+      'Requests and replies that the whole process holds at once.',
+    ),
+    connectionsMax: count(1, COUNT_MAX, 10_000, 'Connections at once; more are refused.'),
+    requestsPerConnectionMax: count(
+      1,
+      COUNT_MAX,
+      limits.requestsPerConnectionMax,
+      'Requests of one connection under way at once; more wait to be read. Over HTTP, where they ' +
+        'take turns, more that were pipelined close the connection.',
+    ),
+    requestsMax: count(
+      1,
+      COUNT_MAX,
+      limits.requestsMax,
+      'Requests of all connections under way at once; more are refused.',
+    ),
+    connectionsPerAddressMax: count(
+      1,
+      COUNT_MAX,
+      10_000,
+      'Connections of one address at once; more are refused.',
+    ),
+    handshakesMax: count(
+      1,
+      COUNT_MAX,
+      256,
+      'TLS handshakes under way at once; more connections are refused.',
+    ),
+    requestsPerSecondMax: count(
+      0,
+      COUNT_MAX,
+      0,
+      'Requests of one token, and of one address, in a second; 0 for no bound.',
+    ),
+    wrongKeysPerMinuteMax: count(
+      0,
+      COUNT_MAX,
+      600,
+      'Wrong record keys of one token, and from one address, in a minute; what comes then is ' +
+        'refused for a while. 0 for no bound.',
+    ),
+    wrongTokensPerMinuteMax: count(
+      0,
+      COUNT_MAX,
+      60,
+      'Tokens from one address in a minute that are none; what comes then is refused for a ' +
+        'while. 0 for no bound.',
+    ),
+    firstByteTimeoutMs: duration(
+      limits.firstByteTimeoutMs,
+      'For the first bytes of a connection, which tell its dialect.',
+    ),
+    receiveTimeoutMs: duration(
+      limits.receiveTimeoutMs,
+      'For a frame or a line that has begun to end.',
+    ),
+    idleTimeoutMs: duration(
+      limits.idleTimeoutMs,
+      'How long a connection may be silent with nothing under way.',
+    ),
+    sendTimeoutMs: duration(limits.sendTimeoutMs, 'For a reply to be taken by its receiver.'),
+    requestTimeoutMs: duration(limits.requestTimeoutMs, 'For a request that names no deadline.'),
+    drainTimeoutMs: duration(10_000, 'For what is under way to end when the server stops.'),
+  };
+}
+
+/** Who may ask, and how the wire is protected. */
+function access(certificateScopes: string) {
+  return {
+    auth: choice(
+      ['none', 'required'],
+      'none',
+      'Whether callers say who they are: `required` is by a token, or by a client certificate ' +
+        'that `tlsClientCa` has issued. Beyond loopback it is required unless `allowOpen` is set.',
+    ),
+    tokens: path('The file of the access tokens: their hashes, scopes and ends.', 'in `dataDir`'),
+    certificateScopes: text(
+      certificateScopes,
+      {
+        about:
+          'What callers with a client certificate may do, by a DNS name in it: ' +
+          '`name=scope+scope` or `name=scope@namespace`, with commas between them.',
+        expects: 'names with scopes, such as fe=frontend, admin=admin',
+        fallback: `\`${certificateScopes}\``,
+      },
+      /^[\w.*-]+=[a-z+]+(?:@[^\s,]+)?(?:\s*,\s*[\w.*-]+=[a-z+]+(?:@[^\s,]+)?)*$/,
+    ),
+    tlsCert: path('The certificate, with those between it and its authority (PEM).', 'no TLS'),
+    tlsKey: path('The private key of the certificate (PEM); nobody else may read it.', 'no TLS'),
+    tlsClientCa: path('The authority of client certificates (PEM).', 'none are asked for'),
+    tlsMinVersion: choice(['1.3', '1.2'], '1.3', 'The oldest TLS version that is spoken.'),
+    allowPlaintext: flag(
+      false,
+      'Allow connections beyond loopback without TLS: where a proxy in front, or the network ' +
+        'itself, encrypts them.',
+    ),
+    trustedProxies: text(
+      '',
+      {
+        about:
+          'Proxies whose `X-Forwarded-For` is believed, for the limits per address. Over HTTP only.',
+        expects: 'addresses and networks such as 10.0.0.0/8, with commas between them',
+        fallback: 'none',
+      },
+      /^[\da-fA-F.:/]*(?:[\s,]+[\da-fA-F.:/]+)*$/,
+    ),
+  };
+}
+
+/** How a client finds out whom it calls, and says who it is. */
+export function caller() {
+  return {
+    token: text(
+      '',
+      { about: 'The access token.', expects: 'a token', fallback: 'none', secret: true },
+      /^[\x21-\x7e]*$/,
+    ),
+    tls: flag(false, 'Whether the server is called over TLS; `tlsCa` or `tlsCert` mean that too.'),
+    tlsCa: path('The authority of the server (PEM).', "the system's authorities"),
+    tlsCert: path('The client certificate (PEM).', 'none'),
+    tlsKey: path('The private key of the client certificate (PEM).', 'none'),
+    tlsServerName: text('', {
+      about: 'The name that must stand in the certificate of the server.',
+      expects: 'a name or an address',
+      fallback: 'the host that is called',
+    }),
+  };
+}
+
+function path(about: string, fallback: string) {
+  return text('', { about, expects: 'the path of a file', fallback });
+}
+
+/** A process that cannot hold its longest record as a line would never answer for it. */
+export function holdsLongestRecord(section: { recordBytesMax: number; bytesInFlightMax: number }) {
+  return section.bytesInFlightMax >= limitsFor(section.recordBytesMax).lineBytesMax;
+}
+
+export const HOLDS_LONGEST_RECORD = {
+  path: ['bytesInFlightMax'],
+  message: 'expected at least 4/3 of recordBytesMax and 64 KiB, so that one record fits',
+};
+
+export const timeoutMs = () => duration(DEFAULT_LIMITS.requestTimeoutMs, 'For a whole request.');

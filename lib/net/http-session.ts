@@ -1,0 +1,94 @@
+/** Who sends an HTTP request: by its bearer token, and by the address that a proxy names. */
+import type { IncomingMessage } from 'node:http';
+import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
+import type { Gate, Peer } from '../access.ts';
+import { EncServerError } from '../errors.ts';
+import { peerOf } from './peer.ts';
+import { Session } from './session.ts';
+
+/** RFC 6750 section 2.1. */
+const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
+/** Access tokens of ours, and the names that other programs put theirs under. */
+const TOKEN_IN_URL = /est_[0-9a-z]+_|[?&](?:access_)?token=|[?&]api_?key=/i;
+
+/** Proxies whose `X-Forwarded-For` is believed. */
+export class TrustedProxies {
+  readonly #list = new BlockList();
+  readonly #none: boolean;
+
+  /** @param text Addresses and networks (`10.0.0.0/8`) with commas between them. */
+  constructor(text: string) {
+    const entries = text.split(/[\s,]+/).filter(Boolean);
+    this.#none = entries.length === 0;
+    for (const entry of entries) {
+      const [address = '', bits] = entry.split('/');
+      const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+      try {
+        if (bits === undefined) this.#list.addAddress(address, family);
+        else this.#list.addSubnet(address, Number(bits), family);
+      } catch (cause) {
+        const words = `trustedProxies: ${entry} is no address and no network`;
+        throw new EncServerError('BAD_CONFIG', words, { hint: 'write 10.0.0.0/8 or ::1', cause });
+      }
+    }
+  }
+
+  /**
+   * The address that a request came from: the last one in `X-Forwarded-For` that is no trusted
+   * proxy, since everything before it can be made up.
+   */
+  addressOf(direct: string, forwarded: string | undefined): string {
+    if (this.#none || forwarded === undefined || !this.#trusts(direct)) return direct;
+    let address = direct;
+    for (const part of forwarded.split(',').reverse()) {
+      const named = part.trim().replace(/^\[|\]$/g, '');
+      if (isIP(named) === 0) return address;
+      address = named;
+      if (!this.#trusts(named)) return address;
+    }
+    return address;
+  }
+
+  #trusts(address: string): boolean {
+    return isIP(address) !== 0 && this.#list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  }
+}
+
+const PEERS = new WeakMap<Socket, Peer>();
+
+/**
+ * The caller of one request; HTTP knows no connections.
+ *
+ * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`; `NOT_ALLOWED` for a token in the URL,
+ *   where every program on the way may log it
+ */
+export function sessionOf(request: IncomingMessage, gate: Gate, proxies: TrustedProxies): Session {
+  const session = new Session(gate, peerOfRequest(request, proxies));
+  if (TOKEN_IN_URL.test(request.url ?? '')) {
+    const hint = 'send it as Authorization: Bearer, and revoke this one: it may have been logged';
+    throw new EncServerError('NOT_ALLOWED', 'there is a token in the URL', { hint });
+  }
+  const { authorization } = request.headers;
+  if (authorization !== undefined) session.authenticate(Buffer.from(tokenOf(authorization)));
+  session.admit(session.caller);
+  return session;
+}
+
+function peerOfRequest({ socket, headers }: IncomingMessage, proxies: TrustedProxies): Peer {
+  let peer = PEERS.get(socket);
+  if (peer === undefined) {
+    peer = peerOf(socket);
+    PEERS.set(socket, peer);
+  }
+  const forwarded = headers['x-forwarded-for'];
+  const named = Array.isArray(forwarded) ? forwarded.join(',') : forwarded;
+  const address = proxies.addressOf(peer.address, named);
+  return address === peer.address ? peer : { ...peer, address };
+}
+
+function tokenOf(authorization: string): string {
+  const token = BEARER.exec(authorization)?.[1];
+  if (token !== undefined) return token;
+  const hint = 'write Authorization: Bearer <token>';
+  throw new EncServerError('UNAUTHENTICATED', 'Authorization holds no bearer token', { hint });
+}
