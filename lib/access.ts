@@ -21,6 +21,8 @@ export interface Peer {
   readonly secure: boolean;
   /** Names in its client certificate, verified; none without one. */
   readonly certificateNames: readonly string[];
+  /** Why its client certificate is not valid, where it has shown such a one. */
+  readonly certificateError: string | undefined;
 }
 
 /** Somebody who asks for something. Lives as long as what it stands for is valid. */
@@ -63,6 +65,21 @@ export const NOBODY: Caller = {
     throw new EncServerError('UNAUTHENTICATED', 'nobody said who is asking');
   },
 };
+
+/** Whether a caller has shown who it is: `anyone` may do everything, and is nobody in particular. */
+export function isKnown({ label }: Caller): boolean {
+  return label !== ANYONE.label && label !== NOBODY.label;
+}
+
+/** Whether a caller has a scope, where it is no error not to. */
+export function hasScope(caller: Caller, scope: Scope, namespace?: Buffer): boolean {
+  try {
+    caller.require(scope, namespace);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** For what this process asks itself; bounds nothing. */
 export const OPEN_GATE: Gate = {

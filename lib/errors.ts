@@ -132,6 +132,8 @@ export const ERRORS = {
     'the record could be read once, and was'),
   LARGE: row(35, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
     'ask again and accept as many bytes as the reply says'),
+  KEY_REQUIRED: row(36, 403, GRPC.permissionDenied, EXIT.notAllowed, 'never',
+    'to replace or delete a record, show its current key'),
 
   // Not now.
   UNAVAILABLE: row(40, 503, GRPC.unavailable, EXIT.unreachable, 'always',
@@ -166,6 +168,8 @@ export const ERRORS = {
     'ask whoever runs the server'),
   UNAUTHENTICATED: row(61, 401, GRPC.unauthenticated, EXIT.notAllowed, 'never',
     'send a token: --token-file, AUTH <token>, or Authorization: Bearer'),
+  TLS_FAILED: row(62, 502, GRPC.unavailable, EXIT.unreachable, 'never',
+    'look at the certificates of both sides'),
 
   // The program and its machine.
   USAGE: row(70, 400, BAD, EXIT.usage, 'never',

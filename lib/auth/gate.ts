@@ -1,13 +1,245 @@
-/** The authority of one server: who its callers are, and what they may do. */
-import { type Gate, OPEN_GATE } from '../access.ts';
+/** The authority of one server: who its callers are, and how often they may ask. */
+import { stat } from 'node:fs/promises';
+import { ANYONE, type Caller, type Gate, isKnown, NOBODY, type Peer } from '../access.ts';
 import type { ServerSection } from '../config/load.ts';
+import { EncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import {
+  callerOfToken,
+  type Grant,
+  parseCertificateScopes,
+  type Role,
+  ScopedCaller,
+} from './callers.ts';
+import { type Clock, Limiter } from './limiter.ts';
+import { hashesAgree, parseToken } from './token.ts';
+import { readTokens, type TokenEntry } from './token-file.ts';
 
-/** A gate that is watched over. */
+/** A gate that looks after its tokens. */
 export interface RunningGate extends Gate {
+  /** Reads the tokens again if their file has changed. Never rejects. */
+  refresh(): Promise<void>;
   close(): void;
 }
 
-/** Rejects with `BAD_CONFIG` or `FILE_ERROR`. */
-export async function openGate(_section: ServerSection): Promise<RunningGate> {
-  return { ...OPEN_GATE, close: () => undefined };
+type GateSection = Pick<
+  ServerSection,
+  | 'auth'
+  | 'tokens'
+  | 'certificateScopes'
+  | 'requestsPerSecondMax'
+  | 'wrongKeysPerMinuteMax'
+  | 'wrongTokensPerMinuteMax'
+>;
+
+interface Known {
+  readonly entry: TokenEntry;
+  readonly caller: ScopedCaller;
+}
+
+/** How long a revoked token may go on, in milliseconds. */
+const REFRESH_MS = 500;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+/** What an unknown ID is compared with, so that it takes no less time than a wrong secret. */
+const NO_HASH = Buffer.alloc(32);
+
+/** Rejects with `BAD_CONFIG`, or `FILE_ERROR` for the tokens. */
+export async function openGate(
+  section: GateSection,
+  role: Role,
+  log: Logger,
+  clock?: Clock,
+): Promise<RunningGate> {
+  const limits = new Limits(section, clock);
+  if (section.auth === 'none') return new OpenGate(limits);
+  const gate = new TokenGate(section, role, limits, log);
+  await gate.load();
+  return gate;
+}
+
+/** The bounds per caller and per address; never per record, which would lock its owner out. */
+class Limits {
+  readonly #requests: Limiter;
+  readonly #wrongKeys: Limiter;
+  readonly #wrongTokens: Limiter;
+
+  constructor(section: GateSection, clock: Clock | undefined) {
+    this.#requests = new Limiter(section.requestsPerSecondMax, SECOND_MS, clock);
+    this.#wrongKeys = new Limiter(section.wrongKeysPerMinuteMax, MINUTE_MS, clock);
+    this.#wrongTokens = new Limiter(section.wrongTokensPerMinuteMax, MINUTE_MS, clock);
+  }
+
+  admit(caller: Caller, { address }: Peer): void {
+    if (!this.#wrongKeys.has(address) || (isKnown(caller) && !this.#wrongKeys.has(caller.label))) {
+      throw limited('too many wrong record keys');
+    }
+    const hasRoom = this.#requests.take(address);
+    if (!hasRoom || (isKnown(caller) && !this.#requests.take(caller.label))) {
+      throw limited('too many requests');
+    }
+  }
+
+  noteWrongKey(caller: Caller, { address }: Peer): void {
+    this.#wrongKeys.take(address);
+    if (isKnown(caller)) this.#wrongKeys.take(caller.label);
+  }
+
+  checkTokens({ address }: Peer): void {
+    if (!this.#wrongTokens.has(address)) throw limited('too many wrong tokens');
+  }
+
+  noteWrongToken({ address }: Peer): void {
+    this.#wrongTokens.take(address);
+  }
+}
+
+/** Without authentication: whoever reaches the port may do everything. */
+class OpenGate implements RunningGate {
+  readonly #limits: Limits;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  greet(): Caller {
+    return ANYONE;
+  }
+
+  /** A client that has a token may send it wherever it goes. */
+  identify(): Caller {
+    return ANYONE;
+  }
+
+  admit(caller: Caller, peer: Peer): void {
+    this.#limits.admit(caller, peer);
+  }
+
+  noteWrongKey(caller: Caller, peer: Peer): void {
+    this.#limits.noteWrongKey(caller, peer);
+  }
+
+  async refresh(): Promise<void> {
+    // There is nothing to read.
+  }
+
+  close(): void {
+    // There is nothing to end.
+  }
+}
+
+class TokenGate implements RunningGate {
+  readonly #path: string;
+  readonly #role: Role;
+  readonly #limits: Limits;
+  readonly #log: Logger;
+  readonly #certificates: ReadonlyMap<string, Grant>;
+  #known = new Map<string, Known>();
+  /** What the file was like when it was read. */
+  #seen = '';
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(section: GateSection, role: Role, limits: Limits, log: Logger) {
+    this.#path = section.tokens;
+    this.#role = role;
+    this.#limits = limits;
+    this.#log = log;
+    this.#certificates = parseCertificateScopes(section.certificateScopes);
+  }
+
+  /** Rejects with `FILE_ERROR`. */
+  async load(): Promise<void> {
+    this.#seen = await this.#look();
+    this.#take(await readTokens(this.#path));
+    this.#timer = setInterval(() => void this.refresh(), REFRESH_MS);
+    this.#timer.unref();
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      const seen = await this.#look();
+      if (seen === this.#seen) return;
+      this.#take(await readTokens(this.#path));
+      this.#seen = seen;
+    } catch (err) {
+      // What was revoked stays so; who was let in stays, rather than everyone being locked out.
+      this.#log.error({ err }, 'the tokens cannot be read; the ones from before go on');
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  greet({ certificateNames, certificateError }: Peer): Caller {
+    for (const name of certificateNames) {
+      const grant = this.#certificates.get(name.toLowerCase());
+      if (grant !== undefined) return new ScopedCaller(`certificate ${name}`, grant, this.#role);
+    }
+    return certificateError === undefined ? NOBODY : withBadCertificate(certificateError);
+  }
+
+  identify(token: Buffer, peer: Peer): Caller {
+    this.#limits.checkTokens(peer);
+    const parsed = parseToken(token);
+    const known = parsed && this.#known.get(parsed.id);
+    const agrees = hashesAgree(parsed?.hash ?? NO_HASH, known?.entry.hash ?? NO_HASH);
+    if (parsed === undefined || known === undefined || !agrees) {
+      this.#limits.noteWrongToken(peer);
+      throw new EncServerError('UNAUTHENTICATED', 'there is no such token');
+    }
+    known.caller.checkValid();
+    return known.caller;
+  }
+
+  admit(caller: Caller, peer: Peer): void {
+    this.#limits.admit(caller, peer);
+  }
+
+  noteWrongKey(caller: Caller, peer: Peer): void {
+    this.#limits.noteWrongKey(caller, peer);
+  }
+
+  /** Callers live on while their token is what it was. */
+  #take(entries: readonly TokenEntry[]): void {
+    const known = new Map<string, Known>();
+    for (const entry of entries) {
+      const before = this.#known.get(entry.id);
+      const caller = before && isSame(before.entry, entry) ? before.caller : undefined;
+      known.set(entry.id, { entry, caller: caller ?? callerOfToken(entry, this.#role) });
+    }
+    for (const [id, { caller }] of this.#known) {
+      if (known.get(id)?.caller !== caller) caller.end('the token was revoked');
+    }
+    this.#known = known;
+  }
+
+  async #look(): Promise<string> {
+    try {
+      const { ino, size, mtimeMs, ctimeMs } = await stat(this.#path);
+      return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
+      throw thrown;
+    }
+  }
+}
+
+function isSame(a: TokenEntry, b: TokenEntry): boolean {
+  const sameScopes = a.scopes.join() === b.scopes.join() && a.namespace === b.namespace;
+  return sameScopes && a.expiresMs === b.expiresMs && a.hash.equals(b.hash);
+}
+
+function withBadCertificate(reason: string): Caller {
+  return {
+    ...NOBODY,
+    require() {
+      const words = `the client certificate is not valid (${reason})`;
+      throw new EncServerError('UNAUTHENTICATED', words, { hint: 'renew it, or send a token' });
+    },
+  };
+}
+
+function limited(words: string): EncServerError {
+  return new EncServerError('RATE_LIMITED', words);
 }

@@ -5,6 +5,7 @@
 import { EncServerError } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
+import type { TlsClientFiles } from '../net/tls-files.ts';
 import {
   bytesField,
   emptyField,
@@ -34,6 +35,8 @@ export { EncServerError } from '../errors.ts';
 export type { CallOptions } from '../net/client.ts';
 export { parseAddress } from '../net/client.ts';
 export type { Address } from '../net/lane.ts';
+export type { TlsClientFiles } from '../net/tls-files.ts';
+export type { StoredHead } from '../store/store.ts';
 
 /** Public facts of a keyring: its ID of 16 bytes, and its epoch. */
 export interface KeyringFacts {
@@ -53,6 +56,10 @@ export interface BeClientOptions {
   readonly frameBytesMax?: number;
   /** The keyring that the connections are bound to; without it, only tokens can be asked for. */
   readonly keyring?: () => Promise<KeyringFacts>;
+  /** Access token; sent as each connection begins. */
+  readonly token?: string | undefined;
+  /** Calls over TLS where it is given. */
+  readonly tls?: TlsClientFiles | undefined;
   /** Connects at once and again by itself. */
   readonly stayConnected?: boolean;
 }
@@ -73,7 +80,8 @@ export class BeClient {
   readonly #bulk: FrameClient;
 
   constructor(options: BeClientOptions) {
-    const { keyring } = options;
+    const { keyring, token } = options;
+    const greets = keyring !== undefined || token !== undefined;
     const shared = {
       address: options.address,
       timeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
@@ -81,7 +89,8 @@ export class BeClient {
       connectTimeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
       stayConnected: options.stayConnected ?? false,
       attemptsMax: 3,
-      ...(keyring === undefined ? {} : { hello: async () => helloFields(await keyring()) }),
+      tls: options.tls,
+      ...(greets && { hello: async () => helloFields(await keyring?.(), token) }),
     };
     this.#small = new FrameClient({ ...shared, connections: options.smallConnections ?? 2 });
     this.#bulk = new FrameClient({
@@ -216,12 +225,13 @@ export class BeClient {
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
 
-function helloFields(keyring: KeyringFacts): FieldEntry[] {
-  return [
-    bytesField(FIELD.AGENT, Buffer.from(AGENT)),
-    bytesField(FIELD.KEYRING, keyring.keyringId),
-    u32Field(FIELD.EPOCH, keyring.epoch),
-  ];
+function helloFields(keyring: KeyringFacts | undefined, token: string | undefined): FieldEntry[] {
+  const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
+  if (token !== undefined) fields.push(bytesField(FIELD.TOKEN, Buffer.from(token)));
+  if (keyring === undefined) return fields;
+  fields.push(bytesField(FIELD.KEYRING, keyring.keyringId));
+  fields.push(u32Field(FIELD.EPOCH, keyring.epoch));
+  return fields;
 }
 
 function keyFields(key: Buffer, call: BeCall): FieldEntry[] {

@@ -4,9 +4,11 @@ import { openGate } from '../auth/gate.ts';
 import type { Config } from '../config/load.ts';
 import { toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { Port, type RunningServer } from '../net/port.ts';
+import { TrustedProxies } from '../net/http-session.ts';
+import { openTls, Port, type RunningServer } from '../net/port.ts';
 import { type OpenedStore, openStore } from '../store/open.ts';
 import { sweepRegularly } from './expiry-job.ts';
+import { storeFamilies } from './families.ts';
 import { BeService } from './service.ts';
 import { BeFrames } from './surfaces/frames.ts';
 import { BeText } from './surfaces/text.ts';
@@ -18,15 +20,17 @@ import { BeText } from './surfaces/text.ts';
  */
 export async function startBe(config: Config, log: Logger): Promise<RunningServer> {
   const section = config.beServerConfigs;
-  const gate = await openGate(section);
+  const gate = await openGate(section, 'be', log);
+  const tls = await openTls(section, log);
+  const trustedProxies = new TrustedProxies(section.trustedProxies);
   const port: Port = new Port(
     section,
     '--port (be-server) or --be-port (up)',
-    { log, gate },
+    { log, gate, tls },
     {
       frames: () => new BeFrames(service, port),
       text: () => new BeText(service, port),
-      http: async () => (await import('./surfaces/http.ts')).openBeHttp(service, port.limits),
+      http: async () => (await import('./surfaces/http.ts')).openBeHttp(httpHost()),
     },
   );
   const store = await openStore({
@@ -35,6 +39,14 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
     mongoURI: section.mongoURI,
     mongoDatabase: section.mongoDatabase,
     log: (level, message, facts) => log[level](facts, message),
+  });
+  const httpHost = () => ({
+    limits: port.limits,
+    gate,
+    traffic: port.traffic,
+    trustedProxies,
+    families: () => [...port.families(), ...storeFamilies(store.meter, service.epoch)],
+    unreadyReason: () => service.unreadyReason(),
   });
   let records: string;
   const service = new BeService(store, port.budget, port.limits);

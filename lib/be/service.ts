@@ -161,6 +161,11 @@ export class BeService {
     return await this.#store.delete(tokenKey(token));
   }
 
+  /** Newest epoch of the keyring that was seen; 0 while there was none. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** Facts for people and tools; nothing of what is stored. */
   async info({ caller }: RequestContext): Promise<Record<string, unknown>> {
     caller.require('frontend');

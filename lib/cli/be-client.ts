@@ -113,8 +113,8 @@ async function withClient<T>(
   setting: ClientSetting,
   use: (client: BeClient) => Promise<T>,
 ): Promise<T> {
-  const { address, timeoutMs, frameBytesMax } = setting;
-  const client = new BeClient({ address, timeoutMs, frameBytesMax });
+  const { address, token, tls, timeoutMs, frameBytesMax } = setting;
+  const client = new BeClient({ address, token, tls, timeoutMs, frameBytesMax });
   try {
     return await use(client);
   } finally {

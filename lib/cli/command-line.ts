@@ -85,6 +85,12 @@ export function duration(text: string): string {
   throw new InvalidArgumentError('Write milliseconds, or a time such as 10s.');
 }
 
+/** A revision: 8 bytes as 16 hexadecimal digits. */
+export function revision(text: string): string {
+  if (/^[0-9a-f]{16}$/i.test(text)) return text;
+  throw new InvalidArgumentError('A revision has 16 hexadecimal digits.');
+}
+
 /**
  * Node reads arguments as UTF-8 and puts U+FFFD where they are none, so that different bytes
  * become the same text. Throws `USAGE`.

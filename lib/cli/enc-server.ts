@@ -32,6 +32,18 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'store, retrieve and delete opaque bytes at the back end',
     load: async () => (await import('./be-client.ts')).runBeClient,
   },
+  status: {
+    about: 'show how both servers are',
+    load: async () => (await import('./status.ts')).runStatus,
+  },
+  tokens: {
+    about: 'make, list and revoke access tokens',
+    load: async () => (await import('./tokens.ts')).runTokens,
+  },
+  keys: {
+    about: 'make certificates for TLS',
+    load: async () => (await import('./keys.ts')).runKeys,
+  },
 };
 
 function help(): string {

@@ -1,10 +1,12 @@
 /** `fe-client`: stores, retrieves and deletes records through the front end. */
+import { access } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { parseDurationMs } from '../config/quantity.ts';
 import { checkName } from '../crypto/record-name.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
-import { drawKey, FeClient } from '../fe/client.ts';
+import { drawKey, FeClient, type RecordFacts, type StoreCall } from '../fe/client.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
-import { checkUtf8, given } from './command-line.ts';
+import { checkUtf8, duration, given, revision } from './command-line.ts';
 import {
   checkKeyFlags,
   checkRecordFlags,
@@ -25,9 +27,19 @@ interface NameFlags {
   readonly namespace?: string;
 }
 
-type StoreFlags = NameFlags & RecordFlags & { keyOut?: string; ifAbsent?: boolean };
+interface StoreFlags extends NameFlags, RecordFlags {
+  readonly keyOut?: string;
+  readonly oldKeyFile?: string;
+  readonly ifAbsent?: boolean;
+  readonly ifRevision?: string;
+  readonly ttl?: string;
+  readonly once?: boolean;
+  readonly contentType?: string;
+}
+
 type RetrieveFlags = NameFlags & KeyFlags & { out?: string };
-type DeleteFlags = NameFlags & KeyFlags & { mustExist?: boolean };
+type DeleteFlags = NameFlags & KeyFlags & { mustExist?: boolean; ifRevision?: string };
+type RekeyFlags = NameFlags & KeyFlags & { keyOut: string };
 
 export function runFeClient(argv: readonly string[]): Promise<ExitCode> {
   const about = 'Stores, retrieves and deletes records. Alone, it tries all three.';
@@ -35,6 +47,8 @@ export function runFeClient(argv: readonly string[]): Promise<ExitCode> {
   client.add(STORE);
   client.add(RETRIEVE);
   client.add(DELETE);
+  client.add(HEAD);
+  client.add(REKEY);
   return client.run(argv);
 }
 
@@ -46,11 +60,19 @@ const STORE: ClientCommand<StoreFlags> = {
       .option('--record <text>', 'the record (default: standard input)')
       .option('--file <path>', 'the record, from a file', given)
       .option('--key-out <path>', 'write the key to this new file instead, before sending', given)
-      .option('--if-absent', 'only if nothing is stored under the ID (else exit 7)');
+      .option('--old-key-file <path>', 'a file with the key of the record to be replaced', given)
+      .option('--if-absent', 'only if nothing is stored under the ID (else exit 7)')
+      .option('--if-revision <hex>', 'only if the record has this revision (else exit 7)', revision)
+      .option('--ttl <time>', 'how long the record lives, such as 90s or 30d', duration)
+      .option('--once', 'the record can be read once')
+      .option('--content-type <type>', 'sealed with the record, such as text/plain', given);
   },
   check(flags) {
     checkNameFlags(flags);
     checkRecordFlags(flags);
+    if (flags.ifAbsent && flags.ifRevision !== undefined) {
+      throw usage('--if-absent and --if-revision exclude each other', 'leave one of them out');
+    }
   },
   run: store,
 };
@@ -76,16 +98,40 @@ const DELETE: ClientCommand<DeleteFlags> = {
   name: 'delete',
   about: 'delete a record; where a key is given, only the right one deletes',
   addFlags(command) {
-    addKeyFlags(addNamespaceFlag(command), 'a file with the key').option(
-      '--must-exist',
-      'exit 3 if there was no record',
-    );
+    addKeyFlags(addNamespaceFlag(command), 'a file with the key')
+      .option('--must-exist', 'exit 3 if there was no record')
+      .option('--if-revision <hex>', 'only if the record has this revision', revision);
   },
   check(flags) {
     checkNameFlags(flags);
     checkKeyFlags(flags);
   },
   run: remove,
+};
+
+const HEAD: ClientCommand<NameFlags> = {
+  name: 'head',
+  about: 'tell of a record what can be told without its key',
+  addFlags: addNamespaceFlag,
+  check: checkNameFlags,
+  run: head,
+};
+
+const REKEY: ClientCommand<RekeyFlags> = {
+  name: 'rekey',
+  about: 'seal a record anew under another key; run again after a failure, it succeeds',
+  addFlags(command) {
+    addKeyFlags(addNamespaceFlag(command), 'a file with the key that it has now').requiredOption(
+      '--key-out <path>',
+      'the file of the new key; made if it is missing, used if it is there',
+      given,
+    );
+  },
+  check(flags) {
+    checkNameFlags(flags);
+    checkKeyFlags(flags);
+  },
+  run: rekey,
 };
 
 function addNamespaceFlag(command: Command): Command {
@@ -98,6 +144,7 @@ function addKeyFlags(command: Command, aboutFile: string): Command {
 }
 
 async function store(flags: StoreFlags, setting: ClientSetting): Promise<ExitCode> {
+  const oldKey = flags.oldKeyFile && (await readKey({ keyFile: flags.oldKeyFile }));
   const record = await readRecord(flags);
   const key = drawKey();
   const { keyOut } = flags;
@@ -107,7 +154,8 @@ async function store(flags: StoreFlags, setting: ClientSetting): Promise<ExitCod
     const { revision, replaced } = await client.store(flags.id, record, {
       ...namespaceOf(flags),
       key,
-      ifAbsent: flags.ifAbsent ?? false,
+      ...storeOptions(flags),
+      ...(oldKey && { oldKey }),
     });
     await tellKey(setting, key, keyOut, { revision: revision.toString('hex'), replaced });
     return EXIT.done;
@@ -117,6 +165,21 @@ async function store(flags: StoreFlags, setting: ClientSetting): Promise<ExitCod
   } finally {
     client.close();
   }
+}
+
+function storeOptions(flags: StoreFlags): StoreCall {
+  const { ttl, contentType } = flags;
+  return {
+    ifAbsent: flags.ifAbsent ?? false,
+    once: flags.once ?? false,
+    ...revisionOf(flags),
+    ...(ttl !== undefined && { expiryMs: Date.now() + (parseDurationMs(ttl) ?? 0) }),
+    ...(contentType !== undefined && { contentType }),
+  };
+}
+
+function revisionOf({ ifRevision }: { ifRevision?: string }): { ifRevision?: Buffer } {
+  return ifRevision === undefined ? {} : { ifRevision: Buffer.from(ifRevision, 'hex') };
 }
 
 async function tellKey(
@@ -159,12 +222,14 @@ async function retrieve(flags: RetrieveFlags, setting: ClientSetting): Promise<E
     throw usage('no key', 'give it with --key-file PATH, --key - or ENC_SERVER_TS_KEY');
   }
   return await withClient(setting, async (client) => {
-    const { record, revision } = await client.retrieve(flags.id, key, namespaceOf(flags));
+    const found = await client.retrieve(flags.id, key, namespaceOf(flags));
+    const { record } = found;
     if (!setting.json || flags.out !== undefined) await writeRecord(record, flags.out);
     if (setting.json) {
       await setting.result('', {
-        revision: revision.toString('hex'),
+        ...shownFacts(found),
         bytes: record.length,
+        ...(found.contentType !== undefined && { contentType: found.contentType }),
         ...(flags.out === undefined ? { record64: record.toString('base64') } : {}),
       });
     }
@@ -175,7 +240,7 @@ async function retrieve(flags: RetrieveFlags, setting: ClientSetting): Promise<E
 async function remove(flags: DeleteFlags, setting: ClientSetting): Promise<ExitCode> {
   const key = await readKey(flags);
   return await withClient(setting, async (client) => {
-    const call = { ...namespaceOf(flags), ...(key === undefined ? {} : { key }) };
+    const call = { ...namespaceOf(flags), ...revisionOf(flags), ...(key && { key }) };
     const existed = await client.delete(flags.id, call);
     if (flags.mustExist && !existed) {
       throw new EncServerError('NOT_FOUND', 'there was no record to delete');
@@ -183,6 +248,52 @@ async function remove(flags: DeleteFlags, setting: ClientSetting): Promise<ExitC
     await setting.result('SUCCESS', { existed });
     return EXIT.done;
   });
+}
+
+async function head(flags: NameFlags, setting: ClientSetting): Promise<ExitCode> {
+  return await withClient(setting, async (client) => {
+    const found = await client.head(flags.id, namespaceOf(flags));
+    const facts = { ...shownFacts(found), sealedBytes: found.sealedBytes };
+    const lines = Object.entries(facts).map(([name, value]) => `${name}: ${value}`);
+    await setting.result(lines.join('\n'), facts);
+    return EXIT.done;
+  });
+}
+
+function shownFacts({ revision, expiryMs, once }: RecordFacts): Record<string, unknown> {
+  return {
+    revision: revision.toString('hex'),
+    ...(expiryMs !== undefined && { expires: new Date(expiryMs).toISOString() }),
+    ...(once && { once }),
+  };
+}
+
+/** The new key is on disk before it is sent: whatever happens then, one of both opens the record. */
+async function rekey(flags: RekeyFlags, setting: ClientSetting): Promise<ExitCode> {
+  const oldKey = await readKey(flags);
+  if (oldKey === undefined) {
+    throw usage('no key', 'give it with --key-file PATH, --key - or ENC_SERVER_TS_KEY');
+  }
+  const newKey = await keyFileOf(flags.keyOut);
+  return await withClient(setting, async (client) => {
+    const done = await client.rekey(flags.id, oldKey, newKey, namespaceOf(flags));
+    const facts = { revision: done.revision.toString('hex'), keyOut: flags.keyOut };
+    await setting.result('SUCCESS', facts);
+    return EXIT.done;
+  });
+}
+
+/** The key of a file that an attempt before has made, or a new one in a new file. */
+async function keyFileOf(path: string): Promise<Buffer> {
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  const known = isThere ? await readKey({ keyFile: path }) : undefined;
+  if (known !== undefined) return known;
+  const key = drawKey();
+  await writeKeyFile(path, key);
+  return key;
 }
 
 async function trial(setting: ClientSetting): Promise<ExitCode> {
@@ -211,8 +322,8 @@ function namespaceOf(flags: NameFlags): { namespace?: string } {
 }
 
 function clientFor(setting: ClientSetting): FeClient {
-  const { address, timeoutMs, frameBytesMax } = setting;
-  return new FeClient({ address, timeoutMs, frameBytesMax });
+  const { address, token, tls, timeoutMs, frameBytesMax } = setting;
+  return new FeClient({ address, token, tls, timeoutMs, frameBytesMax });
 }
 
 async function withClient<T>(

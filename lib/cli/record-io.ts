@@ -66,12 +66,16 @@ export async function readKey(flags: KeyFlags): Promise<Buffer | undefined> {
   return text === undefined ? undefined : parseKey(Buffer.from(text, 'utf8'));
 }
 
+/** Writes a key as 64 hex digits; as {@link writeNewFile}. */
+export async function writeKeyFile(path: string, key: Buffer): Promise<void> {
+  await writeNewFile(path, Buffer.concat([encodeHex(key), LINE_FEED]));
+}
+
 /**
- * Writes a key as 64 hex digits to a new file that only its owner can read, and syncs it.
+ * Writes a secret to a new file that only its owner can read, syncs it, and wipes the bytes.
  * Rejects with `FILE_ERROR`; then there is no new file.
  */
-export async function writeKeyFile(path: string, key: Buffer): Promise<void> {
-  const text = Buffer.concat([encodeHex(key), LINE_FEED]);
+export async function writeNewFile(path: string, text: Buffer): Promise<void> {
   try {
     const file = await open(path, 'wx', 0o600);
     try {
@@ -83,8 +87,8 @@ export async function writeKeyFile(path: string, key: Buffer): Promise<void> {
     }
   } catch (cause) {
     const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    const hint = isThere ? 'choose another name: a key file is never overwritten' : undefined;
-    throw fileError('cannot write the key to', path, cause, hint);
+    const hint = isThere ? 'choose another name: a secret is never overwritten' : undefined;
+    throw fileError('cannot write', path, cause, hint);
   } finally {
     text.fill(0);
   }

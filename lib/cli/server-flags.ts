@@ -1,4 +1,5 @@
 /** The flags of the servers, and the settings that they stand for. */
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { PartialConfig } from '../config/load.ts';
 import { address, given, port } from './command-line.ts';
@@ -15,13 +16,17 @@ export interface ServerFlags {
   readonly store?: string;
   readonly mongoUri?: string;
   readonly allowOpen?: boolean;
+  readonly auth?: boolean;
+  readonly tls?: string;
 }
 
 export function addSharedFlags(command: Command): Command {
   return command
     .option('--host <host>', 'where to listen (default: loopback, v4 and v6)', given)
     .option('--data-dir <folder>', 'where records and keyring are kept', given)
-    .option('--allow-open', 'listen beyond loopback without authentication, on purpose');
+    .option('--allow-open', 'listen beyond loopback without authentication, on purpose')
+    .option('--auth', 'callers need a token or a client certificate')
+    .option('--tls <folder>', 'speak TLS, with the files of enc-server keys tls-init', given);
 }
 
 export function addBeFlags(command: Command): Command {
@@ -48,7 +53,7 @@ export function beSettings(flags: ServerFlags): PartialConfig['beServerConfigs']
     host: flags.host,
     port: flags.bePort ?? flags.port,
     dataDir: flags.dataDir,
-    allowOpen: flags.allowOpen,
+    ...access(flags, 'be'),
     store: flags.store,
     mongoURI: flags.mongoUri,
   };
@@ -60,6 +65,28 @@ export function feSettings(flags: ServerFlags): PartialConfig['feServerConfigs']
     port: flags.fePort ?? flags.port,
     dataDir: flags.dataDir,
     keyring: flags.keyring,
-    allowOpen: flags.allowOpen,
+    ...access(flags, 'fe'),
+  };
+}
+
+/** Where a front end finds its back end, and, over TLS, how it shows who it is. */
+export function linkSettings(flags: ServerFlags): PartialConfig['beClientConfigs'] {
+  const { tls } = flags;
+  return {
+    serverAddr: flags.be,
+    tlsCa: tls && join(tls, 'ca.pem'),
+    tlsCert: tls && join(tls, 'fe.pem'),
+    tlsKey: tls && join(tls, 'fe.key'),
+  };
+}
+
+function access({ allowOpen, auth, tls }: ServerFlags, role: 'fe' | 'be') {
+  return {
+    allowOpen,
+    // The front end is known by its certificate, so that nobody else gets to the back end.
+    auth: auth || (tls !== undefined && role === 'be') ? 'required' : undefined,
+    tlsCert: tls && join(tls, `${role}.pem`),
+    tlsKey: tls && join(tls, `${role}.key`),
+    tlsClientCa: tls && join(tls, 'ca.pem'),
   };
 }

@@ -11,6 +11,7 @@ import {
   addSharedFlags,
   beSettings,
   feSettings,
+  linkSettings,
   type ServerFlags,
 } from './server-flags.ts';
 import { print, runProgram } from './terminal.ts';
@@ -35,7 +36,7 @@ function runServer(role: Role, command: Command, argv: readonly string[]): Promi
     const settings =
       role === 'be'
         ? { beServerConfigs: beSettings(flags) }
-        : { feServerConfigs: feSettings(flags), beClientConfigs: { serverAddr: flags.be } };
+        : { feServerConfigs: feSettings(flags), beClientConfigs: linkSettings(flags) };
     // Loaded when it is needed: help and mistakes on the command line are told without.
     const { loadConfig } = await import('../config/load.ts');
     const { config, warnings } = await loadConfig({ file: flags.config, flags: settings });

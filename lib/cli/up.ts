@@ -1,4 +1,5 @@
 /** `enc-server up`: both servers as two processes, started and stopped together. */
+import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import { checkHost } from '../net/host-policy.ts';
@@ -10,6 +11,7 @@ import {
   addSharedFlags,
   beSettings,
   feSettings,
+  linkSettings,
   type ServerFlags,
 } from './server-flags.ts';
 import { firstSignal } from './signals.ts';
@@ -53,7 +55,7 @@ async function up(flags: ServerFlags): Promise<ExitCode> {
       config.beServerConfigs.drainTimeoutMs,
     );
     const ended = Promise.race([signalled, endOf(be), endOf(fe)]);
-    const starting = start(config, be, fe);
+    const starting = start(config, flags, be, fe);
     await Promise.race([starting, ended]);
     reason = await ended;
   } finally {
@@ -70,7 +72,12 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
   const { loadConfig } = await import('../config/load.ts');
   const { config, warnings } = await loadConfig({
     file: flags.config,
-    flags: { beServerConfigs: beSettings(flags), feServerConfigs: feSettings(flags) },
+    flags: {
+      // The tokens of `--auth` are for the front end; its own link has none to show.
+      beServerConfigs: beSettings({ ...flags, auth: false }),
+      feServerConfigs: feSettings(flags),
+      beClientConfigs: linkSettings(flags),
+    },
   });
   for (const words of warnings) note(`enc-server up: ${words}`);
   checkHost(config.beServerConfigs);
@@ -79,13 +86,20 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
 }
 
 /** Starts the back end, then the front end, and says where they are. */
-async function start(config: Config, be: ServerChild, fe: ServerChild): Promise<void> {
+async function start(
+  config: Config,
+  flags: ServerFlags,
+  be: ServerChild,
+  fe: ServerChild,
+): Promise<void> {
   const backEnd = await be.start(config);
   await print(`${backEnd.line}\n`);
   const frontEnd = await fe.start(withBackEndAt(config, backEnd.port));
   await print(`${frontEnd.line}\n`);
   const server = serverFlag(config.feServerConfigs.host, frontEnd.port);
-  await print(`try: npx enc-server-ts fe-client store --id alice --key-out alice.key${server}\n`);
+  await print(
+    `try: npx enc-server-ts fe-client store --id alice --key-out alice.key${server}${tlsFlag(flags)}\n`,
+  );
   const logsToFile = backEnd.logsToFile || frontEnd.logsToFile;
   await print(`logs: ${logsToFile ? config.log.dir : '(no files)'}\n`);
 }
@@ -113,6 +127,11 @@ function withBackEndAt(config: Config, bePort: number): Config {
 function serverFlag(host: string, fePort: number): string {
   const isDefault = WILDCARDS.includes(host) && fePort === FE_PORT_DEFAULT;
   return isDefault ? '' : ` --server ${addressOf(host, fePort)}`;
+}
+
+function tlsFlag({ tls, auth }: ServerFlags): string {
+  const ca = tls === undefined ? '' : ` --tls-ca ${join(tls, 'ca.pem')}`;
+  return auth ? `${ca} --token-file TOKEN_FILE` : ca;
 }
 
 /** `HOST:PORT` of a server on this machine. */

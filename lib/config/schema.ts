@@ -38,6 +38,16 @@ export const SECTIONS = {
         'raw',
         'How IDs and records stand in text lines. `hex` is for clients of the Go original.',
       ),
+      writePolicy: choice(
+        ['auto', 'open', 'key-proof'],
+        'auto',
+        'What it takes to replace or delete a record: `open` an ID, as in the rest of the family; ' +
+          "`key-proof` the record's current key. `auto` is `open` on loopback, else `key-proof`.",
+      ),
+      uniformErrors: flag(
+        false,
+        'Answer a wrong key as if there were no record, so that nobody learns which IDs exist.',
+      ),
       allowedHosts: text(
         '',
         {

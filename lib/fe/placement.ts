@@ -2,9 +2,9 @@
  * Where records lie in the store: under which entry of the keyring a name is looked for and
  * written. Everything else of the front end knows names only.
  */
-import type { BeCall, BeClient } from '../be/client.ts';
+import type { BeCall, BeClient, StoredHead } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
-import { decodeHead, encodeHead } from '../crypto/head.ts';
+import { type Claim, decodeHead, encodeHead } from '../crypto/head.ts';
 import type { KeyringKeeper } from './keeper.ts';
 
 /** Under what condition a record is written or deleted. A revision has 8 bytes. */
@@ -17,8 +17,10 @@ export interface SealedRecord {
   /** Envelope header: docs/ENVELOPE.md. */
   readonly header: Buffer;
   readonly body: Buffer;
-  /** Milliseconds since 1970; 0 is never. As in the header. */
+  /** When the store forgets it, in milliseconds since 1970; 0 is never. */
   readonly expiryMs: number;
+  /** Of a record that could be read once, and was. */
+  readonly claim?: Claim;
 }
 
 /** What is told of a stored record without its body. */
@@ -28,6 +30,9 @@ export interface FoundHead {
   readonly revision: Buffer;
   /** Of the sealed body. */
   readonly bodyBytes: number;
+  /** When the store forgets it, in milliseconds since 1970; 0 is never. */
+  readonly expiryMs: number;
+  readonly claim: Claim | undefined;
 }
 
 export interface FoundRecord extends FoundHead {
@@ -61,7 +66,7 @@ export class Placement {
     call: BeCall,
   ): Promise<Written> {
     const { storeKey, sealedId } = this.#keeper.pseudonymizer.seal(name);
-    const head = encodeHead(sealedId, sealed.header);
+    const head = encodeHead(sealedId, sealed.header, sealed.claim);
     const value = { head, body: sealed.body, expiryMs: sealed.expiryMs };
     return await this.#be.put(storeKey, value, condition, call);
   }
@@ -69,15 +74,14 @@ export class Placement {
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
   async get(name: RecordName, acceptBytes: number, call: BeCall): Promise<FoundRecord> {
     const { storeKey } = this.#keeper.pseudonymizer.seal(name);
-    const { head, body, bodyBytes, revision } = await this.#be.get(storeKey, acceptBytes, call);
-    return { header: decodeHead(head).header, body: body ?? NO_BYTES, bodyBytes, revision };
+    const found = await this.#be.get(storeKey, acceptBytes, call);
+    return { ...foundHead(found), body: found.body ?? NO_BYTES };
   }
 
   /** Rejects with `NOT_FOUND`. */
   async head(name: RecordName, call: BeCall): Promise<FoundHead> {
     const { storeKey } = this.#keeper.pseudonymizer.seal(name);
-    const { head, bodyBytes, revision } = await this.#be.head(storeKey, call);
-    return { header: decodeHead(head).header, bodyBytes, revision };
+    return foundHead(await this.#be.head(storeKey, call));
   }
 
   /** Resolves to whether there was a record. Rejects with `CONFLICT`. */
@@ -99,4 +103,10 @@ export class Placement {
       after = page.next;
     } while (after !== undefined);
   }
+}
+
+function foundHead(stored: StoredHead): FoundHead {
+  const { revision, bodyBytes, expiryMs } = stored;
+  const { header, claim } = decodeHead(stored.head);
+  return { header, claim, revision, bodyBytes, expiryMs };
 }

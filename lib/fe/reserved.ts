@@ -8,6 +8,9 @@ export const ITEMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/data');
 /** Counters, such as the highest ID of the items. */
 export const COUNTERS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/counters');
 
+/** Copies of records that could be read once, for the readers who claimed them. */
+export const CLAIMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/claims');
+
 /**
  * For every surface, on every namespace that comes from a caller.
  *

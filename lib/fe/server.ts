@@ -5,9 +5,11 @@ import { BeClient } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import type { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { parseAddress } from '../net/client.ts';
+import { type Family, single } from '../metrics.ts';
+import { callOf } from '../net/call-settings.ts';
+import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
-import { Port, type RunningServer } from '../net/port.ts';
+import { openTls, Port, type RunningServer } from '../net/port.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { missingOf } from './readiness.ts';
@@ -15,6 +17,7 @@ import { FeService } from './service.ts';
 import { FeFrames } from './surfaces/frames.ts';
 import { FeText } from './surfaces/text.ts';
 import { TEXT_ENCODINGS } from './surfaces/text-encoding.ts';
+import type { WritePolicy } from './writing.ts';
 
 /** Errors of the keyring that waiting does not mend: the server does not start with them. */
 const FATAL = new Set([
@@ -37,12 +40,13 @@ const FIRST_CONTACT_STEP_MS = 5;
 export async function startFe(config: Config, log: Logger): Promise<RunningServer> {
   const section = config.feServerConfigs;
   const link = config.beClientConfigs;
-  const gate = await openGate(section);
+  const gate = await openGate(section, 'fe', log);
+  const tls = await openTls(section, log);
   const trustedProxies = new TrustedProxies(section.trustedProxies);
   const port: Port = new Port(
     section,
     '--port (fe-server) or --fe-port (up)',
-    { log, gate },
+    { log, gate, tls },
     {
       frames: () => new FeFrames(service, port),
       text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
@@ -51,7 +55,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
   );
   const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config));
   const be = new BeClient({
-    address: parseAddress(link.serverAddr),
+    ...callOf(link),
     smallConnections: link.smallConnections,
     bulkConnections: link.bulkConnections,
     timeoutMs: link.timeoutMs,
@@ -60,7 +64,14 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     stayConnected: true,
   });
   const { budget, limits } = port;
-  const service = new FeService({ be, keeper, budget, recordBytesMax: limits.recordBytesMax });
+  const service = new FeService({
+    be,
+    keeper,
+    budget,
+    recordBytesMax: limits.recordBytesMax,
+    writePolicy: writePolicyOf(section),
+    uniformErrors: section.uniformErrors,
+  });
   const httpHost = () => ({
     service,
     items: new Items(service, limits.recordBytesMax, limits.requestTimeoutMs),
@@ -68,6 +79,8 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     budget,
     log,
     gate,
+    traffic: port.traffic,
+    families: () => [...port.families(), epochOf(keeper)],
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
@@ -97,8 +110,8 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
 
 /** Asks on a connection that is bound to no keyring, because there is none yet. */
 async function askKeyring(config: Config) {
-  const { serverAddr, timeoutMs } = config.beClientConfigs;
-  const client = new BeClient({ address: parseAddress(serverAddr), timeoutMs });
+  const { timeoutMs } = config.beClientConfigs;
+  const client = new BeClient({ ...callOf(config.beClientConfigs), timeoutMs });
   try {
     return await client.askKeyring();
   } finally {
@@ -127,4 +140,15 @@ async function firstContact(keeper: KeyringKeeper, be: BeClient): Promise<void> 
 function describeKeyring(keeper: KeyringKeeper): string {
   if (keeper.keyring === undefined) return 'no keyring yet: the back end cannot be asked';
   return keeper.made ? `keyring new: ${keeper.path}, back it up` : `keyring ${keeper.path}`;
+}
+
+function epochOf({ keyring }: KeyringKeeper): Family {
+  const help = 'Epoch of the keyring; 0 while there is none.';
+  return single('gauge', 'enc_server_keyring_epoch', help, keyring?.epoch ?? 0);
+}
+
+/** Where others than this machine can reach it, an ID is not enough to destroy a record. */
+function writePolicyOf({ writePolicy, host }: Config['feServerConfigs']): WritePolicy {
+  if (writePolicy !== 'auto') return writePolicy;
+  return isLoopback(host) ? 'open' : 'key-proof';
 }

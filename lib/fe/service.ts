@@ -2,32 +2,38 @@
  * What the front end does, whatever the dialect: it seals records under keys that only their
  * callers have, opens them again, and stores nothing.
  */
-import type { BeCall, BeClient } from '../be/client.ts';
+import type { BeClient } from '../be/client.ts';
 import {
   checkKeyStrength,
+  decodeHeader,
   ENVELOPE_FLAG,
-  open,
   proveKey,
   type RecordName,
-  SEAL_OVERHEAD_BYTES,
   seal,
 } from '../crypto/envelope.ts';
-import { decodeMetadata, encodeMetadata, type Metadata } from '../crypto/metadata.ts';
+import { encodeMetadata } from '../crypto/metadata.ts';
 import { randomKey } from '../crypto/random.ts';
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
-import { type FoundRecord, Placement, type WriteCondition } from './placement.ts';
+import { alreadyRead } from './once.ts';
+import { Placement, type WriteCondition } from './placement.ts';
+import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
+import { type WritePolicy, Writer } from './writing.ts';
 
 export type { WriteCondition } from './placement.ts';
+export type { OpeningKey, ReadRecord } from './reading.ts';
 
 export interface FeServiceOptions {
   readonly be: BeClient;
   readonly keeper: KeyringKeeper;
   readonly budget: Budget;
   readonly recordBytesMax: number;
+  readonly writePolicy: WritePolicy;
+  /** Says of a wrong key what it says of no record. */
+  readonly uniformErrors: boolean;
 }
 
 export interface StoreInput {
@@ -39,8 +45,14 @@ export interface StoreInput {
   readonly kept?: boolean;
   /** `CONFLICT` where it does not hold; default: always. */
   readonly condition?: WriteCondition;
+  /** The key of the record that this one replaces: `WRONG_KEY` where it is another. */
+  readonly oldKey?: Buffer | undefined;
   /** Sealed with the record and given back with it. */
   readonly contentType?: string | undefined;
+  /** Milliseconds since 1970; 0, the default, is never. */
+  readonly expiryMs?: number | undefined;
+  /** It can be read once. */
+  readonly once?: boolean | undefined;
 }
 
 export interface StoreOutput {
@@ -51,91 +63,130 @@ export interface StoreOutput {
   readonly replaced: boolean;
 }
 
-export interface RetrieveOutput {
-  readonly record: Buffer;
-  readonly contentType: string | undefined;
-  readonly revision: Buffer;
-}
-
 export interface HeadOutput {
   readonly revision: Buffer;
   /** Of the sealed body: the record, its metadata and a tag. */
   readonly sealedBytes: number;
+  /** Milliseconds since 1970; 0 is never. */
+  readonly expiryMs: number;
+  readonly once: boolean;
 }
 
-/** The caller's record key, or the one that the server keeps. */
-export type OpeningKey = Buffer | 'kept';
-
-/** A record may be replaced while it is looked at; then it is looked at anew, this often. */
-const CHANGED_TRIES_MAX = 5;
+const ALWAYS = { kind: 'always' } as const;
 
 export class FeService {
   readonly #options: FeServiceOptions;
   readonly #placement: Placement;
+  readonly #reader: Reader;
+  readonly #writer: Writer;
 
   constructor(options: FeServiceOptions) {
     this.#options = options;
     this.#placement = new Placement(options.be, options.keeper);
+    this.#reader = new Reader({ ...options, placement: this.#placement });
+    this.#writer = new Writer(this.#placement, options.writePolicy);
   }
 
   /**
    * Seals a record and stores it. Rejects with `INVALID_ID`, `INVALID_KEY`, `WEAK_KEY`,
-   * `RECORD_TOO_LARGE`, `CONFLICT`, `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
+   * `INVALID_FIELD`, `RECORD_TOO_LARGE`, `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`, `UNAVAILABLE`
+   * or `UNKNOWN_OUTCOME`.
    */
   async store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
-    context.caller.require('store', input.name.namespace);
+    const { name, record, oldKey, condition = ALWAYS, expiryMs = 0, kept = false } = input;
+    context.caller.require('store', name.namespace);
     const { recordBytesMax, budget, keeper } = this.#options;
-    if (input.record.length > recordBytesMax) {
-      const words = `a record of ${input.record.length} bytes; at most ${recordBytesMax} are taken`;
+    if (record.length > recordBytesMax) {
+      const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
       throw new EncServerError('RECORD_TOO_LARGE', words);
+    }
+    if (expiryMs !== 0 && expiryMs <= Date.now()) {
+      throw new EncServerError('INVALID_FIELD', 'the expiry is in the past', { hint: PAST_HINT });
     }
     if (input.key !== undefined) checkKeyStrength(input.key);
     const key = input.key ?? randomKey();
     const { header, body } = seal({
-      name: input.name,
+      name,
       key,
-      record: input.record,
-      flags: input.key === undefined ? 0 : ENVELOPE_FLAG.callersKey,
-      wrapped: input.kept ? keeper.wrapEntry() : undefined,
+      record,
+      flags: flagsOf(input),
+      expiryMs,
+      wrapped: kept ? keeper.wrapEntry() : undefined,
       metadata: metadataOf(input.contentType),
     });
-    const drawn = input.key === undefined && !input.kept;
+    const drawn = input.key === undefined && !kept;
     // The sealed copy is held beside the record until the back end has it.
     budget.count(body.length);
     try {
-      const call = callOf(context, undefined);
-      const sealed = { header, body, expiryMs: 0 };
-      const { condition = ALWAYS } = input;
-      const done = await this.#placement.put(input.name, sealed, condition, call);
+      const sealed = { header, body, expiryMs };
+      const proof = { condition, oldKey, key: input.key, kept };
+      const done = await this.#writer.put(name, sealed, proof, context);
       return { drawnKey: drawn ? key : undefined, ...done };
     } finally {
       budget.release(body.length);
     }
   }
 
-  /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED` or `UNAVAILABLE`. */
+  /**
+   * Opens a record. Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ`, `LARGE` or
+   * `UNAVAILABLE`.
+   */
   async retrieve(
     name: RecordName,
     key: OpeningKey,
     context: RequestContext,
-  ): Promise<RetrieveOutput> {
+    options: ReadOptions = {},
+  ): Promise<ReadRecord> {
     context.caller.require('retrieve', name.namespace);
     try {
-      return await this.#open(name, key, BULK_BYTES_MIN, context);
+      return await this.#reader.read(name, key, options, context);
     } catch (error) {
-      if (!isLarge(error)) throw error;
-      return await this.#retrieveLarge(name, key, error, context);
+      throw this.#uniform(error);
     }
   }
 
-  /** What can be told of a record without its key. Rejects with `NOT_FOUND`. */
+  /** What can be told of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     context.caller.require('retrieve', name.namespace);
-    const { revision, bodyBytes } = await this.#placement.head(name, callOf(context, undefined));
-    return { revision, sealedBytes: bodyBytes };
+    const { header, revision, bodyBytes, claim } = await this.#placement.head(
+      name,
+      callOf(context),
+    );
+    if (isExpired(header)) throw notFound();
+    if (claim !== undefined) throw alreadyRead(claim);
+    const { flags, expiryMs } = decodeHeader(header);
+    const once = (flags & ENVELOPE_FLAG.once) !== 0;
+    return { revision, sealedBytes: bodyBytes, expiryMs, once };
   }
 
-  /** The IDs of a namespace, in no order that means anything. */
+  /**
+   * Seals a record anew under another key of the caller's; everything else of it stays. Sent
+   * again, it succeeds. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`, `ALREADY_READ` or
+   * `CONFLICT` when others write it all the time.
+   */
+  async rekey(
+    name: RecordName,
+    oldKey: Buffer,
+    newKey: Buffer,
+    context: RequestContext,
+  ): Promise<{ readonly revision: Buffer }> {
+    context.caller.require('retrieve', name.namespace);
+    context.caller.require('store', name.namespace);
+    checkKeyStrength(newKey);
+    for (let tries = 1; ; tries++) {
+      const found = await this.#placement.head(name, callOf(context));
+      if (isExpired(found.header)) throw notFound();
+      if (found.claim !== undefined) throw alreadyRead(found.claim);
+      if (isKeyOf(found.header, name, newKey)) return { revision: found.revision };
+      try {
+        return await this.#rekeyFound(name, oldKey, newKey, found.header, context);
+      } catch (error) {
+        if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw this.#uniform(error);
+      }
+    }
+  }
+
+  /** The IDs of a namespace, in no order that means anything. For operators. */
   async *listIds(namespace: Buffer, { caller }: RequestContext): AsyncGenerator<Buffer> {
     caller.require('admin', namespace);
     yield* this.#placement.listIds(namespace);
@@ -143,7 +194,8 @@ export class FeService {
 
   /**
    * Deletes a record; with a key, only if it is the right one. Resolves to whether there was a
-   * record. Rejects with `WRONG_KEY`, `ALTERED`, `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
+   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `ALTERED`, `UNAVAILABLE` or
+   * `UNKNOWN_OUTCOME`.
    */
   async delete(
     name: RecordName,
@@ -152,22 +204,11 @@ export class FeService {
     condition: WriteCondition = ALWAYS,
   ): Promise<boolean> {
     context.caller.require('delete', name.namespace);
-    const call = callOf(context, undefined);
-    if (key === undefined) return await this.#placement.remove(name, condition, call);
-    for (let tries = 1; ; tries++) {
-      try {
-        const { header, revision } = await this.#placement.head(name, callOf(context, undefined));
-        noting(context, () => proveKey(header, name, key));
-        if (condition.kind === 'revision' && !condition.revision.equals(revision)) {
-          throw new EncServerError('CONFLICT', 'the record has another revision');
-        }
-        const unchanged = { kind: 'revision', revision } as const;
-        return await this.#placement.remove(name, unchanged, callOf(context, undefined));
-      } catch (error) {
-        if (codeOf(error) === 'NOT_FOUND') return false;
-        const again = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
-        if (!again || tries >= CHANGED_TRIES_MAX) throw error;
-      }
+    try {
+      return await this.#writer.remove(name, key, condition, context);
+    } catch (error) {
+      if (this.#options.uniformErrors && codeOf(error) === 'WRONG_KEY') return false;
+      throw error;
     }
   }
 
@@ -187,76 +228,48 @@ export class FeService {
     };
   }
 
-  /** A large body is asked for only once there is room for it, sealed and opened. */
-  async #retrieveLarge(
+  /** Opens what is there and writes it back, if it is still the same. A claim is not taken. */
+  async #rekeyFound(
     name: RecordName,
-    key: OpeningKey,
-    large: EncServerError,
+    oldKey: Buffer,
+    newKey: Buffer,
+    header: Buffer,
     context: RequestContext,
-  ): Promise<RetrieveOutput> {
-    const { budget, recordBytesMax } = this.#options;
-    for (let tries = 1, error = large; ; tries++) {
-      const sizeBytes = error.sizeBytes ?? 0;
-      if (tries > CHANGED_TRIES_MAX) throw error;
-      if (sizeBytes > recordBytesMax + SEAL_OVERHEAD_BYTES) {
-        throw new EncServerError('RECORD_TOO_LARGE', `a sealed record of ${sizeBytes} bytes`);
-      }
-      const roomBytes = 2 * sizeBytes;
-      await budget.reserved(roomBytes, context);
-      try {
-        return await this.#open(name, key, sizeBytes, context);
-      } catch (thrown) {
-        if (!isLarge(thrown)) throw thrown;
-        error = thrown;
-      } finally {
-        budget.release(roomBytes);
-      }
-    }
+  ): Promise<{ readonly revision: Buffer }> {
+    const { flags, expiryMs } = decodeHeader(header);
+    const { record, contentType, revision } = await this.#reader.read(
+      name,
+      oldKey,
+      { claims: false },
+      context,
+    );
+    const once = (flags & ENVELOPE_FLAG.once) !== 0;
+    const condition = { kind: 'revision', revision } as const;
+    const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };
+    return await this.store(input, context);
   }
 
-  async #open(
-    name: RecordName,
-    key: OpeningKey,
-    acceptBytes: number,
-    context: RequestContext,
-  ): Promise<RetrieveOutput> {
-    // To take a request back is worth its cost where much is under way.
-    const signal = acceptBytes > BULK_BYTES_MIN ? context.signal : undefined;
-    const call = callOf(context, signal);
-    const found: FoundRecord = await this.#placement.get(name, acceptBytes, call);
-    const { header, body } = found;
-    const opening = key === 'kept' ? this.#options.keeper.unwrap(header, name) : key;
-    const { record, metadata } = noting(context, () => open(header, body, name, opening));
-    const { contentType } = metadata.length === 0 ? NO_METADATA : decodeMetadata(metadata);
-    return { record, contentType, revision: found.revision };
+  #uniform(error: unknown): unknown {
+    return this.#options.uniformErrors && codeOf(error) === 'WRONG_KEY' ? notFound() : error;
   }
 }
 
-const ALWAYS = { kind: 'always' } as const;
-const NO_METADATA: Metadata = {};
+const PAST_HINT = 'times are milliseconds since 1970 (UTC); look at the clocks of both machines';
 
-function callOf(context: RequestContext, signal: AbortSignal | undefined): BeCall {
-  return { trace: context.trace, timeoutMs: context.remainingMs, signal };
+function flagsOf({ key, once }: StoreInput): number {
+  return (key === undefined ? 0 : ENVELOPE_FLAG.callersKey) | (once ? ENVELOPE_FLAG.once : 0);
 }
 
 function metadataOf(contentType: string | undefined): Buffer | undefined {
   return contentType === undefined ? undefined : encodeMetadata({ contentType });
 }
 
-/** Who tries many wrong keys is slowed down. */
-function noting<T>(context: RequestContext, prove: () => T): T {
+function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean {
   try {
-    return prove();
+    proveKey(header, name, key);
+    return true;
   } catch (error) {
-    if (codeOf(error) === 'WRONG_KEY') context.noteWrongKey();
+    if (codeOf(error) === 'WRONG_KEY') return false;
     throw error;
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof EncServerError ? error.code : undefined;
-}
-
-function isLarge(error: unknown): error is EncServerError {
-  return codeOf(error) === 'LARGE';
 }

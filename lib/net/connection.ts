@@ -12,6 +12,7 @@ import type { Budget } from './budget.ts';
 import { Outbox } from './outbox.ts';
 import type { RequestContext } from './request.ts';
 import { Session } from './session.ts';
+import type { Traffic } from './traffic.ts';
 
 /** What the connections of one listener share. */
 export interface ConnectionHost {
@@ -19,6 +20,7 @@ export interface ConnectionHost {
   readonly budget: Budget;
   readonly log: Logger;
   readonly gate: Gate;
+  readonly traffic: Traffic;
 }
 
 /** Replies that the receiver has not taken, above which no more requests are read, in bytes. */

@@ -12,6 +12,12 @@ import {
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';
+import { type Operation, type Outcome, operationOf } from './traffic.ts';
+
+/** By opcode. */
+const OPERATION_OF: Readonly<Record<number, Operation>> = Object.fromEntries(
+  Object.entries(OPCODE).map(([name, code]) => [code, operationOf(name)]),
+);
 
 /** What a request is answered with. */
 export interface Reply {
@@ -101,13 +107,22 @@ export class FrameConnection extends Connection {
 
   async #serve(frame: Frame, context: RequestContext): Promise<void> {
     const { requestId } = frame;
+    const { traffic } = this.host;
     let answer: Buffer[];
+    let outcome: Outcome = 'ok';
+    let isLetIn = false;
     try {
+      traffic.begin();
+      isLetIn = true;
       const { fields, body } = await this.#surface.handle(frame, context);
       answer = encodeReply(0, requestId, fields, body);
     } catch (thrown) {
-      answer = encodeErrorReply(requestId, this.explain(thrown, context));
+      const error = this.explain(thrown, context);
+      outcome = error.code;
+      answer = encodeErrorReply(requestId, error);
     }
+    if (isLetIn) traffic.end();
+    traffic.note('frames', OPERATION_OF[frame.code] ?? 'other', outcome, context.sinceMs);
     this.#underWay.delete(requestId);
     if (this.socket.destroyed) this.release(context.heldBytes);
     else this.send(answer, context.heldBytes);

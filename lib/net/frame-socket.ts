@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
 import { type Frame, FrameDecoder } from '../protocol/frame.ts';
+import { connectTls, type TlsClientFiles, tlsErrorOf } from './tls-files.ts';
 
 /** Where a server is. */
 export interface Address {
@@ -26,12 +27,21 @@ export class FrameSocket {
   #flushPlanned = false;
   #failure: NodeJS.ErrnoException | EncServerError | undefined;
 
-  constructor(address: Address, frameBytesMax: number, events: FrameSocketEvents) {
+  /** Over TLS where its files are given. @throws EncServerError `FILE_ERROR` */
+  constructor(
+    address: Address,
+    tls: TlsClientFiles | undefined,
+    frameBytesMax: number,
+    events: FrameSocketEvents,
+  ) {
     const decoder = new FrameDecoder(frameBytesMax);
-    this.#socket = connect({ ...address, noDelay: true, keepAlive: true });
-    this.#socket.on('connect', events.connected);
+    this.#socket =
+      tls === undefined
+        ? connect({ ...address, noDelay: true, keepAlive: true })
+        : connectTls(address, tls);
+    this.#socket.on(tls === undefined ? 'connect' : 'secureConnect', events.connected);
     this.#socket.on('error', (error) => {
-      this.#failure ??= error;
+      this.#failure ??= tlsErrorOf(error) ?? error;
     });
     this.#socket.on('close', () => events.closed(this.#failure));
     this.#socket.on('data', (chunk) => {

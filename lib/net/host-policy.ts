@@ -9,14 +9,21 @@ export function isLoopback(host: string): boolean {
 }
 
 /** What of a server's settings decides. */
-type Listening = Pick<ServerSection, 'host' | 'auth' | 'allowOpen'>;
+type Listening = Pick<ServerSection, 'host' | 'auth' | 'allowOpen' | 'allowPlaintext' | 'tlsCert'>;
 
 /**
  * A server without authentication stays on loopback unless somebody says otherwise on purpose.
  * Throws `NOT_ALLOWED`, naming the setting.
  */
-export function checkHost({ host, auth, allowOpen }: Listening): void {
-  if (allowOpen || auth === 'required' || isLoopback(host)) return;
+export function checkHost({ host, auth, allowOpen, allowPlaintext, tlsCert }: Listening): void {
+  if (allowOpen || isLoopback(host)) return;
+  if (auth === 'required') {
+    if (tlsCert !== '' || allowPlaintext) return;
+    const hint =
+      'set tlsCert and tlsKey (--tls FOLDER), or allowPlaintext where the network encrypts';
+    const words = `${host} is not loopback, and tokens would travel in the clear`;
+    throw new EncServerError('NOT_ALLOWED', words, { hint });
+  }
   const hint =
     'whoever reaches the port could ask; allow it on purpose with --allow-open, ' +
     'ENC_SERVER_TS_ALLOW_OPEN=1 or "allowOpen" in the configuration file';

@@ -6,12 +6,15 @@ import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Backoff } from './backoff.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';
 import { type Answer, noAnswer, type Pending, PendingTable, type Request } from './pending.ts';
+import type { TlsClientFiles } from './tls-files.ts';
 
 export type { Address } from './frame-socket.ts';
 export type { Answer, Request } from './pending.ts';
 
 export interface LaneOptions {
   readonly address: Address;
+  /** Calls over TLS where it is given. */
+  readonly tls?: TlsClientFiles | undefined;
   readonly frameBytesMax: number;
   readonly connectTimeoutMs: number;
   /** What a connection begins with, where it begins with HELLO. Asked for at every connect. */
@@ -119,12 +122,18 @@ export class Lane {
   }
 
   #connect(): void {
+    try {
+      this.#open();
+    } catch (thrown) {
+      // The files of TLS cannot be read; they may be there the next time.
+      this.#lost(toEncServerError(thrown));
+    }
+  }
+
+  #open(): void {
     this.#state = 'connecting';
     this.#refusal = undefined;
-    const { address, frameBytesMax, connectTimeoutMs } = this.#options;
-    const timer = setTimeout(() => {
-      socket.destroy(this.#unreachable('no answer'));
-    }, connectTimeoutMs);
+    const { address, tls, frameBytesMax, connectTimeoutMs } = this.#options;
     const greet = async () => {
       try {
         await this.#greet(socket);
@@ -134,7 +143,7 @@ export class Lane {
         socket.destroy(toEncServerError(thrown));
       }
     };
-    const socket = new FrameSocket(address, frameBytesMax, {
+    const socket = new FrameSocket(address, tls, frameBytesMax, {
       connected: () => void greet(),
       frame: (frame) => this.#received(frame),
       closed: (failure) => {
@@ -143,6 +152,9 @@ export class Lane {
         else this.#lost(this.#unreachable(failure.code ?? failure.message));
       },
     });
+    const timer = setTimeout(() => {
+      socket.destroy(this.#unreachable('no answer'));
+    }, connectTimeoutMs);
     this.#socket = socket;
   }
 

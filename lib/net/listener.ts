@@ -4,12 +4,16 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 import { EncServerError } from '../errors.ts';
 import { detect } from '../protocol/detect.ts';
 import { errorLine } from '../protocol/text.ts';
 import type { Connection, ConnectionHost } from './connection.ts';
+import { isLoopback } from './host-policy.ts';
 import { type Opening, watchOpening } from './opening.ts';
+import { peerOf } from './peer.ts';
 import { refusalIn, refusalOf } from './refusals.ts';
+import type { TlsDoor } from './tls-door.ts';
 
 /** Takes a connection over, with the bytes read so far; `ended` when no more will come. */
 export type DialectHandler = (socket: Socket, head: Buffer, ended: boolean) => void;
@@ -26,8 +30,12 @@ export interface ListenerOptions {
     readonly text: (socket: Socket) => Connection;
     readonly http?: DialectHandler;
     readonly http2?: DialectHandler;
-    readonly tls?: DialectHandler;
   };
+  /** Where TLS is spoken; what comes out of it speaks one of the dialects. */
+  readonly tls?: TlsDoor | undefined;
+  /** Whether others than this machine may do without TLS where it is spoken. */
+  readonly allowPlaintext: boolean;
+  readonly connectionsPerAddressMax: number;
   /** For the error when the port is taken: the flag that changes it. */
   readonly portFlag: string;
 }
@@ -52,6 +60,8 @@ export class Listener {
   /** Sockets whose dialect is not known yet, each with what ends the wait for it. */
   readonly #undecided = new Map<Socket, () => void>();
   readonly #connections = new Set<Connection>();
+  /** Connections of each address. */
+  readonly #perAddress = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #draining = false;
   #port = 0;
@@ -59,6 +69,7 @@ export class Listener {
   constructor(options: ListenerOptions, host: ConnectionHost) {
     this.#options = options;
     this.#host = host;
+    if (options.tls !== undefined) options.tls.secured = (socket) => this.#secured(socket);
   }
 
   /** The port that is listened on; 0 before {@link listen}. */
@@ -109,6 +120,7 @@ export class Listener {
     }
     for (const socket of [...this.#sockets, ...this.#refused]) socket.destroy();
     clearInterval(this.#timer);
+    this.#options.tls?.close();
   }
 
   async #openAll(): Promise<number> {
@@ -146,16 +158,40 @@ export class Listener {
 
   #accept(socket: Socket): void {
     socket.on('error', (error) => this.#host.log.debug({ err: error }, 'socket failed'));
-    if (this.#draining || this.#sockets.size >= this.#options.connectionsMax) {
-      this.#refuse(socket);
+    const refusal = this.#draining ? closing() : this.#countIn(socket);
+    if (refusal !== undefined) {
+      this.#refuse(socket, refusal);
       return;
     }
     this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    this.#watch(socket);
+  }
+
+  /** Why one more connection of its address is too many; else it is counted until it closes. */
+  #countIn(socket: Socket): EncServerError | undefined {
+    const { connectionsMax, connectionsPerAddressMax } = this.#options;
+    if (this.#sockets.size >= connectionsMax) {
+      return new EncServerError('OVERLOADED', 'too many connections');
+    }
+    const { address } = peerOf(socket);
+    const count = this.#perAddress.get(address) ?? 0;
+    if (count >= connectionsPerAddressMax) {
+      const hint = 'close some, or use one for several requests';
+      return new EncServerError('OVERLOADED', 'too many connections of one address', { hint });
+    }
+    this.#perAddress.set(address, count + 1);
     socket.on('close', () => {
-      this.#sockets.delete(socket);
-      this.#undecided.delete(socket);
+      const left = (this.#perAddress.get(address) ?? 1) - 1;
+      if (left === 0) this.#perAddress.delete(address);
+      else this.#perAddress.set(address, left);
     });
+    return undefined;
+  }
+
+  #watch(socket: Socket): void {
     const { firstByteTimeoutMs } = this.#host.limits;
+    socket.on('close', () => this.#undecided.delete(socket));
     const stop = watchOpening(socket, firstByteTimeoutMs, (opening, head, ended) => {
       this.#undecided.delete(socket);
       this.#handOver(socket, opening, head, ended);
@@ -163,9 +199,24 @@ export class Listener {
     this.#undecided.set(socket, stop);
   }
 
+  /** The handshake is done: inside, the same begins again, but for TLS in TLS. */
+  #secured(socket: TLSSocket): void {
+    socket.on('error', (error) => this.#host.log.debug({ err: error }, 'TLS socket failed'));
+    // The socket below stays in the set; either one's end is the other's.
+    if (this.#draining) this.#sayAndClose(socket, errorLine(closing()));
+    else this.#watch(socket);
+  }
+
   #handOver(socket: Socket, opening: Opening, head: Buffer, ended: boolean): void {
-    const { dialects } = this.#options;
-    if (opening === 'silent') {
+    const { dialects, tls } = this.#options;
+    if (opening === 'tls' && tls !== undefined && !(socket instanceof TLSSocket)) {
+      if (!ended && tls.take(socket, head)) return;
+      this.#sayAndClose(socket, refusalOf('tls'));
+    } else if (this.#mustBeSecure(socket) && opening !== 'silent' && opening !== 'late') {
+      const hint = 'call it with --tls-ca; in front of it, allowPlaintext lets a proxy in';
+      const error = new EncServerError('NOT_ALLOWED', 'only TLS is spoken here', { hint });
+      this.#sayAndClose(socket, refusalIn(opening, error));
+    } else if (opening === 'silent') {
       socket.end();
     } else if (opening === 'late') {
       const words = 'the first line did not arrive in time';
@@ -173,7 +224,7 @@ export class Listener {
     } else if (opening === 'frames' || opening === 'text') {
       this.#start(dialects[opening](socket), socket, head, ended);
     } else {
-      const handler = opening === 'unknown' ? undefined : dialects[opening];
+      const handler = opening === 'http' || opening === 'http2' ? dialects[opening] : undefined;
       if (handler !== undefined) {
         handler(socket, head, ended);
         return;
@@ -183,17 +234,20 @@ export class Listener {
     }
   }
 
+  #mustBeSecure(socket: Socket): boolean {
+    const { tls, allowPlaintext } = this.#options;
+    if (tls === undefined || allowPlaintext || socket instanceof TLSSocket) return false;
+    return !isLoopback(peerOf(socket).address);
+  }
+
   /** Too many: says so in the dialect that the first bytes look like. */
-  #refuse(socket: Socket): void {
+  #refuse(socket: Socket, error: EncServerError): void {
     if (this.#refused.size >= REFUSED_MAX) {
       socket.destroy();
       return;
     }
     this.#refused.add(socket);
     socket.on('close', () => this.#refused.delete(socket));
-    const error = this.#draining
-      ? closing()
-      : new EncServerError('OVERLOADED', 'too many connections');
     const say = (head: Buffer) => {
       clearTimeout(timer);
       socket.off('data', say);

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Peer } from '../access.ts';
@@ -5,19 +6,26 @@ import type { Peer } from '../access.ts';
 const NO_NAMES: readonly string[] = [];
 /** IPv4 addresses on a socket that takes both (RFC 4291 section 2.5.5.2). */
 const MAPPED = /^::ffff:(?=\d+\.)/;
+/**
+ * One name of the subject alternative names, as Node writes them: what has a comma or a quote in
+ * it is quoted, and no DNS name has either, so that such an entry is none of ours.
+ */
+const DNS_ENTRY = /^DNS:([A-Za-z0-9*._-]+)$/;
 
 /** What a connection tells of its other end. */
 export function peerOf(socket: Socket): Peer {
   const address = (socket.remoteAddress ?? '').replace(MAPPED, '');
-  if (!(socket instanceof TLSSocket)) {
-    return { address, secure: false, certificateNames: NO_NAMES };
-  }
-  const certificateNames = socket.authorized ? namesOf(socket) : NO_NAMES;
-  return { address, secure: true, certificateNames };
+  const plain = { address, secure: false, certificateNames: NO_NAMES, certificateError: undefined };
+  if (!(socket instanceof TLSSocket)) return plain;
+  const { raw } = socket.getPeerCertificate();
+  if (raw === undefined) return { ...plain, secure: true };
+  const certificateError = socket.authorized ? undefined : String(socket.authorizationError);
+  const certificateNames = socket.authorized ? namesOf(raw) : NO_NAMES;
+  return { address, secure: true, certificateNames, certificateError };
 }
 
-/** The DNS names of a verified certificate (RFC 6125 section 6.4: never its common name). */
-function namesOf(socket: TLSSocket): readonly string[] {
-  const { subjectaltname = '' } = socket.getPeerCertificate();
-  return [...subjectaltname.matchAll(/(?:^|, )DNS:([^,"]+)/g)].map(([, name = '']) => name);
+/** The DNS names of a certificate (RFC 6125 section 6.4: never its common name). */
+function namesOf(raw: Buffer): readonly string[] {
+  const { subjectAltName = '' } = new X509Certificate(raw);
+  return subjectAltName.split(', ').flatMap((entry) => DNS_ENTRY.exec(entry)?.[1] ?? []);
 }

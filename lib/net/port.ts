@@ -2,7 +2,9 @@
 import type { Gate } from '../access.ts';
 import { limitsOf } from '../config/limits.ts';
 import type { ServerSection } from '../config/load.ts';
+import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { type Family, single } from '../metrics.ts';
 import type { Limits } from '../protocol/limits.ts';
 import { VERSION } from '../version.ts';
 import { Budget } from './budget.ts';
@@ -12,6 +14,8 @@ import { HttpDoor, type LoadHttp } from './http-door.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
 import type { RequestContext } from './request.ts';
 import { TextConnection, type TextSurface } from './text-connection.ts';
+import type { TlsDoor } from './tls-door.ts';
+import { Traffic } from './traffic.ts';
 
 /** A server that accepts connections. */
 export interface RunningServer {
@@ -30,9 +34,34 @@ export interface Surfaces {
   readonly http?: LoadHttp;
 }
 
+/** What stands before the surfaces. */
+export interface PortGuards {
+  readonly log: Logger;
+  readonly gate: Gate;
+  /** From {@link openTls}. */
+  readonly tls: TlsDoor | undefined;
+}
+
+/**
+ * The TLS of a server whose settings name a certificate. Rejects with `BAD_CONFIG`, `FILE_ERROR`.
+ */
+export async function openTls(section: ServerSection, log: Logger): Promise<TlsDoor | undefined> {
+  const { tlsCert, tlsKey, tlsClientCa, tlsMinVersion, handshakesMax } = section;
+  if (tlsCert === '' && tlsKey === '' && tlsClientCa === '') return undefined;
+  if (tlsCert === '' || tlsKey === '') {
+    throw new EncServerError('BAD_CONFIG', 'TLS takes both tlsCert and tlsKey');
+  }
+  const files = { tlsCert, tlsKey, tlsClientCa };
+  const bounds = { handshakesMax, handshakeTimeoutMs: section.firstByteTimeoutMs };
+  // Most servers on loopback do without.
+  const { TlsDoor } = await import('./tls-door.ts');
+  return await TlsDoor.open({ ...files, tlsMinVersion, ...bounds }, log);
+}
+
 export class Port {
   readonly limits: Limits;
   readonly budget: Budget;
+  readonly traffic: Traffic;
   readonly #section: ServerSection;
   readonly #listener: Listener;
   readonly #http: HttpDoor | undefined;
@@ -45,22 +74,25 @@ export class Port {
   constructor(
     section: ServerSection,
     portFlag: string,
-    { log, gate }: { readonly log: Logger; readonly gate: Gate },
+    { log, gate, tls }: PortGuards,
     surfaces: Surfaces,
   ) {
     checkHost(section);
     this.#section = section;
     this.limits = limitsOf(section);
     this.budget = new Budget(this.limits.bytesInFlightMax);
-    const host = { limits: this.limits, budget: this.budget, log, gate };
-    const { connectionsMax, port } = section;
+    this.traffic = new Traffic(this.limits.requestsMax);
+    const { limits, budget, traffic } = this;
+    const host = { limits, budget, traffic, log, gate };
+    const { connectionsMax, connectionsPerAddressMax, allowPlaintext, port } = section;
     this.#http = surfaces.http && new HttpDoor(surfaces.http, this.limits, log);
     const dialects: ListenerOptions['dialects'] = {
       frames: (socket) => new FrameConnection(socket, host, surfaces.frames()),
       text: (socket) => new TextConnection(socket, host, surfaces.text()),
       ...(this.#http && { http: this.#http.take }),
     };
-    const options = { host: section.host, port, portFlag, connectionsMax, dialects };
+    const bounds = { connectionsMax, connectionsPerAddressMax, allowPlaintext };
+    const options = { host: section.host, port, portFlag, ...bounds, dialects, tls };
     this.#listener = new Listener(options, host);
   }
 
@@ -82,7 +114,34 @@ export class Port {
       uptimeMs: Date.now() - this.#startedAtMs,
       connections: this.#listener.connectionCount,
       bytesInFlight: this.budget.inUseBytes - context.heldBytes,
+      requestsUnderWay: this.traffic.underWay,
+      requests: this.traffic.total,
     };
+  }
+
+  /** What is counted of any server. */
+  families(): Family[] {
+    return [
+      ...this.traffic.families(),
+      single(
+        'gauge',
+        'enc_server_connections',
+        'Open connections.',
+        this.#listener.connectionCount,
+      ),
+      single(
+        'gauge',
+        'enc_server_in_flight_bytes',
+        'Bytes of requests and replies that are held.',
+        this.budget.inUseBytes,
+      ),
+      single(
+        'gauge',
+        'enc_server_in_flight_bytes_max',
+        'How many of them are held at the most.',
+        this.budget.bytesMax,
+      ),
+    ];
   }
 
   /** Rejects with `PORT_TAKEN` or `BAD_CONFIG`. */

@@ -3,6 +3,7 @@ import type { Caller } from '../access.ts';
 import type { Fields } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
 import type { Session } from './session.ts';
+import type { Operation } from './traffic.ts';
 
 /** Trace IDs need to be unique, not secret: a random half per process and a count. */
 const TRACE_PREFIX = randomBytes(8);
@@ -19,6 +20,10 @@ function nextTrace(): Buffer {
 export class RequestContext {
   /** Time at which nobody waits for the answer any more, in milliseconds since 1970. */
   deadlineMs: number;
+  /** What is asked for, as it is counted. */
+  operation: Operation = 'other';
+  /** When it came, on the clock of `performance.now()`. */
+  readonly sinceMs = performance.now();
   /** What of the budget is reserved for the request until its reply is out, in bytes. */
   readonly heldBytes: number;
   readonly #session: Session;

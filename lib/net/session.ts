@@ -53,4 +53,5 @@ export const OWN_SESSION = new Session(OPEN_GATE, {
   address: '',
   secure: true,
   certificateNames: [],
+  certificateError: undefined,
 });

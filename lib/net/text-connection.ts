@@ -4,6 +4,7 @@ import { EncServerError } from '../errors.ts';
 import { errorLine, LineDecoder } from '../protocol/text.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';
+import type { Outcome } from './traffic.ts';
 
 /** Translates lines into calls of a service. One is made per connection. */
 export interface TextSurface {
@@ -96,14 +97,23 @@ export class TextConnection extends Connection {
   }
 
   async #serve(line: Buffer, context: RequestContext): Promise<void> {
+    const { traffic } = this.host;
     let answer: Buffer | undefined;
+    let outcome: Outcome = 'ok';
+    let isLetIn = false;
     try {
       if (this.draining) throw new EncServerError('GOAWAY', 'the server is closing');
+      traffic.begin();
+      isLetIn = true;
       context.admit();
       answer = await this.#surface.handle(line, context);
     } catch (thrown) {
-      answer = errorLine(this.explain(thrown, context));
+      const error = this.explain(thrown, context);
+      outcome = error.code;
+      answer = errorLine(error);
     }
+    if (isLetIn) traffic.end();
+    traffic.note('text', context.operation, outcome, context.sinceMs);
     this.#current = undefined;
     if (answer === undefined) this.quit();
     if (answer === undefined || this.socket.destroyed) {

@@ -51,12 +51,15 @@ const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number
   [FIELD.TOKEN]: [1, 4096],
   [FIELD.ONCE]: [0, 0],
   [FIELD.CONTENT_TYPE]: [0, 255],
+  [FIELD.READER]: [16, 64],
+  [FIELD.OLD_KEY]: [KEY_BYTES, KEY_BYTES],
 };
 
 /** The types whose wrong length has an error code of its own. */
 const LENGTH_CODE: ReadonlyMap<number, ErrorCode> = new Map([
   [FIELD.ID, 'INVALID_ID'],
   [FIELD.KEY, 'INVALID_KEY'],
+  [FIELD.OLD_KEY, 'INVALID_KEY'],
   [FIELD.NAMESPACE, 'INVALID_NAMESPACE'],
 ]);
 

@@ -14,6 +14,8 @@ export const OPCODE = {
   STORE: 16,
   RETRIEVE: 17,
   DELETE: 18,
+  PEEK: 19,
+  REKEY: 20,
 
   PUT: 32,
   GET: 33,
@@ -78,6 +80,10 @@ export const FIELD = {
   ONCE: 25,
   /** Content type that is sealed with the record, UTF-8. */
   CONTENT_TYPE: 26,
+  /** A reader's random token, 16 to 64 bytes: who has it may read a record once more. */
+  READER: 27,
+  /** The record key that a record has now, 32 bytes. */
+  OLD_KEY: 28,
 } as const;
 
 export type FieldType = (typeof FIELD)[keyof typeof FIELD];

@@ -5,6 +5,7 @@
  * are done in the order in which they came.
  */
 import { EncServerError, toEncServerError } from '../errors.ts';
+import { COUNT_BOUNDS, Histogram, SECONDS_BOUNDS } from '../metrics.ts';
 import type { Condition, PutResult, Value } from './store.ts';
 
 /** Bounds of a {@link GroupCommit}. */
@@ -88,8 +89,17 @@ export type Settle = () => void;
 /** Told of each write once it may go into the next group, at the latest a turn before it does. */
 export type ReadyListener = (write: Write) => void;
 
+/** What is counted of the groups of a store. */
+export class GroupMeter {
+  /** Writes of each group. */
+  readonly writes = new Histogram(COUNT_BOUNDS);
+  /** Time that each group took to be durable, in seconds. */
+  readonly seconds = new Histogram(SECONDS_BOUNDS);
+}
+
 /** The queue of a store's writes. */
 export class GroupCommit {
+  readonly meter = new GroupMeter();
   readonly #writer: GroupWriter;
   readonly #readyListener: ReadyListener | undefined;
   readonly #limits: GroupLimits;
@@ -187,6 +197,8 @@ export class GroupCommit {
     this.#underWay.add(group);
     // More than one group was ready.
     this.#formNext();
+    const sinceMs = performance.now();
+    this.meter.writes.observe(group.length);
     let settle: Settle | undefined;
     try {
       settle = (await this.#writer(group)) ?? undefined;
@@ -194,6 +206,7 @@ export class GroupCommit {
       // A writer settles its writes; this is for a defect in it. Settling twice does nothing.
       for (const write of group) write.reject(toEncServerError(thrown));
     }
+    this.meter.seconds.observe((performance.now() - sinceMs) / 1_000);
     this.#release(group);
     this.#underWay.delete(group);
     if (settle === undefined) {

@@ -4,6 +4,7 @@ import {
   GROUP_LIMITS,
   GroupCommit,
   type GroupLimits,
+  type GroupMeter,
   type Settle,
   Write,
   type WriteKind,
@@ -173,6 +174,10 @@ export class LevelStore implements Store {
 
   async snapshot(): Promise<Snapshot> {
     return new LevelStoreSnapshot(this.#openDatabase(), this.#now, this.#turns);
+  }
+
+  get meter(): GroupMeter {
+    return this.#queue.meter;
   }
 
   health(): { readonly ok: boolean; readonly reason: string } {

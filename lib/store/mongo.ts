@@ -13,7 +13,14 @@
  */
 import type { Collection, MongoClient } from 'mongodb';
 import { EncServerError } from '../errors.ts';
-import { GROUP_LIMITS, GroupCommit, type GroupLimits, Write, type WriteKind } from './group.ts';
+import {
+  GROUP_LIMITS,
+  GroupCommit,
+  type GroupLimits,
+  type GroupMeter,
+  Write,
+  type WriteKind,
+} from './group.ts';
 import { checkKey, checkScan } from './keys.ts';
 
 import type { MetaStore } from './meta.ts';
@@ -166,6 +173,10 @@ export class MongoStore implements Store {
   async snapshot(): Promise<Snapshot> {
     this.#checkUp();
     return new MongoStoreSnapshot(this);
+  }
+
+  get meter(): GroupMeter {
+    return this.#queue.meter;
   }
 
   health(): { readonly ok: boolean; readonly reason: string } {

@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncServerError } from '../errors.ts';
 import { DATABASE_NAME, lockFolder } from './folder-lock.ts';
+import type { GroupMeter } from './group.ts';
 import { checkStoreFormat, type MetaStore, readStoreId } from './meta.ts';
 import type { Store, StoreStats } from './store.ts';
 
@@ -34,6 +35,8 @@ export interface OpenStoreOptions {
 export interface OpenedStore extends Store {
   /** Where it is, for people; empty for memory, never with a password. */
   readonly place: string;
+  /** What is counted of its writes. */
+  readonly meter: GroupMeter;
   /** Deletes at most `limit` values whose time has come; resolves to how many. */
   sweepExpired(limit: number): Promise<number>;
 }

@@ -7,6 +7,7 @@ import { FrameConnection, type FrameSurface, type Reply } from '../../lib/net/fr
 import { Listener, type ListenerOptions } from '../../lib/net/listener.ts';
 import type { RequestContext } from '../../lib/net/request.ts';
 import { TextConnection } from '../../lib/net/text-connection.ts';
+import { Traffic } from '../../lib/net/traffic.ts';
 import type { Frame } from '../../lib/protocol/frame.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../lib/protocol/limits.ts';
 
@@ -28,7 +29,13 @@ export interface Listening {
 export async function startListening(options: ListeningOptions = {}): Promise<Listening> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const budget = new Budget(limits.bytesInFlightMax);
-  const host = { limits, budget, log: silentLog, gate: options.gate ?? OPEN_GATE };
+  const host = {
+    limits,
+    budget,
+    log: silentLog,
+    gate: options.gate ?? OPEN_GATE,
+    traffic: new Traffic(limits.requestsMax),
+  };
   const echoFrame = async (frame: Frame): Promise<Reply> => ({ fields: [], body: frame.body });
   const handle = options.frames ?? echoFrame;
   const text = options.text ?? (async (line: string) => line);
@@ -41,6 +48,9 @@ export async function startListening(options: ListeningOptions = {}): Promise<Li
       host: options.host ?? '127.0.0.1',
       port: options.port ?? 0,
       connectionsMax: options.connectionsMax ?? 100,
+      connectionsPerAddressMax: options.connectionsPerAddressMax ?? 100,
+      allowPlaintext: options.allowPlaintext ?? false,
+      tls: options.tls,
       portFlag: options.portFlag ?? '--port',
       dialects: {
         frames: (socket) => new FrameConnection(socket, host, { handle }),

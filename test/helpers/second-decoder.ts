@@ -251,10 +251,21 @@ export function readPseudonym(storeKey: Buffer, sealedId: Buffer, entry: Entry):
 }
 
 /** Section "Head". */
-export function splitHead(head: Buffer): { sealedId: Buffer; header: Buffer } {
+export function splitHead(head: Buffer): {
+  sealedId: Buffer;
+  header: Buffer;
+  claim: { atMs: number; reader: Buffer } | undefined;
+} {
   const end = head.length < 2 ? 0 : 2 + head.readUInt16BE(0);
   if (!BUCKETS.includes(end - 2)) throw altered('length of the sealed ID');
-  const header = head.subarray(end);
-  if (header.length !== 68 && header.length !== 118) throw altered('length of the head');
-  return { sealedId: head.subarray(2, end), header };
+  const rest = head.subarray(end);
+  const headerBytes = { 68: 68, 118: 118, 108: 68, 158: 118 }[rest.length];
+  if (headerBytes === undefined) throw altered('length of the head');
+  const header = rest.subarray(0, headerBytes);
+  const sealedId = head.subarray(2, end);
+  if (rest.length === headerBytes) return { sealedId, header, claim: undefined };
+  const time = rest.readBigUInt64BE(headerBytes);
+  if (time > 2n ** 53n - 1n) throw altered('time of the claim');
+  const reader = rest.subarray(headerBytes + 8);
+  return { sealedId, header, claim: { atMs: Number(time), reader } };
 }

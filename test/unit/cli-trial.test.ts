@@ -9,6 +9,8 @@ import { rejectsWith } from '../helpers/store-values.ts';
 function settingOf(lines: string[]): ClientSetting {
   return {
     address: { host: 'localhost', port: 1 },
+    token: undefined,
+    tls: undefined,
     timeoutMs: 1,
     frameBytesMax: 1,
     trial: { id: 'trial', record: 'words' },

@@ -46,6 +46,7 @@ describe('the documentation', () => {
       'get /data',
       'get /data/{item_id}',
       'get /healthz',
+      'get /metrics',
       'get /readyz',
       'get /records/{id}',
       'get /v1/record',
@@ -54,6 +55,8 @@ describe('the documentation', () => {
       'head /v1/records/{id}',
       'post /data',
       'post /records',
+      'post /v1/record/rekey',
+      'post /v1/records/{id}/rekey',
       'put /v1/record',
       'put /v1/records/{id}',
     ]);

@@ -55,14 +55,16 @@ test('a host that is none is an error of the configuration', async () => {
   assert.match(error.message, /192\.0\.2\.1/);
 });
 
+const OPEN = { auth: 'none', allowOpen: false, allowPlaintext: false, tlsCert: '' } as const;
+
 test('beyond loopback a server without authentication refuses to start', async () => {
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
     assert.ok(isLoopback(host));
-    checkHost({ host, auth: 'none', allowOpen: false });
+    checkHost({ ...OPEN, host });
   }
   for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.org', '127.example.org']) {
     assert.ok(!isLoopback(host), host);
-    checkHost({ host, auth: 'none', allowOpen: true });
+    checkHost({ ...OPEN, host, allowOpen: true });
   }
   const config = await testConfig('/nonexistent', { beServerConfigs: { host: '0.0.0.0' } });
   const error = await rejectsWith(startBe(config, silentLog), 'NOT_ALLOWED');

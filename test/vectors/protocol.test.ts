@@ -22,6 +22,13 @@ import { readVectors, type Vector } from '../helpers/vectors.ts';
 const requests = readVectors('PROTOCOL.md', 'request');
 const replies = readVectors('PROTOCOL.md', 'reply');
 const refused = readVectors('PROTOCOL.md', 'refused');
+/** The fields whose wrong length has a code of its own. */
+const LENGTH_CODES: Readonly<Record<string, ErrorCode>> = {
+  ID: 'INVALID_ID',
+  KEY: 'INVALID_KEY',
+  OLD_KEY: 'INVALID_KEY',
+  NAMESPACE: 'INVALID_NAMESPACE',
+};
 const fieldNumbers = FIELD as Readonly<Record<string, FieldType>>;
 const opcodeNumbers = OPCODE as Readonly<Record<string, number>>;
 
@@ -157,7 +164,7 @@ describe('PROTOCOL.md: tables', () => {
         const entry = bytesField(Number(number) as FieldType, Buffer.alloc(length));
         return Fields.decode(decodeOne(Buffer.concat(encodeRequest(1, 1, [entry]))).fieldBytes);
       };
-      const code = { ID: 'INVALID_ID', KEY: 'INVALID_KEY', NAMESPACE: 'INVALID_NAMESPACE' }[name];
+      const code = LENGTH_CODES[name];
       const refusal = { code: code ?? 'INVALID_FIELD' };
       assert.ok(decode(min).has(Number(number) as FieldType));
       assert.ok(decode(max).has(Number(number) as FieldType));

@@ -97,10 +97,16 @@ describe('pseudonyms of the program and the second decoder', () => {
 describe('heads of the program and the second decoder', () => {
   it('come apart alike, damaged ones too', (t) => {
     const header = fc.constantFrom(68, 118).chain((length) => bytes(length, length));
-    rounds(t, fc.record({ name, entry, header, fault }), ({ name, entry, header, fault }) => {
+    const claimed = fc.record(
+      { atMs: fc.maxSafeNat(), reader: bytes(32, 32) },
+      { noNullPrototype: true },
+    );
+    const claim = fc.option(claimed, { nil: undefined });
+    const parts = fc.record({ name, entry, header, claim, fault });
+    rounds(t, parts, ({ name, entry, header, claim, fault }) => {
       const { sealedId } = findPseudonym(name, entry);
-      const head = encodeHead(sealedId, header);
-      assert.deepEqual(splitHead(head), { sealedId, header });
+      const head = encodeHead(sealedId, header, claim);
+      assert.deepEqual(splitHead(head), { sealedId, header, claim });
       const damaged = damage(head, fault);
       assertSame(
         () => splitHead(damaged),

@@ -142,7 +142,8 @@ async function storeByService(servers: TestServers, expected: Map<string, Kept>)
   const be = beClient(servers, () => keeper.open());
   const budget = new Budget(LIMITS.bytesInFlightMax);
   const { recordBytesMax } = LIMITS;
-  const service = new FeService({ be, keeper, budget, recordBytesMax });
+  const open = { writePolicy: 'open', uniformErrors: false } as const;
+  const service = new FeService({ be, keeper, budget, recordBytesMax, ...open });
   const record = Buffer.from('<p>kept</p>');
   const contentType = 'text/html; charset=utf-8';
   const name = nameOf('web', 'page');

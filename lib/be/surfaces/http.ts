@@ -1,49 +1,112 @@
-/** What a back end says over HTTP: whether it lives, and whether it is ready. Nothing else. */
+/** What a back end says over HTTP: whether it lives and is ready, and what it counts. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Gate } from '../../access.ts';
+import { type EncServerError, toEncServerError } from '../../errors.ts';
+import { exposition, type Family } from '../../metrics.ts';
 import { answerClientError, type HttpSurface, httpServerOptions } from '../../net/http-door.ts';
+import { sessionOf, type TrustedProxies } from '../../net/http-session.ts';
+import { checkMetricsAccess } from '../../net/metrics-access.ts';
+import type { Outcome, Traffic } from '../../net/traffic.ts';
 import type { Limits } from '../../protocol/limits.ts';
-import type { BeService } from '../service.ts';
+
+export interface BeHttpHost {
+  readonly limits: Limits;
+  readonly gate: Gate;
+  readonly traffic: Traffic;
+  readonly trustedProxies: TrustedProxies;
+  readonly families: () => Family[];
+  /** Why the back end cannot do its work; undefined while it can. */
+  readonly unreadyReason: () => string | undefined;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly outcome?: Outcome;
+}
+
+const JSON_TYPE = 'application/json';
+const PROBLEM_TYPE = 'application/problem+json';
 
 /** The server behind the door of a back end's port. */
-export async function openBeHttp(service: BeService, limits: Limits): Promise<HttpSurface> {
-  const server = createServer(httpServerOptions(limits), (request, response) => {
-    answer(service, request, response);
+export async function openBeHttp(host: BeHttpHost): Promise<HttpSurface> {
+  const server = createServer(httpServerOptions(host.limits), (request, response) => {
+    void serve(host, request, response);
   });
   server.on('clientError', answerClientError);
   return { server, close: async () => undefined };
 }
 
-function answer(service: BeService, request: IncomingMessage, response: ServerResponse): void {
-  const path = request.url?.split('?', 1)[0];
-  if (path !== '/healthz' && path !== '/readyz') {
-    const detail = 'the back end answers /healthz and /readyz; records are for front ends';
-    send(response, 404, { ...problem(404, 'there is no such page', 'NOT_FOUND'), detail });
-  } else if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    const detail = 'the header Allow says which methods there are';
-    send(response, 405, { ...problem(405, 'no such method here', 'UNKNOWN_VERB'), detail });
-  } else if (path === '/healthz') {
-    send(response, 200, { alive: true });
-  } else {
-    const missing = missingOf(service);
-    send(response, missing.length === 0 ? 200 : 503, { ready: missing.length === 0, missing });
+async function serve(
+  host: BeHttpHost,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const sinceMs = performance.now();
+  let answer: Answer;
+  try {
+    answer = await answerOf(host, request);
+  } catch (thrown) {
+    answer = failureOf(toEncServerError(thrown));
   }
+  send(response, answer);
+  host.traffic.note('http', 'other', answer.outcome ?? 'ok', sinceMs);
 }
 
-/** What keeps the back end from its work, in words. */
-function missingOf(service: BeService): string[] {
-  const reason = service.unreadyReason();
-  return reason === undefined ? [] : [`store: ${reason}`];
+async function answerOf(host: BeHttpHost, request: IncomingMessage): Promise<Answer> {
+  const path = request.url?.split('?', 1)[0];
+  const isProbe = path === '/healthz' || path === '/readyz';
+  const session = isProbe ? undefined : sessionOf(request, host.gate, host.trustedProxies);
+  if (!isProbe && path !== '/metrics') return noSuchPage();
+  if (request.method !== 'GET' && request.method !== 'HEAD') return noSuchMethod();
+  if (path === '/healthz') return json(200, { alive: true });
+  if (session === undefined) {
+    const reason = host.unreadyReason();
+    const missing = reason === undefined ? [] : [`store: ${reason}`];
+    return json(reason === undefined ? 200 : 503, { ready: reason === undefined, missing });
+  }
+  checkMetricsAccess(session);
+  const { contentType, text } = await exposition(host.families());
+  return { status: 200, type: contentType, body: text };
 }
 
-function problem(status: number, title: string, code: string): object {
-  return { type: 'about:blank', title, status, code };
+function noSuchPage(): Answer {
+  const detail = 'the back end answers /healthz, /readyz and /metrics; records are for front ends';
+  return problem(404, 'NOT_FOUND', 'there is no such page', detail);
 }
 
-function send(response: ServerResponse, status: number, body: object): void {
-  const type = 'code' in body ? 'application/problem+json' : 'application/json';
-  const bytes = Buffer.from(JSON.stringify(body));
+function noSuchMethod(): Answer {
+  const detail = 'the header Allow says which methods there are';
+  const answer = problem(405, 'UNKNOWN_VERB', 'no such method here', detail);
+  return { ...answer, headers: { Allow: 'GET, HEAD' } };
+}
+
+function failureOf({ code, message, hint, row }: EncServerError): Answer {
+  const answer = problem(row.http, code, message, hint);
+  return row.http === 401 ? { ...answer, headers: { 'WWW-Authenticate': 'Bearer' } } : answer;
+}
+
+function json(status: number, body: object): Answer {
+  return { status, type: JSON_TYPE, body: JSON.stringify(body) };
+}
+
+/** RFC 9457. */
+function problem(
+  status: number,
+  code: EncServerError['code'],
+  title: string,
+  detail: string,
+): Answer {
+  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail });
+  return { status, type: PROBLEM_TYPE, body, outcome: code };
+}
+
+function send(response: ServerResponse, { status, type, body, headers }: Answer): void {
+  const bytes = Buffer.from(body);
   response.writeHead(status, {
+    ...headers,
     'Content-Type': type,
     'Content-Length': bytes.length,
     'Cache-Control': 'no-store',

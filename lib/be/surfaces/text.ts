@@ -2,6 +2,7 @@
 import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
 import type { TextSurface } from '../../net/text-connection.ts';
+import { operationOf } from '../../net/traffic.ts';
 import { BE_HELP, parseBeLine, recordLine } from '../../protocol/text.ts';
 import type { BeService } from '../service.ts';
 
@@ -19,6 +20,7 @@ export class BeText implements TextSurface {
 
   async handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined> {
     const request = parseBeLine(line);
+    context.operation = operationOf(request.verb);
     switch (request.verb) {
       case 'STORE':
         await this.#service.storeForeign(request.token, request.record, context);

@@ -4,6 +4,7 @@ import type { RecordName } from '../../crypto/envelope.ts';
 import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
 import type { TextSurface } from '../../net/text-connection.ts';
+import { operationOf } from '../../net/traffic.ts';
 import { encodeHex } from '../../protocol/hex.ts';
 import { FE_HELP, parseFeLine } from '../../protocol/text.ts';
 import type { FeService } from '../service.ts';
@@ -27,6 +28,7 @@ export class FeText implements TextSurface {
 
   async handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined> {
     const request = parseFeLine(line);
+    context.operation = operationOf(request.verb);
     switch (request.verb) {
       case 'STORE': {
         const { record, base64 } = request;

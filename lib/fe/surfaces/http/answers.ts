@@ -62,6 +62,7 @@ export function answerFailure(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
+  request.outcome = error.code;
   reply.code(status);
   // Who waits for 100 Continue sends the body never, or as if it were the next request.
   if (request.headers.expect !== undefined && !request.raw.readableDidRead) {

@@ -17,6 +17,7 @@ import type { HttpApp, HttpHost } from './host.ts';
 import { answerMissingRoute, Routes } from './missing-routes.ts';
 import { addProbes, PROBE } from './probes.ts';
 import { addRecordRoutes } from './records.ts';
+import { countTraffic } from './traffic.ts';
 import { Turns } from './turns.ts';
 
 /** Node bounds all headers together; so no path is too long for its own answer. In bytes. */
@@ -38,6 +39,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   const routes = new Routes(app);
   const guard = new HostGuard(host.host, host.allowedHosts);
   const turns = new Turns();
+  countTraffic(app, host.traffic);
   app.addHook('onRequest', async (request, reply) => {
     await turns.take(request.raw.socket, reply.raw);
   });

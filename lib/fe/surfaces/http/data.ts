@@ -11,7 +11,10 @@ const TAGS = ['data'];
 /** IDs of one chunk of a list. */
 const CHUNK_IDS = 1_000;
 const UNAVAILABLE = {
+  401: schemas.detail,
+  403: schemas.detail,
   413: schemas.detail,
+  429: schemas.detail,
   500: schemas.detail,
   502: schemas.detail,
   503: schemas.detail,

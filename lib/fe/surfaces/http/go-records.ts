@@ -11,7 +11,11 @@ import * as schemas from './schemas.ts';
 const TAGS = ['records (Go client)'];
 const FAILURES = {
   400: schemas.message,
+  401: schemas.message,
+  403: schemas.message,
+  410: schemas.message,
   413: schemas.message,
+  429: schemas.message,
   500: schemas.message,
   502: schemas.message,
   503: schemas.message,
@@ -54,7 +58,6 @@ function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void 
     querystring: schemas.goQuery,
     response: {
       200: schemas.goRecord,
-      403: schemas.message,
       404: schemas.message,
       406: schemas.message.describe('The record is no text; `GET /v1/records/{id}` gives bytes.'),
       ...FAILURES,

@@ -9,10 +9,12 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Gate } from '../../../access.ts';
 import type { Logger } from '../../../log.ts';
+import type { Family } from '../../../metrics.ts';
 import type { Budget } from '../../../net/budget.ts';
 import type { TrustedProxies } from '../../../net/http-session.ts';
 import { RequestContext } from '../../../net/request.ts';
 import type { Session } from '../../../net/session.ts';
+import type { Outcome, Traffic } from '../../../net/traffic.ts';
 import { FRAME_OVERHEAD_BYTES, type Limits } from '../../../protocol/limits.ts';
 import type { Items } from '../../items.ts';
 import type { FeService } from '../../service.ts';
@@ -28,6 +30,9 @@ export interface HttpHost {
   /** Names that it is known under, beside that one and loopback. */
   readonly allowedHosts: string;
   readonly gate: Gate;
+  readonly traffic: Traffic;
+  /** What is counted, for the page of metrics. */
+  readonly families: () => Family[];
   readonly trustedProxies: TrustedProxies;
   /** What the server waits for, in words; nothing when it is ready. */
   readonly missing: () => Promise<string[]>;
@@ -46,6 +51,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; set before any route is reached. */
     session: Session;
+    /** What became of it, as it is counted. */
+    outcome: Outcome;
   }
 }
 

@@ -1,4 +1,6 @@
 /** What the server tells of itself: where its documentation is, whether it lives and is ready. */
+import { exposition } from '../../../metrics.ts';
+import { checkMetricsAccess } from '../../../net/metrics-access.ts';
 import { VERSION } from '../../../version.ts';
 import type { HttpApp, HttpHost } from './host.ts';
 import * as schemas from './schemas.ts';
@@ -8,7 +10,9 @@ const TAGS = ['server'];
 /** Probes come from machines, under whatever name or address. */
 export const PROBE = /^\/(?:healthz|readyz)(?:\?|$)/;
 
-export function addProbes(app: HttpApp, { missing }: HttpHost): void {
+export function addProbes(app: HttpApp, host: HttpHost): void {
+  addMetrics(app, host);
+  const { missing } = host;
   const schema = { tags: TAGS, response: { 200: schemas.welcome }, hide: true };
   app.get('/', { schema }, async (request, reply) => {
     if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs');
@@ -24,5 +28,19 @@ export function addProbes(app: HttpApp, { missing }: HttpHost): void {
     const words = await missing();
     const ready = words.length === 0;
     return reply.code(ready ? 200 : 503).send({ ready, missing: words });
+  });
+}
+
+function addMetrics(app: HttpApp, { families }: HttpHost): void {
+  const schema = {
+    tags: TAGS,
+    summary: 'What the server counts, for Prometheus',
+    description: 'For this machine, and for callers with the scope `admin`.',
+    response: { 200: schemas.metrics, 401: schemas.problem, 403: schemas.problem },
+  };
+  app.get('/metrics', { schema }, async (request, reply) => {
+    checkMetricsAccess(request.session);
+    const { contentType, text } = await exposition(families());
+    return reply.header('content-type', contentType).send(Buffer.from(text) as never);
   });
 }

@@ -15,6 +15,8 @@ function problemOf(description: string) {
 
 const FAILURES = {
   400: problemOf('Something in the request is malformed.'),
+  401: problemOf('A token is needed, or the one that was sent is not valid.'),
+  429: problemOf('Too many requests, or too many wrong keys.'),
   500: problemOf('The stored bytes were changed, or the server has a defect.'),
   502: problemOf('Whether it was done is not known.'),
   503: problemOf('Not now: the back end cannot be reached, or there is too much to do.'),
@@ -22,13 +24,14 @@ const FAILURES = {
 };
 /** To HEAD no failure has a body either. */
 const HEAD_FAILURES = Object.fromEntries(
-  [400, 403, 412, 413, 500, 502, 503, 504].map((status) => [
+  [400, 401, 403, 410, 412, 413, 429, 500, 502, 503, 504].map((status) => [
     status,
     schemas.nothing.describe('As for GET.'),
   ]),
 );
 const NOT_FOUND = problemOf('There is no such record.');
 const WRONG_KEY = problemOf('The key is another one.');
+const ALREADY_READ = problemOf('The record could be read once, and was.');
 const TOO_LARGE = problemOf('The record is larger than the server takes.');
 const PRECONDITION_FAILED = problemOf('If-Match or If-None-Match does not hold.');
 const NOT_MODIFIED = schemas.nothing.describe('The record is the one of If-None-Match.');
@@ -40,6 +43,8 @@ export function describeRecords(path: Path) {
   const params = inPath ? { params: schemas.recordPath } : {};
   const headers = inPath ? schemas.headers : schemas.headersWithId;
   const headersWithKey = inPath ? schemas.headersWithKey : schemas.headersWithIdAndKey;
+  const storeHeaders = inPath ? schemas.storeHeaders : schemas.storeHeadersWithId;
+  const rekeyHeaders = inPath ? schemas.rekeyHeaders : schemas.rekeyHeadersWithId;
   return {
     put: {
       tags: TAGS,
@@ -48,12 +53,13 @@ export function describeRecords(path: Path) {
         'The body is the record, of any type; its Content-Type is sealed with it. The key is in ' +
         'the answer, and nowhere else: who loses it has shredded the record.',
       ...params,
-      headers,
+      headers: storeHeaders,
       consumes: OCTETS,
       body: schemas.record,
       response: {
         200: schemas.stored.describe('Stored; it replaced a record.'),
         201: schemas.stored.describe('Stored; nothing was there before.'),
+        403: problemOf('A record is there, and its current key is needed.'),
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,
         415: problemOf('Content-Type is no media type.'),
@@ -73,6 +79,8 @@ export function describeRecords(path: Path) {
         304: NOT_MODIFIED,
         403: WRONG_KEY,
         404: NOT_FOUND,
+        409: problemOf('Others read it at the same moment.'),
+        410: ALREADY_READ,
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,
         ...FAILURES,
@@ -89,6 +97,22 @@ export function describeRecords(path: Path) {
         304: NOT_MODIFIED,
         404: schemas.nothing.describe('There is no such record.'),
         ...HEAD_FAILURES,
+      },
+    },
+    rekey: {
+      tags: TAGS,
+      summary: `Seal a record anew under another key${where}`,
+      description: 'Everything else of the record stays. Sent again, it succeeds.',
+      ...params,
+      headers: rekeyHeaders,
+      response: {
+        200: schemas.stored.describe('The record has the new key now.'),
+        403: WRONG_KEY,
+        404: NOT_FOUND,
+        409: problemOf('Others write the record all the time.'),
+        410: ALREADY_READ,
+        413: TOO_LARGE,
+        ...FAILURES,
       },
     },
     delete: {

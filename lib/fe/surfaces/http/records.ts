@@ -22,6 +22,9 @@ export function addRecordRoutes(app: HttpApp, host: HttpHost): void {
   for (const path of ['/v1/records/:id', '/v1/record'] as const) {
     const schemas = describeRecords(path);
     plain.put(path, { schema: schemas.put }, (request, reply) => routes.put(request, reply));
+    plain.post(`${path}/rekey`, { schema: schemas.rekey }, (request, reply) =>
+      routes.rekey(request, reply),
+    );
     plain.head(path, { schema: schemas.head }, (request, reply) => routes.head(request, reply));
     plain.get(path, { schema: schemas.get }, (request, reply) => routes.get(request, reply));
     plain.delete(path, { schema: schemas.delete }, (request, reply) =>
@@ -45,7 +48,8 @@ class RecordRoutes {
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
     const condition = await this.#conditionOf(request, name, context);
     const contentType = request.raw.headers['content-type'];
-    const input = { name, record, key, condition, contentType };
+    const oldKey = keyOf(headersOf(request)['enc-old-key']);
+    const input = { name, record, key, oldKey, condition, contentType, ...lifeOf(request) };
     const done = await service.store(input, context).catch(conflictAsPrecondition);
     const revision = done.revision.toString('hex');
     reply.code(done.replaced ? 200 : 201).header('etag', entityTag(done.revision));
@@ -61,13 +65,18 @@ class RecordRoutes {
     const headers = headersOf(request);
     const hexKey = headers['enc-record-key'];
     if (hexKey === undefined) throw new EncServerError('MISSING_FIELD', 'there is no key');
-    const found = await service.retrieve(
-      nameFrom(request),
-      keyOf(hexKey),
-      contextOf(request, this.#host.limits),
-    );
+    const name = nameFrom(request);
+    const key = keyOf(hexKey);
+    const context = contextOf(request, this.#host.limits);
+    if (isConditional(headers)) {
+      // First without reading it for good: it may be one that can be read once.
+      const { revision } = await service.retrieve(name, key, context, { claims: false });
+      reply.header('etag', entityTag(revision));
+      if (!isModified(headers, revision)) return reply.code(304).send();
+    }
+    const found = await service.retrieve(name, key, context, { reader: readerOf(headers) });
     reply.header('etag', entityTag(found.revision));
-    if (!isModified(headers, found.revision)) return reply.code(304).send();
+    if (found.expiryMs > 0) reply.header('enc-expires', new Date(found.expiryMs).toISOString());
     countReply(reply, budget, found.record.length);
     return reply.header('content-type', contentTypeOf(found.contentType)).send(found.record);
   }
@@ -75,13 +84,28 @@ class RecordRoutes {
   /** Without a key, the entity tag alone; with it, all that GET says but the record. */
   async head(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const headers = headersOf(request);
-    if (headers['enc-record-key'] !== undefined) return await this.get(request, reply);
-    const { revision } = await this.#host.service.head(
-      nameFrom(request),
-      contextOf(request, this.#host.limits),
-    );
+    const context = contextOf(request, this.#host.limits);
+    const { revision, expiryMs, once } = await this.#host.service.head(nameFrom(request), context);
+    // To look at what can be read once is not to read it.
+    if (headers['enc-record-key'] !== undefined && !once) return await this.get(request, reply);
+    if (expiryMs > 0) reply.header('enc-expires', new Date(expiryMs).toISOString());
     reply.header('etag', entityTag(revision));
     return isModified(headers, revision) ? reply.send() : reply.code(304).send();
+  }
+
+  /** The new key is the caller's, who has it before the old one is gone. */
+  async rekey(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { 'enc-old-key': oldKey, 'enc-record-key': newKey } = headersOf(request);
+    if (oldKey === undefined || newKey === undefined) {
+      throw new EncServerError('MISSING_FIELD', 'it takes Enc-Old-Key and Enc-Record-Key');
+    }
+    const context = contextOf(request, this.#host.limits);
+    const name = nameFrom(request);
+    const { service } = this.#host;
+    const { revision } = await service.rekey(name, keyOf(oldKey), keyOf(newKey), context);
+    return reply
+      .header('etag', entityTag(revision))
+      .send({ revision: revision.toString('hex'), replaced: true });
   }
 
   async delete(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -114,6 +138,25 @@ class RecordRoutes {
       throw error;
     }
   }
+}
+
+/** How long a record lives, and how often it can be read. */
+function lifeOf(request: FastifyRequest): { expiryMs: number | undefined; once: boolean } {
+  const { 'enc-ttl': ttl, 'enc-expires': expires, 'enc-once': once } = headersOf(request);
+  if (ttl !== undefined && expires !== undefined) {
+    throw new EncServerError('INVALID_FIELD', 'Enc-Ttl and Enc-Expires exclude each other');
+  }
+  const untilMs = expires === undefined ? undefined : Date.parse(expires);
+  const expiryMs = ttl === undefined ? untilMs : Date.now() + Number(ttl) * 1_000;
+  return { expiryMs, once: once === '1' };
+}
+
+function readerOf({ 'enc-reader': reader }: RecordHeaders): Buffer | undefined {
+  return reader === undefined ? undefined : Buffer.from(reader, 'hex');
+}
+
+function isConditional(headers: RecordHeaders): boolean {
+  return headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
 }
 
 /** As the schemas have checked them. */

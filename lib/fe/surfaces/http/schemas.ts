@@ -142,17 +142,50 @@ const id = {
     .meta({ example: EXAMPLE_ID }),
 };
 
+const life = {
+  'enc-old-key': hexKey.optional().describe('Key of the record that is replaced: 403 if another.'),
+  'enc-ttl': z
+    .string()
+    .regex(/^[1-9]\d{0,9}$/)
+    .optional()
+    .describe('How long the record lives, in seconds.')
+    .meta({ example: '3600' }),
+  'enc-expires': z.iso
+    .datetime({ offset: true })
+    .optional()
+    .describe('When the record ends (RFC 3339); instead of Enc-Ttl.'),
+  'enc-once': z.enum(['1']).optional().describe('The record can be read once.'),
+};
+
+const reader = {
+  'enc-reader': z
+    .string()
+    .regex(/^(?:[0-9A-Fa-f]{2}){16,64}$/)
+    .optional()
+    .describe(
+      'Random, 16 to 64 bytes in hexadecimal digits: who sends the same again within a minute ' +
+        'may read a record again that can be read once.',
+    ),
+};
+
 /** Of requests that need no key, and of those that do. Other headers are let through. */
 export const headers = z.looseObject({ ...shared, 'enc-record-key': key.optional() });
-export const headersWithKey = z.looseObject({ ...shared, 'enc-record-key': key });
+export const headersWithKey = z.looseObject({ ...shared, ...reader, 'enc-record-key': key });
+export const storeHeaders = headers.extend(life);
+export const rekeyHeaders = z.looseObject({
+  ...shared,
+  'enc-old-key': key.describe('The key that the record has now.'),
+  'enc-record-key': key.describe('The new key, drawn by the caller and kept before this is sent.'),
+});
 export const headersWithId = headers.extend(id);
 export const headersWithIdAndKey = headersWithKey.extend(id);
+export const storeHeadersWithId = storeHeaders.extend(id);
+export const rekeyHeadersWithId = rekeyHeaders.extend(id);
 
 /** What of them the routes look at. */
 export type RecordHeaders = {
-  readonly [name in keyof z.output<typeof headersWithIdAndKey> as string extends name
-    ? never
-    : name]?: string | undefined;
+  readonly [name in keyof (z.output<typeof headersWithIdAndKey> &
+    z.output<typeof storeHeaders>) as string extends name ? never : name]?: string | undefined;
 };
 
 export const record = z.any().meta({ type: 'string', example: 'hello' });
@@ -177,6 +210,8 @@ export const problem = z.object({
 // --- the server itself --------------------------------------------------------------------
 
 export const alive = z.object({ alive: z.literal(true) });
+
+export const metrics = z.string().describe('The text format of Prometheus.');
 
 export const readiness = z.object({
   ready: z.boolean(),

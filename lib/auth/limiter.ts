@@ -1,0 +1,72 @@
+/**
+ * How often something may happen in a while, for each of many: a bucket that fills at a steady
+ * pace (a token bucket, as in RFC 2698 section 3) and is taken from.
+ */
+
+/** Milliseconds of a clock that never goes back. */
+export type Clock = () => number;
+
+interface Bucket {
+  left: number;
+  filledAtMs: number;
+}
+
+/** Buckets that are remembered at once; whoever has been forgotten begins with a full one. */
+const BUCKETS_MAX = 10_000;
+
+export class Limiter {
+  readonly #max: number;
+  readonly #perMs: number;
+  readonly #clock: Clock;
+  readonly #buckets = new Map<string, Bucket>();
+
+  /** `max` in each `windowMs`, all at once if need be; 0 for no bound. */
+  constructor(max: number, windowMs: number, clock: Clock = () => performance.now()) {
+    this.#max = max;
+    this.#perMs = max / windowMs;
+    this.#clock = clock;
+  }
+
+  /** Takes one; false if there is none left. */
+  take(who: string): boolean {
+    if (this.#max === 0) return true;
+    const bucket = this.#filled(who);
+    if (bucket.left < 1) return false;
+    bucket.left--;
+    return true;
+  }
+
+  /** Whether there is one left, without taking it. */
+  has(who: string): boolean {
+    if (this.#max === 0 || !this.#buckets.has(who)) return true;
+    return this.#filled(who).left >= 1;
+  }
+
+  #filled(who: string): Bucket {
+    const now = this.#clock();
+    const known = this.#buckets.get(who);
+    if (known === undefined) return this.#add(who, now);
+    const filled = known.left + (now - known.filledAtMs) * this.#perMs;
+    known.left = Math.min(this.#max, filled);
+    known.filledAtMs = now;
+    return known;
+  }
+
+  #add(who: string, now: number): Bucket {
+    if (this.#buckets.size >= BUCKETS_MAX) this.#forget(now);
+    const bucket = { left: this.#max, filledAtMs: now };
+    this.#buckets.set(who, bucket);
+    return bucket;
+  }
+
+  /** First those that are full again, who lose nothing; then the oldest. */
+  #forget(now: number): void {
+    for (const [who, { left, filledAtMs }] of this.#buckets) {
+      if (left + (now - filledAtMs) * this.#perMs >= this.#max) this.#buckets.delete(who);
+    }
+    for (const who of this.#buckets.keys()) {
+      if (this.#buckets.size < BUCKETS_MAX) return;
+      this.#buckets.delete(who);
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/** What is counted of a back end's store. */
+import { type Family, single } from '../metrics.ts';
+import type { OpenedStore } from '../store/open.ts';
+
+export function storeFamilies({ writes, seconds }: OpenedStore['meter'], epoch: number): Family[] {
+  const labels = {};
+  return [
+    {
+      type: 'histogram',
+      name: 'enc_server_store_group_writes',
+      help: 'Writes that were made durable together.',
+      values: [{ labels, histogram: writes }],
+    },
+    {
+      type: 'histogram',
+      name: 'enc_server_store_group_seconds',
+      help: 'Time that it took to make them durable.',
+      values: [{ labels, histogram: seconds }],
+    },
+    single(
+      'gauge',
+      'enc_server_keyring_epoch',
+      'Newest epoch of the keyring that was seen; 0 while there was none.',
+      epoch,
+    ),
+  ];
+}

@@ -1,0 +1,61 @@
+/** `enc-server keys`: the keys that servers work with. */
+import { EXIT, type ExitCode } from '../errors.ts';
+import { addConfigFlag, given, parse, program } from './command-line.ts';
+import { note, print, runProgram, usage } from './terminal.ts';
+
+interface TlsInitFlags {
+  readonly out: string;
+  readonly host: readonly string[];
+  readonly days: string;
+  readonly renew?: boolean;
+  readonly json?: boolean;
+}
+
+const DAYS_MAX = 3_650;
+
+export function runKeys(argv: readonly string[]): Promise<ExitCode> {
+  const command = program('enc-server keys', 'The keys that servers work with.').helpCommand(true);
+  let run: (() => Promise<ExitCode>) | undefined;
+  addConfigFlag(command.command('tls-init'))
+    .description('make an authority and certificates for development')
+    .requiredOption('--out <folder>', 'a new folder for them', given)
+    .option('--host <name>', 'a name or address of the servers; may be repeated', collect, [])
+    .option('--days <number>', 'how long the certificates are valid', '365')
+    .option('--renew', 'issue new certificates with the authority that is there')
+    .option('--json', 'print results and errors as JSON')
+    .action((flags: TlsInitFlags) => {
+      const days = daysOf(flags.days);
+      run = () => tlsInit(flags, days);
+    });
+  const start = async () => {
+    parse(command, argv);
+    if (run !== undefined) return await run();
+    note(command.helpInformation());
+    return EXIT.usage;
+  };
+  return runProgram('enc-server keys', start, argv.includes('--json'));
+}
+
+async function tlsInit(flags: TlsInitFlags, days: number): Promise<ExitCode> {
+  // Loaded when it is needed: it brings a library for certificates.
+  const { initTls } = await import('./tls-init.ts');
+  const { out, host: hosts, renew = false } = flags;
+  const files = await initTls({ folder: out, hosts, days, renew });
+  if (flags.json) await print(`${JSON.stringify({ files })}\n`);
+  else await print(files.map((file) => `${file}\n`).join(''));
+  note(`servers: enc-server up --tls ${out}   clients: --tls-ca ${out}/ca.pem`);
+  return EXIT.done;
+}
+
+function collect(value: string, others: readonly string[]): string[] {
+  if (!/^[A-Za-z0-9.:*_-]{1,253}$/.test(value)) {
+    throw usage('--host is no name and no address', 'write db.example or 192.0.2.7');
+  }
+  return [...others, value];
+}
+
+function daysOf(text: string): number {
+  const days = Number(text);
+  if (/^\d{1,4}$/.test(text) && days >= 1 && days <= DAYS_MAX) return days;
+  throw usage(`--days is a whole number from 1 to ${DAYS_MAX}`);
+}

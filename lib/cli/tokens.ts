@@ -1,0 +1,188 @@
+/** `enc-server tokens`: makes, lists and revokes access tokens. Servers see it within a second. */
+import type { Command } from 'commander';
+import { SCOPES, type Scope } from '../access.ts';
+import { drawToken, isTokenId } from '../auth/token.ts';
+import { changeTokens, readTokens, type TokenEntry } from '../auth/token-file.ts';
+import { nearest } from '../config/nearest.ts';
+import { parseDurationMs } from '../config/quantity.ts';
+import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
+import { addConfigFlag, given, parse, program } from './command-line.ts';
+import { writeNewFile } from './record-io.ts';
+import { table } from './table.ts';
+import { deliver, note, print, runProgram, usage } from './terminal.ts';
+
+interface SharedFlags {
+  readonly config?: string;
+  readonly be?: boolean;
+  readonly tokens?: string;
+  readonly dataDir?: string;
+  readonly json?: boolean;
+}
+
+interface CreateFlags extends SharedFlags {
+  readonly scopes: string;
+  readonly namespace?: string;
+  readonly expires?: string;
+  readonly note?: string;
+  readonly out?: string;
+}
+
+const NOTE_CHARACTERS_MAX = 200;
+const EXPIRES_MS_MAX = 100 * 365 * 86_400_000;
+
+export function runTokens(argv: readonly string[]): Promise<ExitCode> {
+  const about = 'Makes, lists and revokes access tokens; running servers see it within a second.';
+  const command = program('enc-server tokens', about).helpCommand(true);
+  let run: (() => Promise<ExitCode>) | undefined;
+  addFlags(command.command('create').description('make a token; prints it, once'))
+    .requiredOption('--scopes <list>', `what it may do: ${SCOPES.join(', ')}`)
+    .option('--namespace <name>', 'the only namespace that it may touch (default: all)', given)
+    .option('--expires <when>', 'a time from now such as 30d, or a date (default: never)', given)
+    .option('--note <text>', 'what it is for', given)
+    .option('--out <path>', 'write it to this new file instead (0600)', given)
+    .action((flags: CreateFlags) => {
+      const wish = checkWish(flags);
+      run = () => create(flags, wish);
+    });
+  addFlags(command.command('list').description('list the tokens; never their secrets')).action(
+    (flags: SharedFlags) => {
+      run = () => list(flags);
+    },
+  );
+  addFlags(command.command('revoke <id>').description('end a token')).action(
+    (id: string, flags: SharedFlags) => {
+      const known = idOf(id);
+      run = () => revoke(known, flags);
+    },
+  );
+  const start = async () => {
+    parse(command, argv);
+    if (run !== undefined) return await run();
+    note(command.helpInformation());
+    return EXIT.usage;
+  };
+  return runProgram('enc-server tokens', start, argv.includes('--json'));
+}
+
+function addFlags(command: Command): Command {
+  return addConfigFlag(command)
+    .option('--be', "the back end's tokens (default: the front end's)")
+    .option('--tokens <file>', 'the file of the tokens (default: in the data folder)', given)
+    .option('--data-dir <folder>', 'the data folder', given)
+    .option('--json', 'print results and errors as JSON');
+}
+
+type Wish = Pick<TokenEntry, 'scopes' | 'namespace' | 'expiresMs' | 'note'>;
+
+/** Throws `USAGE`. */
+function checkWish(flags: CreateFlags): Wish {
+  const { namespace, note: words = '' } = flags;
+  if (namespace !== undefined && Buffer.byteLength(namespace) > NAMESPACE_BYTES_MAX) {
+    throw usage(`a namespace has at most ${NAMESPACE_BYTES_MAX} bytes`);
+  }
+  if (words.length > NOTE_CHARACTERS_MAX) {
+    throw usage(`a note has at most ${NOTE_CHARACTERS_MAX} characters`);
+  }
+  const expiresMs = flags.expires === undefined ? undefined : timeOf(flags.expires);
+  return { scopes: scopesOf(flags), namespace, expiresMs, note: words };
+}
+
+function scopesOf({ scopes, be }: CreateFlags): Scope[] {
+  const list = [...new Set(scopes.split(/[\s,+]+/).filter(Boolean))];
+  if (list.length === 0) throw usage('no scopes', `choose from ${SCOPES.join(', ')}`);
+  const fits: readonly Scope[] = be
+    ? ['frontend', 'admin']
+    : SCOPES.filter((scope) => scope !== 'frontend');
+  for (const word of list) {
+    if (fits.includes(word as Scope)) continue;
+    if (!SCOPES.includes(word as Scope)) {
+      throw usage('no such scope', `did you mean ${nearest(word, [...SCOPES])}?`);
+    }
+    const where = be ? 'a back end has the scopes' : 'a front end has the scopes';
+    throw usage(`the scope ${word} is for the other server`, `${where} ${fits.join(', ')}`);
+  }
+  return list as Scope[];
+}
+
+function timeOf(text: string): number {
+  const now = Date.now();
+  const span = parseDurationMs(text);
+  const atMs = span === undefined ? Date.parse(text) : now + span;
+  if (Number.isNaN(atMs)) throw usage('--expires is no time', 'write 12h, 30d or 2030-01-31');
+  if (atMs <= now) throw usage('--expires is in the past');
+  if (atMs > now + EXPIRES_MS_MAX) throw usage('--expires is too far away', 'leave it out');
+  return atMs;
+}
+
+async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {
+  const path = await pathOf(flags);
+  const { id, hash, token } = drawToken();
+  // Before the token counts, so that none is made that nobody has.
+  if (flags.out !== undefined) await writeNewFile(flags.out, Buffer.from(`${token}\n`));
+  const entry = { ...wish, id, hash, createdMs: Date.now() };
+  await changeTokens(path, (entries) => [...entries, entry]);
+  if (flags.json) {
+    const shown = flags.out === undefined ? { token } : { out: flags.out };
+    await deliver(`${JSON.stringify({ ...describe(entry), ...shown })}\n`);
+  } else if (flags.out === undefined) {
+    await deliver(`${token}\n`);
+  }
+  note(`token ${id}: ${wish.scopes.join(', ')}; kept as a hash in ${path}`);
+  return EXIT.done;
+}
+
+async function list(flags: SharedFlags): Promise<ExitCode> {
+  const entries = await readTokens(await pathOf(flags));
+  if (flags.json) {
+    await print(`${JSON.stringify(entries.map(describe))}\n`);
+    return EXIT.done;
+  }
+  const rows = entries.map((entry) => {
+    const { id, scopes, namespace, expires, expired, note: words } = describe(entry);
+    const state = expired ? 'expired' : 'valid';
+    return [id, state, scopes.join(','), namespace ?? '(all)', expires ?? 'never', words];
+  });
+  await print(table(['ID', 'STATE', 'SCOPES', 'NAMESPACE', 'EXPIRES', 'NOTE'], rows));
+  return EXIT.done;
+}
+
+async function revoke(id: string, flags: SharedFlags): Promise<ExitCode> {
+  const path = await pathOf(flags);
+  await changeTokens(path, (entries) => {
+    const left = entries.filter((entry) => entry.id !== id);
+    if (left.length < entries.length) return left;
+    throw new EncServerError('NOT_FOUND', `there is no token ${id}`, {
+      hint: 'enc-server tokens list shows those there are',
+    });
+  });
+  await print(flags.json ? `${JSON.stringify({ revoked: id })}\n` : 'SUCCESS\n');
+  return EXIT.done;
+}
+
+function describe({ id, scopes, namespace, expiresMs, createdMs, note: words }: TokenEntry) {
+  return {
+    id,
+    scopes,
+    namespace,
+    expires: expiresMs === undefined ? undefined : new Date(expiresMs).toISOString(),
+    expired: expiresMs !== undefined && expiresMs <= Date.now(),
+    created: new Date(createdMs).toISOString(),
+    note: words,
+  };
+}
+
+/** Somebody may paste the whole token: its ID is in it, and the secret is not repeated. */
+function idOf(text: string): string {
+  const id = text.startsWith('est_') ? (text.split('_')[1] ?? '') : text;
+  if (isTokenId(id)) return id;
+  throw usage('this is no ID of a token', 'an ID has 12 hexadecimal digits; see tokens list');
+}
+
+async function pathOf(flags: SharedFlags): Promise<string> {
+  const { loadConfig } = await import('../config/load.ts');
+  const section = flags.be ? 'beServerConfigs' : 'feServerConfigs';
+  const settings = { tokens: flags.tokens, dataDir: flags.dataDir };
+  const { config } = await loadConfig({ file: flags.config, flags: { [section]: settings } });
+  return config[section].tokens;
+}

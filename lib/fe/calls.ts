@@ -1,0 +1,36 @@
+/** What reading and writing have in common. */
+import type { BeCall } from '../be/client.ts';
+import { decodeHeader } from '../crypto/envelope.ts';
+import { EncServerError } from '../errors.ts';
+import type { RequestContext } from '../net/request.ts';
+
+/** A record may be replaced while it is looked at; then it is looked at anew, this often. */
+export const CHANGED_TRIES_MAX = 5;
+
+export function callOf(context: RequestContext, signal?: AbortSignal): BeCall {
+  return { trace: context.trace, timeoutMs: context.remainingMs, signal };
+}
+
+/** Who tries many wrong keys is slowed down. */
+export function noting<T>(context: RequestContext, prove: () => T): T {
+  try {
+    return prove();
+  } catch (error) {
+    if (codeOf(error) === 'WRONG_KEY') context.noteWrongKey();
+    throw error;
+  }
+}
+
+/** The store forgets by its own clock; by ours it may be time already. */
+export function isExpired(header: Buffer): boolean {
+  const { expiryMs } = decodeHeader(header);
+  return expiryMs !== 0 && expiryMs <= Date.now();
+}
+
+export function notFound(): EncServerError {
+  return new EncServerError('NOT_FOUND', 'there is no such record');
+}
+
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof EncServerError ? error.code : undefined;
+}

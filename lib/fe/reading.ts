@@ -1,0 +1,188 @@
+/** How records are read: small ones at once, large ones when there is room, some ones once. */
+import {
+  decodeHeader,
+  ENVELOPE_FLAG,
+  open,
+  proveKey,
+  type RecordName,
+  SEAL_OVERHEAD_BYTES,
+} from '../crypto/envelope.ts';
+import { decodeMetadata, type Metadata } from '../crypto/metadata.ts';
+import { EncServerError } from '../errors.ts';
+import type { Budget } from '../net/budget.ts';
+import type { RequestContext } from '../net/request.ts';
+import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import { CHANGED_TRIES_MAX, callOf, codeOf, notFound, noting } from './calls.ts';
+import type { KeyringKeeper } from './keeper.ts';
+import { claimRecord, readAgain } from './once.ts';
+import type { FoundRecord, Placement } from './placement.ts';
+
+export interface ReadRecord {
+  readonly record: Buffer;
+  readonly contentType: string | undefined;
+  /** 8 bytes. */
+  readonly revision: Buffer;
+  /** Milliseconds since 1970; 0 is never. */
+  readonly expiryMs: number;
+  /** Whether this was the only time that it could be read. */
+  readonly once: boolean;
+}
+
+/** The caller's record key, or the one that the server keeps. */
+export type OpeningKey = Buffer | 'kept';
+
+/** How a record is read. */
+export interface ReadOptions {
+  /**
+   * 16 to 64 random bytes: who sends the same again within a minute may read a record again that
+   * can be read once.
+   */
+  readonly reader?: Buffer | undefined;
+  /** A longer record is refused as `LARGE`, and does not count as read. */
+  readonly acceptBytesMax?: number | undefined;
+  /** False to look only: a record that can be read once stays unread. */
+  readonly claims?: boolean;
+}
+
+/** One request to read. */
+interface Read {
+  readonly name: RecordName;
+  readonly key: OpeningKey;
+  /** The reader's token, 16 to 64 bytes. */
+  readonly reader: Buffer | undefined;
+  readonly context: RequestContext;
+  /** A longer record is `LARGE`; before it counts as read. */
+  readonly acceptBytesMax: number;
+  /** Whether a record that can be read once counts as read. */
+  readonly claims: boolean;
+}
+
+/** What of the header is told. */
+type HeaderFacts = Pick<ReadRecord, 'expiryMs' | 'once'>;
+
+export interface ReaderOptions {
+  readonly placement: Placement;
+  readonly keeper: KeyringKeeper;
+  readonly budget: Budget;
+  readonly recordBytesMax: number;
+}
+
+const NO_METADATA: Metadata = {};
+
+export class Reader {
+  readonly #options: ReaderOptions;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ` or `UNAVAILABLE`. */
+  async read(
+    name: RecordName,
+    key: OpeningKey,
+    { reader, acceptBytesMax = Number.POSITIVE_INFINITY, claims = true }: ReadOptions,
+    context: RequestContext,
+  ): Promise<ReadRecord> {
+    return await this.#read({ name, key, reader, acceptBytesMax, context, claims });
+  }
+
+  async #read(read: Read): Promise<ReadRecord> {
+    try {
+      return await this.#readWithin(BULK_BYTES_MIN, read);
+    } catch (error) {
+      if (!isLarge(error)) throw error;
+      return await this.#readLarge(error, read);
+    }
+  }
+
+  /** A large body is asked for only once there is room for it, sealed and opened. */
+  async #readLarge(large: EncServerError, read: Read): Promise<ReadRecord> {
+    const { budget, recordBytesMax } = this.#options;
+    for (let tries = 1, error = large; ; tries++) {
+      const sizeBytes = error.sizeBytes ?? 0;
+      if (tries > CHANGED_TRIES_MAX) throw error;
+      if (sizeBytes > recordBytesMax + SEAL_OVERHEAD_BYTES) {
+        throw new EncServerError('RECORD_TOO_LARGE', `a sealed record of ${sizeBytes} bytes`);
+      }
+      const roomBytes = 2 * sizeBytes;
+      await budget.reserved(roomBytes, read.context);
+      try {
+        return await this.#readWithin(sizeBytes, read);
+      } catch (thrown) {
+        if (!isLarge(thrown)) throw thrown;
+        error = thrown;
+      } finally {
+        budget.release(roomBytes);
+      }
+    }
+  }
+
+  async #readWithin(acceptBytes: number, read: Read): Promise<ReadRecord> {
+    const { name, context } = read;
+    for (let tries = 1; ; tries++) {
+      // To take a request back is worth its cost where much is under way.
+      const signal = acceptBytes > BULK_BYTES_MIN ? context.signal : undefined;
+      const call = callOf(context, signal);
+      const found = await this.#options.placement.get(name, acceptBytes, call);
+      const { flags, expiryMs } = decodeHeader(found.header);
+      const facts = { expiryMs, once: (flags & ENVELOPE_FLAG.once) !== 0 };
+      if (!facts.once || !read.claims) return this.#open(found, facts, read);
+      try {
+        return await this.#readOnce(found, facts, acceptBytes, read);
+      } catch (error) {
+        // Somebody was faster: what is there now is looked at.
+        if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  async #readOnce(
+    found: FoundRecord,
+    facts: HeaderFacts,
+    acceptBytes: number,
+    read: Read,
+  ): Promise<ReadRecord> {
+    const { name, reader, context } = read;
+    const { placement } = this.#options;
+    const call = callOf(context);
+    if (found.claim === undefined) {
+      // Before it is claimed: a wrong key claims nothing.
+      const opened = this.#open(found, facts, read);
+      await claimRecord(placement, name, found, reader, call);
+      return opened;
+    }
+    const key = this.#keyFor(found.header, read);
+    noting(context, () => proveKey(found.header, name, key));
+    const copy = await readAgain(placement, name, found.claim, reader, acceptBytes, call);
+    return this.#open({ ...copy, revision: found.revision }, facts, read);
+  }
+
+  #open(found: FoundRecord, facts: HeaderFacts, read: Read): ReadRecord {
+    const { header, body, revision } = found;
+    const { name, context, acceptBytesMax } = read;
+    const { expiryMs, once } = facts;
+    const key = this.#keyFor(header, read);
+    const { record, metadata } = noting(context, () => open(header, body, name, key));
+    const { contentType } = metadata.length === 0 ? NO_METADATA : decodeMetadata(metadata);
+    // Only now is it known that the time in the header is the one that was sealed.
+    if (expiryMs !== 0 && expiryMs <= Date.now()) throw notFound();
+    if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
+    return { record, contentType, revision, expiryMs, once };
+  }
+
+  #keyFor(header: Buffer, { key, name }: Read): Buffer {
+    return key === 'kept' ? this.#options.keeper.unwrap(header, name) : key;
+  }
+}
+
+/** What the store says of a body that was not asked for whole. */
+function isLarge(error: unknown): error is EncServerError {
+  return codeOf(error) === 'LARGE' && !(error instanceof TooLargeForReader);
+}
+
+/** What the reader said that it does not take. */
+class TooLargeForReader extends EncServerError {
+  constructor(sizeBytes: number) {
+    super('LARGE', `the record has ${sizeBytes} bytes`, { sizeBytes });
+  }
+}

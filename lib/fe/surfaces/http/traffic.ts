@@ -1,0 +1,48 @@
+/** What is counted of HTTP: by route, never by what stands in a URL. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Operation, Outcome, Traffic } from '../../../net/traffic.ts';
+import type { HttpApp } from './host.ts';
+
+const OPERATIONS: Readonly<Record<string, Operation>> = {
+  'PUT /v1/records/:id': 'store',
+  'GET /v1/records/:id': 'retrieve',
+  'HEAD /v1/records/:id': 'peek',
+  'DELETE /v1/records/:id': 'delete',
+  'PUT /v1/record': 'store',
+  'GET /v1/record': 'retrieve',
+  'HEAD /v1/record': 'peek',
+  'DELETE /v1/record': 'delete',
+  'POST /records': 'store',
+  'GET /records/:id': 'retrieve',
+  'DELETE /records/:id': 'delete',
+  'POST /data': 'store',
+  'GET /data': 'list',
+  'GET /data/:item_id': 'retrieve',
+};
+
+/** To be added before the hooks that may refuse a request. */
+export function countTraffic(app: HttpApp, traffic: Traffic): void {
+  app.decorateRequest('outcome', 'ok');
+  app.addHook('onRequest', (request, reply, done) => {
+    const sinceMs = performance.now();
+    let isLetIn = false;
+    // Also where the client goes away before its answer.
+    reply.raw.once('close', () => {
+      if (isLetIn) traffic.end();
+      traffic.note('http', operationOf(request), outcomeOf(request, reply), sinceMs);
+    });
+    traffic.begin();
+    isLetIn = true;
+    done();
+  });
+}
+
+/** The demo's own answers have no code. */
+function outcomeOf({ outcome }: FastifyRequest, { statusCode }: FastifyReply): Outcome {
+  if (outcome !== 'ok' || statusCode < 400) return outcome;
+  return statusCode === 404 ? 'NOT_FOUND' : 'INVALID_FIELD';
+}
+
+function operationOf({ method, routeOptions }: FastifyRequest): Operation {
+  return OPERATIONS[`${method} ${routeOptions.url}`] ?? 'other';
+}

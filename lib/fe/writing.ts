@@ -1,0 +1,164 @@
+/**
+ * Who may replace and delete what is there. Under the policy `open` an ID is enough, as in the
+ * rest of the family; under `key-proof` the record's current key is needed, told by the
+ * commitment in the header, so that no body is read. The proof and the write are one: what was
+ * proven must still be there.
+ */
+import { hasScope, isKnown } from '../access.ts';
+import { proveKey, type RecordName } from '../crypto/envelope.ts';
+import { EncServerError } from '../errors.ts';
+import type { RequestContext } from '../net/request.ts';
+import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, noting } from './calls.ts';
+import type { FoundHead, Placement, SealedRecord, WriteCondition, Written } from './placement.ts';
+
+export type WritePolicy = 'open' | 'key-proof';
+
+/** What a write shows of the record that is there. */
+export interface WriteProof {
+  readonly condition: WriteCondition;
+  /** The key that the record has now. */
+  readonly oldKey: Buffer | undefined;
+  /** The caller's own key of the new record: the same again proves itself. */
+  readonly key: Buffer | undefined;
+  /** The server keeps the key itself: nobody has one to show. */
+  readonly kept: boolean;
+}
+
+const ABSENT = { kind: 'absent' } as const;
+
+export class Writer {
+  readonly #placement: Placement;
+  readonly #policy: WritePolicy;
+
+  constructor(placement: Placement, policy: WritePolicy) {
+    this.#placement = placement;
+    this.#policy = policy;
+  }
+
+  /** Rejects with `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`; else as {@link Placement.put}. */
+  async put(
+    name: RecordName,
+    sealed: SealedRecord,
+    proof: WriteProof,
+    context: RequestContext,
+  ): Promise<Written> {
+    const { condition, oldKey, kept } = proof;
+    const isProven = oldKey !== undefined || (this.#policy === 'key-proof' && !kept);
+    if (!isProven || condition.kind === 'absent') {
+      return await this.#placement.put(name, sealed, condition, callOf(context));
+    }
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#putProven(name, sealed, proof, context);
+      } catch (error) {
+        const isAgain = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
+        if (!isAgain || tries >= CHANGED_TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  /**
+   * Deletes; with a key, only if it is the right one. Resolves to whether there was a record.
+   * Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `CONFLICT`, `ALTERED`.
+   */
+  async remove(
+    name: RecordName,
+    key: Buffer | undefined,
+    condition: WriteCondition,
+    context: RequestContext,
+  ): Promise<boolean> {
+    if (key === undefined) {
+      if (this.#policy === 'key-proof' && !mayDeleteAnything(name, context)) throw keyRequired();
+      return await this.#placement.remove(name, condition, callOf(context));
+    }
+    for (let tries = 1; ; tries++) {
+      try {
+        const found = await this.#placement.head(name, callOf(context));
+        if (isExpired(found.header)) return false;
+        noting(context, () => proveKey(found.header, name, key));
+        checkRevision(found, condition);
+        return await this.#placement.remove(name, unchanged(found), callOf(context));
+      } catch (error) {
+        if (codeOf(error) === 'NOT_FOUND') return false;
+        const isAgain = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
+        if (!isAgain || tries >= CHANGED_TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  async #putProven(
+    name: RecordName,
+    sealed: SealedRecord,
+    { condition, oldKey, key }: WriteProof,
+    context: RequestContext,
+  ): Promise<Written> {
+    if (oldKey === undefined && condition.kind === 'always') {
+      // Most records are new.
+      try {
+        return await this.#placement.put(name, sealed, ABSENT, callOf(context));
+      } catch (error) {
+        if (codeOf(error) !== 'CONFLICT') throw error;
+      }
+    }
+    const found = await this.#find(name, context);
+    if (found === undefined) {
+      if (condition.kind === 'revision') throw changed();
+      return await this.#placement.put(name, sealed, ABSENT, callOf(context));
+    }
+    checkRevision(found, condition);
+    if (!isExpired(found.header)) prove(found.header, name, [oldKey, key], context);
+    return await this.#placement.put(name, sealed, unchanged(found), callOf(context));
+  }
+
+  async #find(name: RecordName, context: RequestContext): Promise<FoundHead | undefined> {
+    try {
+      return await this.#placement.head(name, callOf(context));
+    } catch (error) {
+      if (codeOf(error) === 'NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Operators may remove what nobody has the key of any more. */
+function mayDeleteAnything({ namespace }: RecordName, { caller }: RequestContext): boolean {
+  return isKnown(caller) && hasScope(caller, 'admin', namespace);
+}
+
+/** One of the keys is the record's: the old one, or the new one, where it was stored before. */
+function prove(
+  header: Buffer,
+  name: RecordName,
+  keys: readonly (Buffer | undefined)[],
+  context: RequestContext,
+): void {
+  let refusal: unknown = keyRequired();
+  for (const key of keys) {
+    if (key === undefined) continue;
+    try {
+      proveKey(header, name, key);
+      return;
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  noting(context, () => {
+    throw refusal;
+  });
+}
+
+function checkRevision({ revision }: FoundHead, condition: WriteCondition): void {
+  if (condition.kind === 'revision' && !condition.revision.equals(revision)) throw changed();
+}
+
+function unchanged({ revision }: FoundHead): WriteCondition {
+  return { kind: 'revision', revision };
+}
+
+function changed(): EncServerError {
+  return new EncServerError('CONFLICT', 'the record has another revision');
+}
+
+function keyRequired(): EncServerError {
+  return new EncServerError('KEY_REQUIRED', 'there is a record already, under a key of its own');
+}

@@ -1,0 +1,107 @@
+/**
+ * What a server counts while it works: plain numbers, so that a request costs next to nothing
+ * and nothing is loaded before somebody asks. {@link exposition} makes a page of them.
+ */
+
+/** Upper bounds of the buckets for times, in seconds: 50 µs to 10 s. */
+export const SECONDS_BOUNDS: readonly number[] = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
+  5, 10,
+];
+/** Upper bounds of the buckets for sizes of groups. */
+export const COUNT_BOUNDS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/** Values in buckets. */
+export class Histogram {
+  readonly bounds: readonly number[];
+  /** How many fell into each bucket; the last one has no upper bound. */
+  readonly counts: Float64Array;
+  sum = 0;
+  count = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = new Float64Array(bounds.length + 1);
+  }
+
+  observe(value: number): void {
+    let bucket = 0;
+    while (bucket < this.bounds.length && value > (this.bounds[bucket] as number)) bucket++;
+    this.counts[bucket] = (this.counts[bucket] as number) + 1;
+    this.sum += value;
+    this.count++;
+  }
+}
+
+/** Labels and their values; all of them from closed lists, never from a request. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** One metric of a page, with what it is right now. */
+export type Family = { readonly name: string; readonly help: string } & (
+  | {
+      readonly type: 'counter' | 'gauge';
+      readonly values: readonly { readonly labels: Labels; readonly value: number }[];
+    }
+  | {
+      readonly type: 'histogram';
+      readonly values: readonly { readonly labels: Labels; readonly histogram: Histogram }[];
+    }
+);
+
+/** A metric that is one number. */
+export function single(
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  value: number,
+): Family {
+  return { type, name, help, values: [{ labels: {}, value }] };
+}
+
+/** A page in the text format of Prometheus, with what is known of the process itself. */
+export interface Page {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+type PromClient = typeof import('prom-client');
+
+/** Loaded at the first page; from then on the delays of the event loop are watched. */
+let loaded: Promise<PromClient> | undefined;
+
+export async function exposition(families: readonly Family[]): Promise<Page> {
+  loaded ??= import('prom-client').then(({ default: client }) => {
+    client.collectDefaultMetrics({ prefix: 'enc_server_' });
+    return client;
+  });
+  const { register, Registry } = await loaded;
+  const registry = new Registry();
+  for (const family of families) registry.registerMetric(metricOf(family) as never);
+  const [own, process] = await Promise.all([registry.metrics(), register.metrics()]);
+  return { contentType: register.contentType, text: `${own}${process}` };
+}
+
+/** What prom-client takes for a metric: something that gives its values when it is asked. */
+function metricOf(family: Family) {
+  const { name, help, type } = family;
+  const values =
+    family.type === 'histogram'
+      ? family.values.flatMap(({ labels, histogram }) => linesOf(name, labels, histogram))
+      : family.values;
+  return { name, help, get: async () => ({ name, help, type, values, aggregator: 'sum' }) };
+}
+
+/** Buckets of a page count what is in the smaller ones too. */
+function linesOf(name: string, labels: Labels, { bounds, counts, sum, count }: Histogram) {
+  let total = 0;
+  const buckets = bounds.map((bound, index) => {
+    total += counts[index] as number;
+    return { metricName: `${name}_bucket`, labels: { ...labels, le: bound }, value: total };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: count },
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
+}

@@ -1,0 +1,124 @@
+/**
+ * How a connection that began with a TLS handshake becomes one like any other. Node's server does
+ * the handshakes and never listens itself: it is given sockets that the listener took.
+ */
+import { constants } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { EncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { lookAtFiles, readServerFiles, type TlsServerFiles } from './tls-files.ts';
+
+export interface TlsOptions extends TlsServerFiles {
+  readonly tlsMinVersion: '1.3' | '1.2';
+  /** Handshakes under way at once. */
+  readonly handshakesMax: number;
+  /** Time for a handshake, in milliseconds. */
+  readonly handshakeTimeoutMs: number;
+}
+
+/** Takes a connection over whose handshake is done. */
+export type Secured = (socket: TLSSocket) => void;
+
+/** How often renewed files are looked for, in milliseconds. */
+const RELOAD_MS = 1_000;
+
+export class TlsDoor {
+  readonly #options: TlsOptions;
+  readonly #log: Logger;
+  readonly #server: Server;
+  readonly #timer: NodeJS.Timeout;
+  #seen: string;
+  #handshakes = 0;
+  /** Takes connections over; set by the listener. */
+  secured: Secured = (socket) => socket.destroy();
+
+  private constructor(options: TlsOptions, log: Logger, server: Server, seen: string) {
+    this.#options = options;
+    this.#log = log;
+    this.#server = server;
+    this.#seen = seen;
+    server.on('secureConnection', (socket) => this.#accept(socket));
+    server.on('tlsClientError', (error, socket) => {
+      log.debug({ err: error }, 'a TLS handshake failed');
+      socket.destroy();
+    });
+    this.#timer = setInterval(() => void this.reload(), RELOAD_MS);
+    this.#timer.unref();
+  }
+
+  /** Rejects with `FILE_ERROR`, or `BAD_CONFIG` for certificates that cannot be used. */
+  static async open(options: TlsOptions, log: Logger): Promise<TlsDoor> {
+    const seen = await lookAtFiles(options);
+    const files = await readServerFiles(options);
+    try {
+      const server = createServer({
+        ...files,
+        minVersion: `TLSv${options.tlsMinVersion}`,
+        ALPNProtocols: ['http/1.1', 'h2'],
+        allowHalfOpen: true,
+        handshakeTimeout: options.handshakeTimeoutMs,
+        // Who has none may have a token; one that is not valid is refused when it asks.
+        requestCert: options.tlsClientCa !== '',
+        rejectUnauthorized: false,
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      });
+      return new TlsDoor(options, log, server, seen);
+    } catch (cause) {
+      throw unusable(options, cause);
+    }
+  }
+
+  /** False if too many handshakes are under way. */
+  take(socket: Socket, head: Buffer): boolean {
+    if (this.#handshakes >= this.#options.handshakesMax) return false;
+    this.#handshakes++;
+    UNDER_WAY.set(socket, () => {
+      this.#handshakes--;
+      UNDER_WAY.delete(socket);
+    });
+    socket.once('close', () => UNDER_WAY.get(socket)?.());
+    socket.unshift(head);
+    this.#server.emit('connection', socket);
+    return true;
+  }
+
+  /** Reads the files again if they have changed; keeps what was there if they cannot be used. */
+  async reload(): Promise<void> {
+    try {
+      const seen = await lookAtFiles(this.#options);
+      if (seen === this.#seen) return;
+      this.#server.setSecureContext({
+        ...(await readServerFiles(this.#options)),
+        minVersion: `TLSv${this.#options.tlsMinVersion}`,
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      });
+      this.#seen = seen;
+      this.#log.info('TLS certificates reloaded');
+    } catch (err) {
+      this.#log.warn({ err }, 'TLS certificates cannot be reloaded; those from before go on');
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #accept(socket: TLSSocket): void {
+    // The socket below it, which the listener gave; Node has no other name for it.
+    const below = (socket as TLSSocket & { _parent?: Socket })._parent;
+    if (below !== undefined) UNDER_WAY.get(below)?.();
+    this.secured(socket);
+  }
+}
+
+/** Sockets whose handshake is not done, each with what counts it as done. */
+const UNDER_WAY = new WeakMap<Socket, () => void>();
+
+function unusable({ tlsCert, tlsKey }: TlsServerFiles, cause: unknown): EncServerError {
+  const hint = 'both are PEM, and the key is the one of the certificate';
+  return new EncServerError('BAD_CONFIG', `${tlsCert} and ${tlsKey} cannot be used`, {
+    hint,
+    cause,
+  });
+}
