@@ -68,7 +68,7 @@ export function transport(portDefault: number, certificateScopes: string) {
       1,
       COUNT_MAX,
       256,
-      'TLS handshakes under way at once; more connections are refused.',
+      'TLS handshakes under way at once; for one more, the oldest is cut.',
     ),
     requestsPerSecondMax: count(
       0,

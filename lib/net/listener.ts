@@ -210,8 +210,8 @@ export class Listener {
   #handOver(socket: Socket, opening: Opening, head: Buffer, ended: boolean): void {
     const { dialects, tls } = this.#options;
     if (opening === 'tls' && tls !== undefined && !(socket instanceof TLSSocket)) {
-      if (!ended && tls.take(socket, head)) return;
-      this.#sayAndClose(socket, refusalOf('tls'));
+      if (ended) socket.destroy();
+      else tls.take(socket, head);
     } else if (this.#mustBeSecure(socket) && opening !== 'silent' && opening !== 'late') {
       const hint = 'call it with --tls-ca; in front of it, allowPlaintext lets a proxy in';
       const error = new EncServerError('NOT_ALLOWED', 'only TLS is spoken here', { hint });

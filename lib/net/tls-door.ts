@@ -11,7 +11,7 @@ import { lookAtFiles, readServerFiles, type TlsServerFiles } from './tls-files.t
 
 export interface TlsOptions extends TlsServerFiles {
   readonly tlsMinVersion: '1.3' | '1.2';
-  /** Handshakes under way at once. */
+  /** Handshakes under way at once; for one more, the oldest is cut. */
   readonly handshakesMax: number;
   /** Time for a handshake, in milliseconds. */
   readonly handshakeTimeoutMs: number;
@@ -29,7 +29,8 @@ export class TlsDoor {
   readonly #server: Server;
   readonly #timer: NodeJS.Timeout;
   #seen: string;
-  #handshakes = 0;
+  /** Sockets whose handshake is not done, oldest first. */
+  readonly #underWay = new Set<Socket>();
   /** Takes connections over; set by the listener. */
   secured: Secured = (socket) => socket.destroy();
 
@@ -69,18 +70,18 @@ export class TlsDoor {
     }
   }
 
-  /** False if too many handshakes are under way. */
-  take(socket: Socket, head: Buffer): boolean {
-    if (this.#handshakes >= this.#options.handshakesMax) return false;
-    this.#handshakes++;
-    UNDER_WAY.set(socket, () => {
-      this.#handshakes--;
-      UNDER_WAY.delete(socket);
-    });
-    socket.once('close', () => UNDER_WAY.get(socket)?.());
+  /** Takes a connection over whose first bytes are `head`. */
+  take(socket: Socket, head: Buffer): void {
+    // An honest handshake takes milliseconds: the oldest one is somebody's who does not go on.
+    const [oldest] = this.#underWay;
+    if (oldest !== undefined && this.#underWay.size >= this.#options.handshakesMax) {
+      this.#underWay.delete(oldest);
+      oldest.destroy();
+    }
+    this.#underWay.add(socket);
+    socket.once('close', () => this.#underWay.delete(socket));
     socket.unshift(head);
     this.#server.emit('connection', socket);
-    return true;
   }
 
   /** Reads the files again if they have changed; keeps what was there if they cannot be used. */
@@ -107,13 +108,10 @@ export class TlsDoor {
   #accept(socket: TLSSocket): void {
     // The socket below it, which the listener gave; Node has no other name for it.
     const below = (socket as TLSSocket & { _parent?: Socket })._parent;
-    if (below !== undefined) UNDER_WAY.get(below)?.();
+    if (below !== undefined) this.#underWay.delete(below);
     this.secured(socket);
   }
 }
-
-/** Sockets whose handshake is not done, each with what counts it as done. */
-const UNDER_WAY = new WeakMap<Socket, () => void>();
 
 function unusable({ tlsCert, tlsKey }: TlsServerFiles, cause: unknown): EncServerError {
   const hint = 'both are PEM, and the key is the one of the certificate';
