@@ -17,9 +17,12 @@ export const CLAIMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/claims');
  * @throws EncServerError `INVALID_NAMESPACE`
  */
 export function checkCallersNamespace(namespace: Buffer): void {
-  if (namespace.length < RESERVED.length) return;
-  if (namespace.compare(RESERVED, 0, RESERVED.length, 0, RESERVED.length) !== 0) return;
+  if (!isReserved(namespace)) return;
   throw new EncServerError('INVALID_NAMESPACE', 'the namespace is reserved', {
     hint: `namespaces that begin with ${RESERVED} belong to the server itself`,
   });
+}
+
+export function isReserved(namespace: Buffer): boolean {
+  return namespace.subarray(0, RESERVED.length).equals(RESERVED);
 }

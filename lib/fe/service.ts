@@ -2,6 +2,7 @@
  * What the front end does, whatever the dialect: it seals records under keys that only their
  * callers have, opens them again, and stores nothing.
  */
+import { hasScope, isKnown } from '../access.ts';
 import type { BeClient } from '../be/client.ts';
 import {
   checkKeyStrength,
@@ -21,6 +22,7 @@ import type { KeyringKeeper } from './keeper.ts';
 import { alreadyRead } from './once.ts';
 import { Placement, type WriteCondition } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
+import { isReserved } from './reserved.ts';
 import { type WritePolicy, Writer } from './writing.ts';
 
 export type { WriteCondition } from './placement.ts';
@@ -148,6 +150,7 @@ export class FeService {
   /** What can be told of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     context.caller.require('retrieve', name.namespace);
+    this.#checkMayPeek(name, context);
     const { header, revision, bodyBytes, claim } = await this.#placement.head(
       name,
       callOf(context),
@@ -249,8 +252,17 @@ export class FeService {
     return await this.store(input, context);
   }
 
+  /** Without a key, it would tell which IDs exist. */
+  #checkMayPeek({ namespace }: RecordName, { caller }: RequestContext): void {
+    if (!this.#options.uniformErrors || isReserved(namespace)) return;
+    if (isKnown(caller) && hasScope(caller, 'admin', namespace)) return;
+    const hint = 'the setting uniformErrors keeps it from telling which IDs exist';
+    throw new EncServerError('NOT_ALLOWED', 'records are not looked at without a key', { hint });
+  }
+
   #uniform(error: unknown): unknown {
-    return this.#options.uniformErrors && codeOf(error) === 'WRONG_KEY' ? notFound() : error;
+    const isTold = codeOf(error) === 'WRONG_KEY' || codeOf(error) === 'NOT_FOUND';
+    return this.#options.uniformErrors && isTold ? notFound() : error;
   }
 }
 
