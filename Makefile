@@ -10,7 +10,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo api-fuzz \
+.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-abuse api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -89,6 +89,9 @@ bench-http: build ## Measure HTTP against a bare Fastify route and the binary di
 
 bench-mongo: build ## Measure the store on MongoDB (MONGODB_URI) against hand-written clients
 	$(NODE) dist/bench/mongo-figures.js
+
+bench-abuse: build ## Measure what slow connections and garbage cost honest callers
+	$(NODE) dist/bench/abuse-figures.js
 
 api-fuzz: build ## Run schemathesis over /openapi.json (needs Python 3 and PyPI)
 	scripts/api-fuzz.sh
