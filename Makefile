@@ -7,7 +7,8 @@ SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
 FAST := $$(find dist/test/unit dist/test/contract dist/test/vectors dist/test/fuzz -name '*.test.js')
 REAL := $$(find dist/test/integration -name '*.test.js')
 # One test file at a time would leave a core idle; more than two would fight for them.
-TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec
+# A file that does not end is ended, and counts as failed.
+TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
 .PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-abuse api-fuzz \

@@ -64,14 +64,17 @@ export interface Page {
   readonly text: string;
 }
 
+type Counter = import('prom-client').Counter;
 type PromClient = typeof import('prom-client');
+
+const PREFIX = 'enc_server_';
 
 /** Loaded at the first page; from then on the delays of the event loop are watched. */
 let loaded: Promise<PromClient> | undefined;
 
 export async function exposition(families: readonly Family[]): Promise<Page> {
   loaded ??= import('prom-client').then(({ default: client }) => {
-    client.collectDefaultMetrics({ prefix: 'enc_server_' });
+    watchProcess(client);
     return client;
   });
   const { register, Registry } = await loaded;
@@ -79,6 +82,17 @@ export async function exposition(families: readonly Family[]): Promise<Page> {
   for (const family of families) registry.registerMetric(metricOf(family) as never);
   const [own, process] = await Promise.all([registry.metrics(), register.metrics()]);
   return { contentType: register.contentType, text: `${own}${process}` };
+}
+
+/** Its counters of processor time begin when they are made; the process is older than they. */
+function watchProcess({ collectDefaultMetrics, register }: PromClient): void {
+  const { user, system } = process.cpuUsage();
+  collectDefaultMetrics({ prefix: PREFIX });
+  const spent = { cpu_user: user, cpu_system: system, cpu: user + system };
+  for (const [name, micros] of Object.entries(spent)) {
+    const counter = register.getSingleMetric(`${PREFIX}process_${name}_seconds_total`) as Counter;
+    counter.inc(micros / 1e6);
+  }
 }
 
 /** What prom-client takes for a metric: something that gives its values when it is asked. */

@@ -2,7 +2,7 @@
  * The back end's client library. A front end asks it for sealed records by store key; people
  * and tools for opaque bytes by token.
  */
-import { EncServerError } from '../errors.ts';
+import { EncServerError, type ErrorCode } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
@@ -60,6 +60,8 @@ export interface BeClientOptions {
   readonly token?: string | undefined;
   /** Calls over TLS where it is given. */
   readonly tls?: TlsClientFiles | undefined;
+  /** Asks on behalf of others: what the back end has against the asker is none of theirs. */
+  readonly forOthers?: boolean;
   /** Connects at once and again by itself. */
   readonly stayConnected?: boolean;
 }
@@ -87,6 +89,7 @@ export class BeClient {
       timeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
       frameBytesMax: options.frameBytesMax ?? DEFAULT_LIMITS.frameBytesMax,
       connectTimeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
+      ...(options.forOthers && { explain: asUnavailable }),
       stayConnected: options.stayConnected ?? false,
       attemptsMax: 3,
       tls: options.tls,
@@ -224,6 +227,22 @@ export class BeClient {
 
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
+
+/** The errors that are between a front end and its back end. */
+const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
+  'UNAUTHENTICATED',
+  'NOT_ALLOWED',
+  'RATE_LIMITED',
+  'TLS_FAILED',
+  'FILE_ERROR',
+] as const);
+
+function asUnavailable(error: EncServerError): EncServerError {
+  if (!BETWEEN_SERVERS.has(error.code)) return error;
+  const words = `the back end does not take this front end (${error.code}: ${error.message})`;
+  const hint = 'whoever runs the servers sets token and TLS in beClientConfigs';
+  return new EncServerError('UNAVAILABLE', words, { hint, cause: error });
+}
 
 function helloFields(keyring: KeyringFacts | undefined, token: string | undefined): FieldEntry[] {
   const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];

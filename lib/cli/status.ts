@@ -4,14 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import { parseDurationMs } from '../config/quantity.ts';
-import { type EncServerError, EXIT, type ExitCode, toEncServerError } from '../errors.ts';
+import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import { FeClient } from '../fe/client.ts';
 import { callOf } from '../net/call-settings.ts';
 import { callFlags, type SharedFlags } from './client-flags.ts';
 import { address, duration, given, parse, program } from './command-line.ts';
 import { firstSignal } from './signals.ts';
-import { table } from './table.ts';
-import { note, print, runProgram } from './terminal.ts';
+import { isWell, jsonOf, type Look, lineOf, tableOf } from './status-view.ts';
+import { causeCode, deliver, note, print, runProgram } from './terminal.ts';
 
 interface StatusFlags extends Omit<SharedFlags, 'tls'> {
   readonly fe?: string;
@@ -22,17 +22,6 @@ interface StatusFlags extends Omit<SharedFlags, 'tls'> {
   readonly interval?: string;
 }
 
-type Facts = Readonly<Record<string, unknown>>;
-
-/** What one server says, or why it does not. */
-interface Look {
-  readonly server: 'fe' | 'be';
-  readonly address: string;
-  readonly facts: Facts | undefined;
-  readonly error: EncServerError | undefined;
-  readonly atMs: number;
-}
-
 interface Asker {
   readonly server: 'fe' | 'be';
   readonly address: string;
@@ -40,6 +29,8 @@ interface Asker {
 }
 
 const INTERVAL_MS = 2_000;
+/** What a timer can wait; it would take more for nothing. In milliseconds. */
+const INTERVAL_MAX_MS = 2 ** 31 - 1;
 /** Cursor to the top left, and everything below it erased (ECMA-48, CUP and ED). */
 const REDRAW = '\x1b[H\x1b[J';
 
@@ -51,6 +42,9 @@ export function runStatus(argv: readonly string[]): Promise<ExitCode> {
     .option('--token-file <path>', 'a file with a token of the scope admin', given)
     .option('--be-token-file <path>', 'the same for the back end', given)
     .option('--tls <folder>', 'call over TLS as admin, with the files of tls-init', given)
+    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
+    .option('--tls-cert <path>', 'the client certificate (PEM)', given)
+    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
     .option('--timeout <time>', 'longest time for an answer, such as 500ms or 10s', duration)
     .option('--watch', 'look again and again, until Ctrl-C')
     .option('--interval <time>', 'how often to look (default: 2s)', duration)
@@ -67,43 +61,61 @@ export function runStatus(argv: readonly string[]): Promise<ExitCode> {
 
 async function status(flags: StatusFlags): Promise<ExitCode> {
   const askers = await openAskers(flags);
-  let stopped = false;
-  const signal = new AbortController();
   try {
-    if (flags.watch) {
-      void firstSignal(() => undefined).then(() => {
-        stopped = true;
-        signal.abort();
-      });
-    }
-    let before: readonly Look[] = [];
-    for (;;) {
-      const looks = await Promise.all(askers.map(look));
-      await show(looks, before, flags);
-      before = looks;
-      if (flags.watch && !stopped) {
-        const intervalMs = parseDurationMs(flags.interval) ?? INTERVAL_MS;
-        await sleep(intervalMs, undefined, { signal: signal.signal }).catch(() => undefined);
-      }
-      if (!flags.watch || stopped) return looks.every(isWell) ? EXIT.done : EXIT.unreachable;
-    }
+    const looks = flags.watch ? await watch(askers, flags) : await lookOnce(askers, flags);
+    return looks.every(isWell) ? EXIT.done : EXIT.unreachable;
   } finally {
     for (const { client } of askers) client.close();
   }
 }
 
+async function lookOnce(askers: readonly Asker[], { json }: StatusFlags): Promise<Look[]> {
+  const looks = await lookAt(askers);
+  await print(json ? jsonOf(looks, []) : tableOf(looks, []));
+  return looks;
+}
+
+/** Until a signal comes, or nobody reads any more. Resolves to the last look that was whole. */
+async function watch(askers: readonly Asker[], flags: StatusFlags): Promise<Look[]> {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  void firstSignal(() => process.exit(EXIT.internal)).then(() => stopping.abort());
+  const intervalMs = Math.min(parseDurationMs(flags.interval) ?? INTERVAL_MS, INTERVAL_MAX_MS);
+  let last: Look[] = [];
+  for (;;) {
+    const looks = await lookAt(askers, signal);
+    if (signal.aborted) return last.length === 0 ? looks : last;
+    const isRead = await show(render(looks, last, flags));
+    last = looks;
+    if (isRead) await sleep(intervalMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted || !isRead) return last;
+  }
+}
+
+function render(looks: Look[], before: Look[], { json }: StatusFlags): string {
+  if (json) return jsonOf(looks, before);
+  if (process.stdout.isTTY) return `${REDRAW}${tableOf(looks, before)}`;
+  return lineOf(looks, before, Date.now());
+}
+
+/** Resolves to whether somebody still reads. Rejects with `FILE_ERROR`. */
+async function show(text: string): Promise<boolean> {
+  try {
+    await deliver(text);
+    return true;
+  } catch (thrown) {
+    if (causeCode(thrown) === 'EPIPE') return false;
+    throw thrown;
+  }
+}
+
 async function openAskers(flags: StatusFlags): Promise<Asker[]> {
   const { loadConfig } = await import('../config/load.ts');
-  const { tls, timeout } = flags;
-  const files = tls === undefined ? {} : adminFiles(tls);
   const { config, warnings } = await loadConfig({
     file: flags.config,
     flags: {
-      feClientConfigs: await callFlags({ ...files, ...whomOf(flags.fe, flags.tokenFile, timeout) }),
-      beClientConfigs: await callFlags({
-        ...files,
-        ...whomOf(flags.be, flags.beTokenFile, timeout),
-      }),
+      feClientConfigs: await callFlags(whomOf(flags, flags.fe, flags.tokenFile)),
+      beClientConfigs: await callFlags(whomOf(flags, flags.be, flags.beTokenFile)),
     },
   });
   for (const words of warnings) note(`enc-server status: ${words}`);
@@ -114,20 +126,18 @@ async function openAskers(flags: StatusFlags): Promise<Asker[]> {
   ];
 }
 
+/** How one of the servers is called. */
 function whomOf(
+  { tls, tlsCa, tlsCert, tlsKey, timeout }: StatusFlags,
   server: string | undefined,
   tokenFile: string | undefined,
-  timeout: string | undefined,
 ): SharedFlags {
+  const files = { tlsCa, tlsCert, tlsKey };
+  const chosen = Object.entries({ ...files, server, tokenFile, timeout });
   return {
-    ...(server !== undefined && { server }),
-    ...(tokenFile !== undefined && { tokenFile }),
-    ...(timeout !== undefined && { timeout }),
+    ...(tls !== undefined && adminFiles(tls)),
+    ...Object.fromEntries(chosen.filter(([, value]) => value !== undefined)),
   };
-}
-
-function optionsOf(section: Config['feClientConfigs'] | Config['beClientConfigs']) {
-  return { ...callOf(section), timeoutMs: section.timeoutMs };
 }
 
 function adminFiles(folder: string): SharedFlags {
@@ -138,70 +148,18 @@ function adminFiles(folder: string): SharedFlags {
   };
 }
 
-async function look({ server, address: at, client }: Asker): Promise<Look> {
-  const atMs = Date.now();
-  try {
-    return { server, address: at, facts: await client.info(), error: undefined, atMs };
-  } catch (thrown) {
-    return { server, address: at, facts: undefined, error: toEncServerError(thrown), atMs };
-  }
+function optionsOf(section: Config['feClientConfigs'] | Config['beClientConfigs']) {
+  return { ...callOf(section), timeoutMs: section.timeoutMs };
 }
 
-function isWell({ facts }: Look): boolean {
-  return facts?.['ok'] === true;
+async function lookAt(askers: readonly Asker[], signal?: AbortSignal): Promise<Look[]> {
+  return await Promise.all(askers.map((asker) => look(asker, signal)));
 }
 
-async function show(
-  looks: readonly Look[],
-  before: readonly Look[],
-  { json, watch }: StatusFlags,
-): Promise<void> {
-  if (json) {
-    const shown = looks.map(({ server, address: at, facts, error }) => ({
-      server,
-      address: at,
-      ...(error === undefined ? facts : { ok: false, code: error.code, reason: error.message }),
-    }));
-    await print(`${JSON.stringify(shown)}\n`);
-    return;
-  }
-  const rows = looks.map((now) =>
-    rowOf(
-      now,
-      before.find(({ server }) => server === now.server),
-    ),
+async function look({ server, address: at, client }: Asker, signal?: AbortSignal): Promise<Look> {
+  const asked = await client.info({ signal }).then(
+    (facts) => ({ facts, error: undefined }),
+    (thrown: unknown) => ({ facts: undefined, error: toEncServerError(thrown) }),
   );
-  const headings = ['SERVER', 'STATE', 'UPTIME', 'CONNS', 'UNDER WAY', 'REQ/S', 'IN FLIGHT'];
-  const text = table([...headings, 'EPOCH', 'STORE'], rows);
-  await print(watch && process.stdout.isTTY ? `${REDRAW}${text}` : text);
-}
-
-function rowOf({ server, address: at, facts, error, atMs }: Look, before: Look | undefined) {
-  const name = `${server} ${at}`;
-  if (facts === undefined) return [name, `${error?.code}: ${error?.message}`];
-  const requests = numberOf(facts['requests']);
-  const last = before?.facts && numberOf(before.facts['requests']);
-  const seconds = (atMs - (before?.atMs ?? atMs)) / 1_000;
-  const rate = last === undefined || seconds === 0 ? '-' : ((requests - last) / seconds).toFixed(0);
-  return [
-    name,
-    facts['ok'] === true ? 'ok' : String(facts['reason'] ?? 'not ready'),
-    `${Math.floor(numberOf(facts['uptimeMs']) / 1_000)} s`,
-    String(facts['connections']),
-    String(facts['requestsUnderWay']),
-    rate,
-    `${(numberOf(facts['bytesInFlight']) / 1_048_576).toFixed(1)} MiB`,
-    String(facts['epoch'] ?? '-'),
-    storeOf(facts['store']),
-  ];
-}
-
-function storeOf(store: unknown): string {
-  if (typeof store !== 'object' || store === null) return '';
-  const { kind, records, place } = store as Record<string, unknown>;
-  return `${kind}, about ${records} records${place ? `, ${place}` : ''}`;
-}
-
-function numberOf(value: unknown): number {
-  return typeof value === 'number' ? value : 0;
+  return { server, address: at, atMs: performance.now(), ...asked };
 }

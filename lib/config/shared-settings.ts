@@ -79,14 +79,14 @@ export function transport(portDefault: number, certificateScopes: string) {
     wrongKeysPerMinuteMax: count(
       0,
       COUNT_MAX,
-      600,
+      10_000,
       'Wrong record keys of one token, and from one address, in a minute; what comes then is ' +
         'refused for a while. 0 for no bound.',
     ),
     wrongTokensPerMinuteMax: count(
       0,
       COUNT_MAX,
-      60,
+      600,
       'Tokens from one address in a minute that are none; what comes then is refused for a ' +
         'while. 0 for no bound.',
     ),

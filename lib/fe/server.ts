@@ -27,6 +27,10 @@ const FATAL = new Set([
   'KEYRING_DAMAGED',
   'STALE_EPOCH',
   'FILE_ERROR',
+  // The back end takes other front ends, or is none: somebody has to look at the settings.
+  'UNAUTHENTICATED',
+  'NOT_ALLOWED',
+  'TLS_FAILED',
 ]);
 /** How long a start waits for the back end before it goes on without, in milliseconds. */
 const FIRST_CONTACT_MS = 2_000;
@@ -62,6 +66,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     frameBytesMax: port.limits.frameBytesMax,
     keyring: () => keeper.open(),
     stayConnected: true,
+    forOthers: true,
   });
   const { budget, limits } = port;
   const service = new FeService({

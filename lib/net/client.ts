@@ -47,6 +47,8 @@ export interface FrameClientOptions extends LaneOptions {
   readonly timeoutMs: number;
   /** How often one call is sent at the most. */
   readonly attemptsMax: number;
+  /** What an error becomes for the caller; it decides on retries, too. */
+  readonly explain?: (error: EncServerError) => EncServerError;
 }
 
 const RETRY_FIRST_MS = 20;
@@ -85,7 +87,8 @@ export class FrameClient {
       try {
         return await this.#lane().request(request);
       } catch (thrown) {
-        const error = toEncServerError(thrown);
+        const refusal = toEncServerError(thrown);
+        const error = this.#options.explain?.(refusal) ?? refusal;
         if (error.code === 'UNKNOWN_OUTCOME') unknown = error;
         const { retry } = error.row;
         const isSafe = retry === 'always' || (retry === 'if-idempotent' && call.idempotent);

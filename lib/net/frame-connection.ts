@@ -97,6 +97,8 @@ export class FrameConnection extends Connection {
     if (frame.code === OPCODE.CANCEL) {
       this.#cancel(frame, reserved);
     } else if (this.draining) {
+      const operation = OPERATION_OF[frame.code] ?? 'other';
+      this.host.traffic.note('frames', operation, 'GOAWAY', performance.now());
       this.#refuse(frame, reserved, new EncServerError('GOAWAY', 'the server is closing'));
     } else {
       const context = new RequestContext(this.session, this.host.limits.requestTimeoutMs, reserved);

@@ -5,7 +5,15 @@ import { decodeErrorReply, encodeRequest, type Frame } from '../protocol/frame.t
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Backoff } from './backoff.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';
-import { type Answer, noAnswer, type Pending, PendingTable, type Request } from './pending.ts';
+import {
+  type Answer,
+  checkBodySize,
+  lostAnswer,
+  noAnswer,
+  type Pending,
+  PendingTable,
+  type Request,
+} from './pending.ts';
 import type { TlsClientFiles } from './tls-files.ts';
 
 export type { Address } from './frame-socket.ts';
@@ -37,6 +45,8 @@ export class Lane {
   #socket: FrameSocket | undefined;
   #receivedAtMs = 0;
   #lastError: EncServerError | undefined;
+  /** The longest record that the server takes, as it said in HELLO, in bytes. */
+  #recordBytesMax = Number.POSITIVE_INFINITY;
   /** What the server said against the whole connection. */
   #refusal: EncServerError | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
@@ -162,11 +172,13 @@ export class Lane {
   async #greet(socket: FrameSocket): Promise<void> {
     const fields = await this.#options.hello?.();
     if (fields === undefined || socket.destroyed) return;
-    await new Promise<Answer>((resolve, reject) => {
+    const answer = await new Promise<Answer>((resolve, reject) => {
       const deadlineMs = Number.POSITIVE_INFINITY;
       const request = { opcode: OPCODE.HELLO, fields, writes: false, deadlineMs };
       this.#send(this.#pending.add(request, resolve, reject, () => undefined));
     });
+    const recordBytesMax = answer.fields.u32(FIELD.RECORD_BYTES_MAX);
+    this.#recordBytesMax = recordBytesMax ?? Number.POSITIVE_INFINITY;
   }
 
   #becomeReady(socket: FrameSocket): void {
@@ -184,6 +196,7 @@ export class Lane {
     const isBounded = timeoutMs >= 0 && timeoutMs <= U32_MAX;
     const all = isBounded ? [...fields, u32Field(FIELD.TIMEOUT, timeoutMs)] : fields;
     try {
+      checkBodySize(body, this.#recordBytesMax);
       this.#socket?.write(encodeRequest(opcode, pending.id, all, body));
     } catch (thrown) {
       // No frame can hold it.
@@ -250,21 +263,12 @@ export class Lane {
 
   #rejectAll(failure: EncServerError | undefined): void {
     const isAlone = this.#pending.waiting === 1;
-    const refusal = isAlone || this.#refusal?.row.retry === 'always' ? this.#refusal : undefined;
+    const isForAll = isAlone || this.#refusal?.row.retry === 'always';
+    const refusal = isForAll ? this.#refusal : undefined;
     for (const pending of this.#pending.all()) {
-      const isSent = pending.sentAtMs > 0;
       this.#delete(pending);
-      if (isSent && refusal !== undefined) {
-        // What the server says against the connection is meant for all, or for the only one.
-        pending.reject(refusal);
-      } else if (isSent && pending.request.writes) {
-        const words = 'the connection broke before the answer';
-        pending.reject(new EncServerError('UNKNOWN_OUTCOME', words));
-      } else if (isSent && isAlone && failure !== undefined) {
-        pending.reject(failure);
-      } else {
-        pending.reject(this.#unavailable());
-      }
+      const error = lostAnswer(pending, refusal, isAlone ? failure : undefined);
+      pending.reject(error ?? this.#unavailable());
     }
   }
 

@@ -1,6 +1,7 @@
 /** The requests of one connection that are not answered yet, by their IDs. */
 import { EncServerError } from '../errors.ts';
 import type { FieldEntry, Fields } from '../protocol/fields.ts';
+import { FRAME_OVERHEAD_BYTES } from '../protocol/limits.ts';
 
 /** One request as a lane sends it. */
 export interface Request {
@@ -98,4 +99,35 @@ export class PendingTable {
 export function noAnswer({ request, sentAtMs }: Pending): EncServerError {
   const code = request.writes && sentAtMs > 0 ? 'UNKNOWN_OUTCOME' : 'TIMEOUT';
   return new EncServerError(code, 'no answer within the time allowed');
+}
+
+/**
+ * What a request becomes whose connection is gone; undefined where it was never sent, or only
+ * looked. `refusal` is what the server said against the connection, where that is meant for this
+ * request too; `failure` is what broke the connection, where it can only have been this request.
+ */
+export function lostAnswer(
+  { request, sentAtMs }: Pending,
+  refusal: EncServerError | undefined,
+  failure: EncServerError | undefined,
+): EncServerError | undefined {
+  if (sentAtMs === 0) return undefined;
+  if (refusal !== undefined || !request.writes) return refusal ?? failure;
+  return new EncServerError('UNKNOWN_OUTCOME', 'the connection broke before the answer');
+}
+
+/** More than any request has beside its body: header, and the fields of a PUT. In bytes. */
+const FIELDS_BYTES_MAX = 16 * 1024;
+
+/**
+ * Refuses a request whose frame the server would not take: it would close the connection for all.
+ *
+ * @param recordBytesMax the longest record that the server takes
+ * @throws EncServerError `RECORD_TOO_LARGE`
+ */
+export function checkBodySize(body: Buffer | undefined, recordBytesMax: number): void {
+  const bytesMax = recordBytesMax + FRAME_OVERHEAD_BYTES - FIELDS_BYTES_MAX;
+  if (body === undefined || body.length <= bytesMax) return;
+  const words = `the server takes records of at most ${recordBytesMax} bytes`;
+  throw new EncServerError('RECORD_TOO_LARGE', words);
 }

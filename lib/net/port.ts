@@ -106,7 +106,7 @@ export class Port {
     return shown.includes(':') ? `[${shown}]:${this.port}` : `${shown}:${this.port}`;
   }
 
-  /** What INFO says of any server; of the bytes in flight, its own request is left out. */
+  /** What INFO says of any server; of what is under way, its own request is left out. */
   facts(context: RequestContext): Record<string, unknown> {
     return {
       version: VERSION,
@@ -114,7 +114,7 @@ export class Port {
       uptimeMs: Date.now() - this.#startedAtMs,
       connections: this.#listener.connectionCount,
       bytesInFlight: this.budget.inUseBytes - context.heldBytes,
-      requestsUnderWay: this.traffic.underWay,
+      requestsUnderWay: this.traffic.underWay - 1,
       requests: this.traffic.total,
     };
   }

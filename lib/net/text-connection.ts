@@ -4,7 +4,7 @@ import { EncServerError } from '../errors.ts';
 import { errorLine, LineDecoder } from '../protocol/text.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';
-import type { Outcome } from './traffic.ts';
+import { type Outcome, operationOf } from './traffic.ts';
 
 /** Translates lines into calls of a service. One is made per connection. */
 export interface TextSurface {
@@ -18,6 +18,8 @@ export interface TextSurface {
  * each hold what the others wait for. In bytes.
  */
 const SMALL_LINE_BYTES = 64 * 1024;
+/** No verb is longer. */
+const VERB_BYTES_MAX = 16;
 
 export class TextConnection extends Connection {
   readonly #decoder: LineDecoder;
@@ -110,6 +112,8 @@ export class TextConnection extends Connection {
     } catch (thrown) {
       const error = this.explain(thrown, context);
       outcome = error.code;
+      // What could not be read whole has still asked for something.
+      if (context.operation === 'other') context.operation = operationOf(verbOf(line));
       answer = errorLine(error);
     }
     if (isLetIn) traffic.end();
@@ -123,4 +127,9 @@ export class TextConnection extends Connection {
       this.proceed();
     }
   }
+}
+
+/** The first word of a line, as far as it can be a verb. */
+function verbOf(line: Buffer): string | undefined {
+  return line.toString('latin1', 0, VERB_BYTES_MAX).split(/\s/, 1)[0];
 }

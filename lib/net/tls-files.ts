@@ -93,8 +93,8 @@ export function tlsErrorOf(error: NodeJS.ErrnoException): EncServerError | undef
 
 const WORDS: readonly (readonly [RegExp, string, string])[] = [
   [
-    /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)|UNEXPECTED_MESSAGE$/,
-    'the server speaks no TLS there',
+    /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|SSLV3_ALERT_HANDSHAKE_FAILURE)$/,
+    'the server speaks no TLS there, or none that this program knows',
     'leave the TLS settings out, or look at the port',
   ],
   [

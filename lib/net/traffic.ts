@@ -64,9 +64,14 @@ export class Traffic {
     return this.#total;
   }
 
-  /** Lets a request in; each one that is let in is ended. @throws EncServerError `OVERLOADED` */
-  begin(): void {
-    if (this.#underWay >= this.#requestsMax) {
+  /**
+   * Lets a request in; each one that is let in is ended. Probes and metrics are not bounded: they
+   * are needed most when there is too much of everything else.
+   *
+   * @throws EncServerError `OVERLOADED`
+   */
+  begin(isBounded = true): void {
+    if (isBounded && this.#underWay >= this.#requestsMax) {
       const hint = 'try again more slowly; requestsMax bounds what the whole server does at once';
       throw new EncServerError('OVERLOADED', 'too many requests are under way', { hint });
     }

@@ -7,10 +7,12 @@ import { drawRevision } from './revision.ts';
 import { type Condition, type PutResult, TABLE } from './store.ts';
 import {
   type Decoded,
+  damaged,
   decodeValue,
   encodeValue,
   hasBodyApart,
   hasRevision,
+  isDamaged,
   isExpired,
   liesApart,
 } from './value.ts';
@@ -37,6 +39,7 @@ export function planWrite(
   nowMs: number,
   edits: Edit[],
 ): Plan {
+  if (raw !== undefined && isDamaged(raw)) return planOverDamaged(write, edits);
   const old = raw === undefined ? undefined : decodeValue(raw);
   const live = old !== undefined && !isExpired(old, nowMs) ? old : undefined;
   if (!holds(write.condition, live)) {
@@ -65,6 +68,22 @@ function planPut(write: Write, old: Decoded | undefined, replaced: boolean, edit
     edits.push({ type: 'put', key: expiryKey(value.expiryMs, key), value: Buffer.alloc(0) });
   }
   return { result: { revision, replaced }, added: old === undefined ? recordsOf(key) : 0 };
+}
+
+/**
+ * What nobody can read any more is replaced and deleted all the same. Where its body lies is not
+ * known, so it is looked for where it may be.
+ */
+function planOverDamaged(write: Write, edits: Edit[]): Plan {
+  const { key, kind, condition } = write;
+  if (kind === 'expire' || condition.kind !== 'always') throw damaged();
+  edits.push({ type: 'del', key: bodyKey(key) });
+  if (kind === 'put') {
+    const { result } = planPut(write, undefined, true, edits);
+    return { result, added: 0 };
+  }
+  edits.push({ type: 'del', key });
+  return { result: { revision: NO_REVISION, replaced: true }, added: -recordsOf(key) };
 }
 
 /** What a key adds to the number of records: facts about the store are none. */

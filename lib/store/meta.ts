@@ -27,6 +27,9 @@ const FORMAT_KEY = metaKey('format');
 const STORE_ID_KEY = metaKey('store-id');
 const KEYRING_KEY = metaKey('keyring');
 
+/** Every fact that there can be: what is counted as no record. */
+export const META_KEYS: readonly Buffer[] = [FORMAT_KEY, STORE_ID_KEY, KEYRING_KEY];
+
 /** A keyring as a store knows it, and as a front end introduces itself. */
 export interface KeyringMark {
   /** Public ID, 16 bytes. */

@@ -23,7 +23,7 @@ import {
 } from './group.ts';
 import { checkKey, checkScan } from './keys.ts';
 
-import type { MetaStore } from './meta.ts';
+import { META_KEYS, type MetaStore } from './meta.ts';
 import { createClient, mongoPlace, valuesOf } from './mongo-client.ts';
 import { checkDocument, type ValueDocument } from './mongo-document.ts';
 import { notDone } from './mongo-error.ts';
@@ -160,10 +160,14 @@ export class MongoStore implements Store {
   /** Records are MongoDB's estimate. Bytes are 0 where it does not tell them. */
   async stats(): Promise<StoreStats> {
     this.#checkUp();
-    const counts = [this.#collection.estimatedDocumentCount(), this.#bytes()] as const;
+    const counts = [
+      this.#collection.estimatedDocumentCount(),
+      this.#metaCount(),
+      this.#bytes(),
+    ] as const;
     try {
-      const [records, bytes] = await this.#track(Promise.all(counts));
-      return { kind: 'mongo', place: this.place, bytes, records };
+      const [all, facts, bytes] = await this.#track(Promise.all(counts));
+      return { kind: 'mongo', place: this.place, bytes, records: Math.max(0, all - facts) };
     } catch (thrown) {
       throw notDone(thrown);
     }
@@ -232,6 +236,13 @@ export class MongoStore implements Store {
       { key: { e: 1 }, expireAfterSeconds: 0, sparse: true },
       { key: { k: 1 }, sparse: true },
     ]);
+  }
+
+  /** Documents that are facts about the store, and no records. */
+  async #metaCount(): Promise<number> {
+    const filter = { _id: { $in: [...META_KEYS] } };
+    const found = this.#collection.find(filter, { projection: { _id: 1 } });
+    return (await found.toArray()).length;
   }
 
   async #bytes(): Promise<number> {

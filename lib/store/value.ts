@@ -109,6 +109,16 @@ export function decodeValue(raw: Buffer): Decoded {
   return { raw, expiryMs: readMs(raw, EXPIRY_START), bodyBytes, headEnd };
 }
 
+/** Whether these are no bytes that {@link encodeValue} wrote. */
+export function isDamaged(raw: Buffer): boolean {
+  try {
+    decodeValue(raw);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Whether the body lies under a key of its own. */
 export function hasBodyApart(decoded: Decoded): boolean {
   return decoded.bodyBytes > 0 && decoded.headEnd === decoded.raw.length;

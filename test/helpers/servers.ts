@@ -46,13 +46,11 @@ export async function startServers(
   let be = await startBe(config, log);
   let beStopped = false;
   const bePort = be.port;
-  const fe = await startFe(
-    {
-      ...config,
-      beClientConfigs: { ...config.beClientConfigs, serverAddr: `127.0.0.1:${bePort}` },
-    },
-    log,
-  );
+  const link = { ...config.beClientConfigs, serverAddr: `127.0.0.1:${bePort}` };
+  const fe = await startFe({ ...config, beClientConfigs: link }, log).catch(async (error) => {
+    await be.close();
+    throw error;
+  });
   const stopBe = async () => {
     if (!beStopped) await be.close();
     beStopped = true;

@@ -206,6 +206,32 @@ test('the back end takes its front ends alone', async () => {
   wire.close();
 });
 
+test('a front end that the back end does not take starts not, and says why', async () => {
+  const tokens = join(await temporaryFolder(), 'be.json');
+  const start = startServers({ beServerConfigs: { auth: 'required', tokens } });
+  await rejectsWith(start, 'UNAUTHENTICATED');
+});
+
+test('what is between the servers is no answer to a caller', async () => {
+  const tokens = join(await temporaryFolder(), 'be.json');
+  const { id, token } = await makeToken(tokens, ['frontend']);
+  const alone = await startServers({
+    beServerConfigs: { auth: 'required', tokens },
+    beClientConfigs: { token },
+  });
+  const client = new FeClient({ address: { host: '127.0.0.1', port: alone.fe.port } });
+  try {
+    await client.store('gina', KEY, { key: KEY });
+    await revokeToken(tokens, id);
+    await untilCode(() => client.store('gina', KEY, { key: KEY }), 'UNAVAILABLE');
+    const error = await rejectsWith(client.retrieve('gina', KEY), 'UNAVAILABLE');
+    assert.match(error.message, /the back end does not take this front end \(UNAUTHENTICATED/);
+  } finally {
+    client.close();
+    await alone.close();
+  }
+});
+
 test('who tries many wrong keys is slowed down, and nobody else', async () => {
   await feClient(all.token).store('frank', Buffer.from('safe'), { key: KEY });
   const { token } = await makeToken(feTokens, ['retrieve']);

@@ -171,6 +171,30 @@ test('deleting with a key never deletes what was stored since', async () => {
   }
 });
 
+test('a record that the back end does not take is refused, and nothing else suffers', async () => {
+  const limits = {
+    feServerConfigs: { recordBytesMax: 4 * MIB },
+    beServerConfigs: { recordBytesMax: MIB },
+  };
+  const uneven = await startServers(limits);
+  const one = new FeClient({
+    address: { host: '127.0.0.1', port: uneven.fe.port },
+    attemptsMax: 1,
+  });
+  try {
+    const key = randomBytes(32);
+    const large = Array.from({ length: 6 }, (_none, index) =>
+      one.store(`large ${index}`, Buffer.alloc(MIB), { key }),
+    );
+    const refused = rejectsWith(one.store('larger', Buffer.alloc(2 * MIB)), 'RECORD_TOO_LARGE');
+    await Promise.all([...large, refused]);
+    assert.equal((await one.retrieve('large 5', key)).record.length, MIB);
+  } finally {
+    one.close();
+    await uneven.close();
+  }
+});
+
 test('a record replaced by larger and smaller ones is always one of them', async () => {
   const key = randomBytes(32);
   const sizes = [10, 70 * KIB, 300 * KIB, 1_000];

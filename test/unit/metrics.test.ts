@@ -1,11 +1,13 @@
 /** What servers count: exactly what was asked, and nothing of who asked or for what. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { FeClient } from '../../lib/fe/client.ts';
 import { Histogram } from '../../lib/metrics.ts';
 import { operationOf, Traffic } from '../../lib/net/traffic.ts';
+import { makeToken } from '../helpers/access.ts';
 import { http } from '../helpers/http.ts';
-import { startServers, type TestServers } from '../helpers/servers.ts';
+import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
 import { Wire } from '../helpers/wire.ts';
 
 const KEY = Buffer.from(Array.from({ length: 32 }, (_none, index) => index));
@@ -120,12 +122,13 @@ test('the back end counts its groups and its store', async () => {
 });
 
 test('who asks from elsewhere is no reader of metrics', async () => {
-  const proxied = await startServers({
+  const tokens = join(await temporaryFolder(), 'tokens.json');
+  const { token } = await makeToken(tokens, ['frontend']);
+  const { fe, be, close } = await startServers({
     feServerConfigs: { auth: 'required', trustedProxies: '127.0.0.1' },
-    beServerConfigs: { auth: 'required', trustedProxies: '127.0.0.1' },
-  }).catch((error: unknown) => error);
-  // A front end whose back end knows it not goes on without; both answer.
-  const { fe, be, close } = proxied as TestServers;
+    beServerConfigs: { auth: 'required', trustedProxies: '127.0.0.1', tokens },
+    beClientConfigs: { token },
+  });
   for (const { port } of [fe, be]) {
     assert.equal((await http(port, 'GET', '/metrics')).status, 200);
     const headers = { 'X-Forwarded-For': '192.0.2.1' };

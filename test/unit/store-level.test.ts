@@ -157,6 +157,29 @@ describe('a level store whose writes fail', () => {
     await store.close();
   });
 
+  it('lets a damaged value be replaced and deleted, and nothing else be done with it', async () => {
+    const { store, level } = await openFailing();
+    const large = value(patternBytes(100_000));
+    for (const finish of ['put', 'delete'] as const) {
+      await store.put(recordKey(1), large);
+      await level.put(recordKey(1), Buffer.from('damaged'));
+      await rejectsWith(store.get(recordKey(1)), 'STORE_DAMAGED');
+      await rejectsWith(store.put(recordKey(1), large, IF_ABSENT), 'STORE_DAMAGED');
+      const records = (await store.stats()).records;
+      if (finish === 'delete') {
+        assert.equal(await store.delete(recordKey(1)), true);
+        assert.equal(await store.get(recordKey(1)), undefined);
+        assert.equal((await store.stats()).records, records - 1);
+      } else {
+        assert.equal((await store.put(recordKey(1), value('new'))).replaced, true);
+        assert.equal((await store.get(recordKey(1)))?.body?.toString(), 'new');
+        assert.equal((await store.stats()).records, records);
+      }
+      assert.equal(await level.get(bodyKey(recordKey(1))), undefined);
+    }
+    await store.close();
+  });
+
   it('passes on why it could not be opened', async () => {
     const open = async () => {
       throw new EncServerError('FOLDER_LOCKED', 'taken');
@@ -179,7 +202,7 @@ describe('damaged values', () => {
     );
     const damaged = 'STORE_DAMAGED';
     assert.deepEqual(outcomes, ['done', damaged, 'done', damaged, damaged]);
-    await rejectsWith(store.put(recordKey(2), value('x')), damaged);
+    await rejectsWith(store.put(recordKey(2), value('x'), IF_ABSENT), damaged);
     await rejectsWith(store.scan(Buffer.from([TABLE.RECORDS]), undefined, 5), damaged);
     await store.close();
   });

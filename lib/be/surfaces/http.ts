@@ -46,12 +46,15 @@ async function serve(
 ): Promise<void> {
   const sinceMs = performance.now();
   let answer: Answer;
+  // Here are only probes and metrics.
+  host.traffic.begin(false);
   try {
     answer = await answerOf(host, request);
   } catch (thrown) {
     answer = failureOf(toEncServerError(thrown));
   }
   send(response, answer);
+  host.traffic.end();
   host.traffic.note('http', 'other', answer.outcome ?? 'ok', sinceMs);
 }
 
@@ -65,9 +68,10 @@ async function answerOf(host: BeHttpHost, request: IncomingMessage): Promise<Ans
   if (session === undefined) {
     const reason = host.unreadyReason();
     const missing = reason === undefined ? [] : [`store: ${reason}`];
-    return json(reason === undefined ? 200 : 503, { ready: reason === undefined, missing });
+    if (reason === undefined) return json(200, { ready: true, missing });
+    return { ...json(503, { ready: false, missing }), outcome: 'UNAVAILABLE' };
   }
-  checkMetricsAccess(session);
+  checkMetricsAccess(request, session);
   const { contentType, text } = await exposition(host.families());
   return { status: 200, type: contentType, body: text };
 }

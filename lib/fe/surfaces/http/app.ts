@@ -7,7 +7,6 @@ import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-z
 import { EncServerError } from '../../../errors.ts';
 import { answerClientError, type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
 import { sessionOf } from '../../../net/http-session.ts';
-import type { Limits } from '../../../protocol/limits.ts';
 import { answerError, answerFailure } from './answers.ts';
 import { addDataRoutes } from './data.ts';
 import { addDocuments } from './documents.ts';
@@ -34,7 +33,7 @@ const SECURITY_HEADERS = {
 
 /** The server behind the door of a front end's port. */
 export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
-  const app = createApp(host.limits);
+  const app = createApp(host);
   app.decorateRequest('session');
   const routes = new Routes(app);
   const guard = new HostGuard(host.host, host.allowedHosts);
@@ -67,7 +66,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   return { server: app.server, close: () => app.close() };
 }
 
-function createApp(limits: Limits): HttpApp {
+function createApp({ limits, traffic }: HttpHost): HttpApp {
   const app = fastify({
     http: httpServerOptions(limits),
     // What is logged is logged by us: URLs hold IDs, and those of /records keys.
@@ -75,6 +74,8 @@ function createApp(limits: Limits): HttpApp {
     clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: PARAM_BYTES_MAX },
     frameworkErrors: (_error, request, reply) => {
+      // No hook runs for such a request.
+      traffic.note('http', 'other', 'INVALID_FIELD', performance.now());
       reply.headers(SECURITY_HEADERS);
       const hint = 'paths are percent-encoded UTF-8; Enc-Record-Id takes any bytes';
       const error = new EncServerError('INVALID_FIELD', 'the path is malformed', { hint });

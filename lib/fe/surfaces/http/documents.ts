@@ -33,11 +33,21 @@ export async function addDocuments(app: HttpApp): Promise<void> {
         description: DESCRIPTION,
         license: { name: 'MIT', identifier: 'MIT' },
       },
+      components: {
+        securitySchemes: {
+          token: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'An access token; only where the server asks for one.',
+          },
+        },
+      },
+      security: [{}, { token: [] }],
       tags: [
         { name: 'records', description: 'Records of any bytes.' },
         { name: 'data', description: 'Texts under numbers, sealed under keys that we keep.' },
         { name: 'records (Go client)', description: 'As the Go front end has it.' },
-        { name: 'server', description: 'Probes.' },
+        { name: 'server', description: 'Probes and metrics.' },
       ],
     },
     exposeHeadRoutes: true,

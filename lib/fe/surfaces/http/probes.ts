@@ -39,7 +39,7 @@ function addMetrics(app: HttpApp, { families }: HttpHost): void {
     response: { 200: schemas.metrics, 401: schemas.problem, 403: schemas.problem },
   };
   app.get('/metrics', { schema }, async (request, reply) => {
-    checkMetricsAccess(request.session);
+    checkMetricsAccess(request.raw, request.session);
     const { contentType, text } = await exposition(families());
     return reply.header('content-type', contentType).send(Buffer.from(text) as never);
   });

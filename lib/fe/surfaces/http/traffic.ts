@@ -20,6 +20,9 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /data/:item_id': 'retrieve',
 };
 
+/** Let in whatever else is under way: they tell what is wrong. */
+const UNBOUNDED: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
+
 /** To be added before the hooks that may refuse a request. */
 export function countTraffic(app: HttpApp, traffic: Traffic): void {
   app.decorateRequest('outcome', 'ok');
@@ -31,15 +34,16 @@ export function countTraffic(app: HttpApp, traffic: Traffic): void {
       if (isLetIn) traffic.end();
       traffic.note('http', operationOf(request), outcomeOf(request, reply), sinceMs);
     });
-    traffic.begin();
+    traffic.begin(!UNBOUNDED.has(request.routeOptions.url));
     isLetIn = true;
     done();
   });
 }
 
-/** The demo's own answers have no code. */
+/** The demo's own answers have no code, and a server that is not ready has more than one. */
 function outcomeOf({ outcome }: FastifyRequest, { statusCode }: FastifyReply): Outcome {
   if (outcome !== 'ok' || statusCode < 400) return outcome;
+  if (statusCode === 503) return 'UNAVAILABLE';
   return statusCode === 404 ? 'NOT_FOUND' : 'INVALID_FIELD';
 }
 
