@@ -9,7 +9,8 @@ import { Session } from './session.ts';
 /** RFC 6750 section 2.1. */
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
 /** Access tokens of ours, and the names that other programs put theirs under. */
-const TOKEN_IN_URL = /est_[0-9a-z]+_|[?&](?:access_)?token=|[?&]api_?key=/i;
+const TOKEN_IN_URL =
+  /(?<![0-9A-Za-z])est_[0-9a-f]{12}_[A-Za-z0-9_-]{43}|[?&](?:access_)?token=|[?&]api_?key=/i;
 
 /** Proxies whose `X-Forwarded-For` is believed. */
 export class TrustedProxies {

@@ -138,6 +138,15 @@ test('a token in a URL is refused, whatever else is right', async () => {
   }
 });
 
+test('what only looks like a token in a URL is an ID', async () => {
+  const headers = { 'enc-record-key': KEY.toString('hex') };
+  for (const id of ['test_data_1', 'est_abc_def', 'latest_0123456789ab_x', 'token', 'my-token=1']) {
+    const call = from('192.0.2.1', all.token, headers);
+    const answer = await http(servers.fe.port, 'GET', `/v1/records/${id}`, call);
+    assert.equal(answer.status, 404, id);
+  }
+});
+
 test('without the scope it is NOT_ALLOWED', async () => {
   const { token } = await makeToken(feTokens, ['store']);
   await untilKnown(token);

@@ -1,82 +1,18 @@
-/** The page at /metrics: who may read it, that it is well formed, and that it counts exactly. */
+/** The page at /metrics: it is well formed, counts exactly, and tells of nobody. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { after, before, describe, it, test } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { ERRORS } from '../../lib/errors.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { OPERATIONS } from '../../lib/net/traffic.ts';
-import { makeToken } from '../helpers/access.ts';
+import { checkHistogram, type Metric, parsePage } from '../helpers/exposition.ts';
 import { http } from '../helpers/http.ts';
-import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
+import { startServers, type TestServers } from '../helpers/servers.ts';
 import { Wire } from '../helpers/wire.ts';
 
 const KEY = Buffer.from(Array.from({ length: 32 }, (_none, index) => index + 1));
 const LOCAL = { 'content-type': 'text/plain' };
-
-interface Sample {
-  readonly name: string;
-  readonly labels: ReadonlyMap<string, string>;
-  readonly value: number;
-}
-
-interface Metric {
-  readonly type: string;
-  readonly help: string;
-  readonly samples: Sample[];
-}
-
-/**
- * The text format of Prometheus, read strictly: HELP, then TYPE, then the samples of one metric,
- * each series once.
- */
-function parsePage(text: string): Map<string, Metric> {
-  assert.ok(text.endsWith('\n'));
-  const metrics = new Map<string, Metric>();
-  const series = new Set<string>();
-  let help: RegExpExecArray | null = null;
-  let current = '';
-  for (const line of text.split('\n')) {
-    if (line === '') continue;
-    const isHelp = /^# HELP ([a-z_][a-z0-9_]*) (\S.*)$/.exec(line);
-    const isType = /^# TYPE ([a-z_][a-z0-9_]*) (counter|gauge|histogram)$/.exec(line);
-    if (isHelp) {
-      help = isHelp;
-    } else if (isType) {
-      const [, name = '', type = ''] = isType;
-      assert.equal(help?.[1], name, 'HELP stands before TYPE');
-      assert.ok(!metrics.has(name), `${name} twice`);
-      metrics.set(name, { type, help: help?.[2] ?? '', samples: [] });
-      current = name;
-    } else {
-      const sample = /^([a-z0-9_]+)(?:\{(.*)\})? (-?\d+(?:\.\d+)?(?:e[+-]\d+)?|Nan)$/.exec(line);
-      assert.ok(sample, line);
-      const [, name = '', inner = '', value] = sample;
-      const metric = metrics.get(current) as Metric;
-      const suffixes = metric.type === 'histogram' ? ['_bucket', '_sum', '_count'] : [''];
-      assert.ok(
-        suffixes.some((suffix) => name === `${current}${suffix}`),
-        line,
-      );
-      assert.ok(!series.has(`${name}{${inner}}`), `${line} twice`);
-      series.add(`${name}{${inner}}`);
-      metric.samples.push({ name, labels: labelsIn(inner), value: Number(value) });
-    }
-  }
-  return metrics;
-}
-
-function labelsIn(text: string): Map<string, string> {
-  const pairs = text === '' ? [] : text.split(',');
-  return new Map(
-    pairs.map((pair): [string, string] => {
-      const [, name = '', value = ''] = /^([a-z_]+)="([^"\\\n]*)"$/.exec(pair) ?? [];
-      assert.notEqual(name, '', text);
-      return [name, value];
-    }),
-  );
-}
 
 async function scrape(port: number): Promise<Map<string, Metric>> {
   const { status, body, headers } = await http(port, 'GET', '/metrics');
@@ -104,16 +40,19 @@ test('nothing of prom-client is loaded before somebody looks', async () => {
   const isLoaded = () => Object.keys(cache).some((path) => /[/\\]prom-client[/\\]/.test(path));
   const servers = await startServers();
   const client = new FeClient({ address: { host: '127.0.0.1', port: servers.fe.port } });
-  await client.store('alice', Buffer.from('hi'), { key: KEY });
-  for (const { port } of [servers.fe, servers.be]) {
-    assert.equal((await http(port, 'GET', '/readyz')).status, 200);
+  try {
+    await client.store('alice', Buffer.from('hi'), { key: KEY });
+    for (const { port } of [servers.fe, servers.be]) {
+      assert.equal((await http(port, 'GET', '/readyz')).status, 200);
+    }
+    assert.ok(!isLoaded());
+    // What was counted by then is on the page.
+    assert.equal(requestsOf(await scrape(servers.fe.port))['frames store ok'], 1);
+    assert.ok(isLoaded());
+  } finally {
+    client.close();
+    await servers.close();
   }
-  assert.ok(!isLoaded());
-  // What was counted by then is on the page.
-  assert.equal(requestsOf(await scrape(servers.fe.port))['frames store ok'], 1);
-  assert.ok(isLoaded());
-  client.close();
-  await servers.close();
 });
 
 describe('the page', () => {
@@ -296,130 +235,13 @@ describe('the page', () => {
 
   it('counts a server that is not ready as unavailable', async () => {
     const alone = await startServers();
-    await alone.stopBe();
-    assert.equal((await http(alone.fe.port, 'GET', '/readyz')).status, 503);
-    const requests = requestsOf(await scrape(alone.fe.port));
-    assert.deepEqual(requests, { 'http other UNAVAILABLE': 1 });
-    await alone.close();
-  });
-});
-
-function checkHistogram(name: string, samples: readonly Sample[]): void {
-  const rows = new Map<string, Sample[]>();
-  for (const sample of samples) {
-    const row = [...sample.labels].filter(([label]) => label !== 'le').join(' ');
-    rows.set(row, [...(rows.get(row) ?? []), sample]);
-  }
-  for (const row of rows.values()) {
-    const buckets = row.filter((sample) => sample.name === `${name}_bucket`);
-    const bounds = buckets.map(({ labels }) =>
-      Number(labels.get('le')?.replace('+Inf', 'Infinity')),
-    );
-    assert.deepEqual(
-      bounds,
-      bounds.toSorted((a, b) => a - b),
-    );
-    assert.equal(bounds.at(-1), Number.POSITIVE_INFINITY);
-    const values = buckets.map(({ value }) => value);
-    assert.deepEqual(
-      values,
-      values.toSorted((a, b) => a - b),
-    );
-    const count = row.find((sample) => sample.name === `${name}_count`);
-    assert.equal(values.at(-1), count?.value);
-    assert.ok(row.some((sample) => sample.name === `${name}_sum`));
-    if (!name.endsWith('_seconds')) continue;
-    assert.ok((bounds[0] ?? 1) <= 50e-6 && (bounds.at(-2) ?? 0) >= 10);
-  }
-}
-
-describe('who may read the page, where callers are known', () => {
-  let servers: TestServers;
-  let operator: string;
-  let user: string;
-  let frontEnd: string;
-  before(async () => {
-    const folder = await temporaryFolder();
-    const feTokens = join(folder, 'fe.json');
-    const beTokens = join(folder, 'be.json');
-    user = (await makeToken(feTokens, ['store', 'retrieve', 'delete'])).token;
-    operator = (await makeToken(feTokens, ['admin'])).token;
-    frontEnd = (await makeToken(beTokens, ['frontend'])).token;
-    servers = await startServers({
-      feServerConfigs: { auth: 'required', tokens: feTokens, trustedProxies: '127.0.0.1' },
-      beServerConfigs: { auth: 'required', tokens: beTokens },
-      beClientConfigs: { token: frontEnd },
-    });
-  });
-  after(() => servers.close());
-
-  it('is whoever asks on this machine', async () => {
-    for (const { port } of [servers.fe, servers.be]) {
-      assert.equal((await http(port, 'GET', '/metrics')).status, 200);
-      assert.equal((await http(port, 'HEAD', '/metrics')).status, 200);
-    }
-  });
-
-  it('is nobody behind a proxy of this machine, whatever address that names', async () => {
-    const forwarding = [
-      { 'X-Forwarded-For': '192.0.2.1' },
-      { 'X-Forwarded-For': '127.0.0.1' },
-      { 'X-Forwarded-For': '127.0.0.2' },
-      { 'X-Forwarded-For': '::1' },
-      { 'X-Forwarded-For': 'localhost' },
-      { 'X-Forwarded-For': '' },
-      { Forwarded: 'for=127.0.0.1' },
-      { 'X-Real-IP': '127.0.0.1' },
-      { Via: '1.1 proxy' },
-    ];
-    for (const { port } of [servers.fe, servers.be]) {
-      for (const headers of forwarding) {
-        const answer = await http(port, 'GET', '/metrics', { headers });
-        assert.equal(answer.status, 401, JSON.stringify(headers));
-        assert.equal(answer.headers['content-type'], 'application/problem+json');
-        assert.equal(answer.headers['www-authenticate'], 'Bearer');
-        assert.equal(answer.json()['code'], 'UNAUTHENTICATED');
-        assert.doesNotMatch(answer.body.toString(), /enc_server_/);
-      }
-    }
-  });
-
-  it('is an operator from anywhere, and no other caller', async () => {
-    const ask = (port: number, token: string) => {
-      const headers = { 'X-Forwarded-For': '192.0.2.1', Authorization: `Bearer ${token}` };
-      return http(port, 'GET', '/metrics', { headers });
-    };
-    assert.equal((await ask(servers.fe.port, operator)).status, 200);
-    const refused = [await ask(servers.fe.port, user), await ask(servers.be.port, frontEnd)];
-    for (const answer of refused) {
-      assert.equal(answer.status, 403);
-      assert.equal(answer.json()['code'], 'NOT_ALLOWED');
-    }
-    assert.equal((await ask(servers.be.port, operator)).status, 401);
-  });
-
-  it('is nobody whose token stands in the URL, whoever it is', async () => {
-    for (const { port } of [servers.fe, servers.be]) {
-      for (const query of [`token=${operator}`, 'access_token=x', `a=${operator}`]) {
-        const answer = await http(port, 'GET', `/metrics?${query}`);
-        assert.equal(answer.status, 403, query);
-        assert.ok(!answer.body.includes(operator));
-      }
-    }
-  });
-
-  it('is no page of a browser that came here by another name', async () => {
-    for (const headers of [{ Host: 'evil.example' }, { Origin: 'http://evil.example' }]) {
-      assert.equal((await http(servers.fe.port, 'GET', '/metrics', { headers })).status, 403);
-    }
-  });
-
-  it('matters not to probes', async () => {
-    const headers = { 'X-Forwarded-For': '192.0.2.1', Host: 'pod.example' };
-    for (const { port } of [servers.fe, servers.be]) {
-      for (const path of ['/healthz', '/readyz']) {
-        assert.equal((await http(port, 'GET', path, { headers })).status, 200);
-      }
+    try {
+      await alone.stopBe();
+      assert.equal((await http(alone.fe.port, 'GET', '/readyz')).status, 503);
+      const requests = requestsOf(await scrape(alone.fe.port));
+      assert.deepEqual(requests, { 'http other UNAVAILABLE': 1 });
+    } finally {
+      await alone.close();
     }
   });
 });
