@@ -3,6 +3,7 @@ import { exposition } from '../../../metrics.ts';
 import { checkMetricsAccess } from '../../../net/metrics-access.ts';
 import { VERSION } from '../../../version.ts';
 import type { HttpApp, HttpHost } from './host.ts';
+import { problemOf } from './records-document.ts';
 import * as schemas from './schemas.ts';
 
 const TAGS = ['server'];
@@ -36,7 +37,14 @@ function addMetrics(app: HttpApp, { families }: HttpHost): void {
     tags: TAGS,
     summary: 'What the server counts, for Prometheus',
     description: 'For this machine, and for callers with the scope `admin`.',
-    response: { 200: schemas.metrics, 401: schemas.problem, 403: schemas.problem },
+    response: {
+      200: {
+        description: 'What is counted.',
+        content: { 'text/plain': { schema: schemas.metrics } },
+      },
+      401: problemOf('A token is needed, or the one that was sent is not valid.'),
+      403: problemOf('The token has not the scope admin.'),
+    },
   };
   app.get('/metrics', { schema }, async (request, reply) => {
     checkMetricsAccess(request.raw, request.session);

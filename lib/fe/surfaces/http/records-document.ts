@@ -6,7 +6,7 @@ const OCTETS = ['text/plain', 'application/octet-stream'];
 
 type Path = '/v1/records/:id' | '/v1/record';
 
-function problemOf(description: string) {
+export function problemOf(description: string) {
   return {
     description,
     content: { 'application/problem+json': { schema: schemas.problem } },
