@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openGate } from '../auth/gate.ts';
 import { BeClient } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
-import type { EncServerError } from '../errors.ts';
+import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { type Family, single } from '../metrics.ts';
 import { callOf } from '../net/call-settings.ts';
@@ -138,8 +138,18 @@ async function firstContact(keeper: KeyringKeeper, be: BeClient): Promise<void> 
     }
     await sleep(FIRST_CONTACT_STEP_MS);
     const error = opening.error ?? be.lastError;
-    if (error !== undefined && FATAL.has(error.code)) throw error;
+    if (error !== undefined && FATAL.has(error.code)) throw explainLink(error);
   }
+}
+
+/** What the back end has against this front end, for whoever starts it. */
+function explainLink(error: EncServerError): EncServerError {
+  const { code, message } = error;
+  if (code !== 'UNAUTHENTICATED' && code !== 'NOT_ALLOWED') return error;
+  const hint = 'set token, or the client certificate of TLS, in beClientConfigs';
+  return new EncServerError(code, `the back end does not take this front end: ${message}`, {
+    hint,
+  });
 }
 
 function describeKeyring(keeper: KeyringKeeper): string {

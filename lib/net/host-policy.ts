@@ -25,7 +25,7 @@ export function checkHost({ host, auth, allowOpen, allowPlaintext, tlsCert }: Li
     throw new EncServerError('NOT_ALLOWED', words, { hint });
   }
   const hint =
-    'whoever reaches the port could ask; allow it on purpose with --allow-open, ' +
+    'let callers say who they are (--tls FOLDER --auth), or allow it on purpose with --allow-open, ' +
     'ENC_SERVER_TS_ALLOW_OPEN=1 or "allowOpen" in the configuration file';
   throw new EncServerError('NOT_ALLOWED', `${host} is not loopback, and nobody is authenticated`, {
     hint,
