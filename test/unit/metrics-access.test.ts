@@ -92,6 +92,31 @@ describe('who may read the page, where callers are known', () => {
     }
   });
 
+  it('is no page of a browser at the back end either, which has no list of names', async () => {
+    const { port } = servers.be;
+    for (const host of ['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:8888']) {
+      const answer = await http(port, 'GET', '/metrics', { headers: { Host: host } });
+      assert.equal(answer.status, 401, host);
+    }
+    for (const host of ['localhost', `127.0.0.1:${port}`, '[::1]:1', 'LOCALHOST:8888']) {
+      const answer = await http(port, 'GET', '/metrics', { headers: { Host: host } });
+      assert.equal(answer.status, 200, host);
+    }
+  });
+
+  it('is this machine alone where nobody is asked for a token', async () => {
+    const open = await startServers({ feServerConfigs: { trustedProxies: '127.0.0.1' } });
+    try {
+      for (const { port } of [open.fe, open.be]) {
+        assert.equal((await http(port, 'GET', '/metrics')).status, 200);
+        const headers = { 'X-Forwarded-For': '192.0.2.1', Authorization: 'Bearer est_x' };
+        assert.equal((await http(port, 'GET', '/metrics', { headers })).status, 401);
+      }
+    } finally {
+      await open.close();
+    }
+  });
+
   it('matters not to probes', async () => {
     const headers = { 'X-Forwarded-For': '192.0.2.1', Host: 'pod.example' };
     for (const { port } of [servers.fe, servers.be]) {
