@@ -31,6 +31,7 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
       frames: () => new BeFrames(service, port),
       text: () => new BeText(service, port),
       http: async () => (await import('./surfaces/http.ts')).openBeHttp(httpHost()),
+      grpc: async (host) => (await import('./surfaces/grpc.ts')).openBeGrpc({ ...host, service }),
     },
   );
   const store = await openStore({

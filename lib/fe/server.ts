@@ -55,6 +55,10 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
       frames: () => new FeFrames(service, port),
       text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
       http: async () => (await import('./surfaces/http/app.ts')).openFeHttp(httpHost()),
+      grpc: async (host) => {
+        const missing = () => missingOf(be, keeper);
+        return (await import('./surfaces/grpc.ts')).openFeGrpc({ ...host, service, missing });
+      },
     },
   );
   const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config));

@@ -70,7 +70,7 @@ export function sessionOf(request: IncomingMessage, gate: Gate, proxies: Trusted
     throw new EncServerError('NOT_ALLOWED', 'there is a token in the URL', { hint });
   }
   const { authorization } = request.headers;
-  if (authorization !== undefined) session.authenticate(Buffer.from(tokenOf(authorization)));
+  if (authorization !== undefined) session.authenticate(Buffer.from(bearerTokenOf(authorization)));
   session.admit(session.caller);
   return session;
 }
@@ -87,7 +87,8 @@ function peerOfRequest({ socket, headers }: IncomingMessage, proxies: TrustedPro
   return address === peer.address ? peer : { ...peer, address };
 }
 
-function tokenOf(authorization: string): string {
+/** @throws EncServerError `UNAUTHENTICATED` */
+export function bearerTokenOf(authorization: string): string {
   const token = BEARER.exec(authorization)?.[1];
   if (token !== undefined) return token;
   const hint = 'write Authorization: Bearer <token>';

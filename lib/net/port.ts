@@ -9,6 +9,7 @@ import type { Limits } from '../protocol/limits.ts';
 import { VERSION } from '../version.ts';
 import { Budget } from './budget.ts';
 import { FrameConnection, type FrameSurface } from './frame-connection.ts';
+import { GrpcDoor, type LoadGrpc } from './grpc-door.ts';
 import { checkHost } from './host-policy.ts';
 import { HttpDoor, type LoadHttp } from './http-door.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
@@ -32,6 +33,8 @@ export interface Surfaces {
   readonly text: () => TextSurface;
   /** Loaded at the first HTTP connection. */
   readonly http?: LoadHttp;
+  /** Loaded at the first HTTP/2 connection. */
+  readonly grpc?: LoadGrpc;
 }
 
 /** What stands before the surfaces. */
@@ -65,6 +68,7 @@ export class Port {
   readonly #section: ServerSection;
   readonly #listener: Listener;
   readonly #http: HttpDoor | undefined;
+  readonly #grpc: GrpcDoor | undefined;
   readonly #startedAtMs = Date.now();
 
   /**
@@ -86,10 +90,12 @@ export class Port {
     const host = { limits, budget, traffic, log, gate };
     const { connectionsMax, connectionsPerAddressMax, allowPlaintext, port } = section;
     this.#http = surfaces.http && new HttpDoor(surfaces.http, this.limits, log);
+    this.#grpc = surfaces.grpc && new GrpcDoor(surfaces.grpc, host);
     const dialects: ListenerOptions['dialects'] = {
       frames: (socket) => new FrameConnection(socket, host, surfaces.frames()),
       text: (socket) => new TextConnection(socket, host, surfaces.text()),
       ...(this.#http && { http: this.#http.take }),
+      ...(this.#grpc && { http2: this.#grpc.take }),
     };
     const bounds = { connectionsMax, connectionsPerAddressMax, allowPlaintext };
     const options = { host: section.host, port, portFlag, ...bounds, dialects, tls };
@@ -151,7 +157,9 @@ export class Port {
 
   async close(): Promise<void> {
     this.#http?.drain();
+    this.#grpc?.drain();
     await this.#listener.close(this.#section.drainTimeoutMs);
     await this.#http?.close();
+    this.#grpc?.close();
   }
 }

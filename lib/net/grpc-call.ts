@@ -1,0 +1,270 @@
+/**
+ * One gRPC call: who asks, the room that it holds, its times, and how it ended. It stands between
+ * grpc-js and the handler as an interceptor, because nothing of a message is read before that
+ * lets the call's metadata through.
+ *
+ * What is bounded: while a message arrives, room for the longest one is held, since its length is
+ * not known before its bytes come; then as much as it has, and its answer, until the call is over.
+ * Of a call that waits for room, HTTP/2's flow control lets 64 KiB in, which are not counted.
+ */
+import {
+  Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerListener,
+} from '@grpc/grpc-js';
+import type { Peer } from '../access.ts';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import type { ConnectionHost } from './connection.ts';
+import { bearerTokenOf } from './http-session.ts';
+import { RequestContext } from './request.ts';
+import { Session } from './session.ts';
+import type { Slots } from './slots.ts';
+import type { Operation, Outcome } from './traffic.ts';
+
+/** How a call ends that failed. */
+export interface GrpcStatus {
+  readonly code: number;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+/** What the calls of one connection share. */
+export interface GrpcConnection {
+  readonly peer: Peer;
+  /** Messages that it may be sending at once. */
+  readonly receiving: Slots;
+  /** Calls that are not over. */
+  readonly underWay: Set<GrpcCall>;
+  /** Bytes that its client has taken. */
+  sentBytes(): number;
+  cut(): void;
+}
+
+/** What is known of a method beside its messages. */
+export interface GrpcMethodFacts {
+  readonly operation: Operation;
+  /** Answers whoever asks, whatever else is under way; for as long as it takes. */
+  readonly isProbe: boolean;
+}
+
+/** The calls, by the metadata that their handlers get. */
+const CALLS = new WeakMap<Metadata, GrpcCall>();
+
+export class GrpcCall {
+  readonly #host: ConnectionHost;
+  readonly #connection: GrpcConnection;
+  readonly #facts: GrpcMethodFacts;
+  readonly #call: ServerInterceptingCallInterface;
+  readonly #sinceMs = performance.now();
+  #context: RequestContext | undefined;
+  /** What of the budget the call holds, in bytes. */
+  #heldBytes = 0;
+  #holdsSlot = false;
+  #letIn = false;
+  #over = false;
+  #outcome: Outcome | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    host: ConnectionHost,
+    connection: GrpcConnection,
+    facts: GrpcMethodFacts,
+    call: ServerInterceptingCallInterface,
+  ) {
+    this.#host = host;
+    this.#connection = connection;
+    this.#facts = facts;
+    this.#call = call;
+  }
+
+  /** The call that a handler was given. */
+  static of(metadata: Metadata): GrpcCall {
+    return CALLS.get(metadata) as GrpcCall;
+  }
+
+  intercept(): ServerInterceptingCall {
+    this.#connection.underWay.add(this);
+    const listener: ServerListener = {
+      onReceiveMetadata: (metadata, next) => void this.#begin(metadata, next),
+      onReceiveMessage: (message, next) => {
+        this.#received(message);
+        next(message);
+      },
+      onCancel: () => this.end(),
+    };
+    return new ServerInterceptingCall(this.#call, {
+      start: (next) => next(listener),
+      sendMessage: (message, next) => {
+        this.#hold(bytesOf(message));
+        // A probe may have nothing more to say for hours.
+        if (!this.#facts.isProbe) this.#watchSending();
+        next(message);
+      },
+      sendStatus: (status, next) => {
+        this.#watchSending();
+        next(status);
+      },
+    });
+  }
+
+  /** Runs a handler. Rejects with what grpc-js answers with. */
+  async serve<T>(handle: (context: RequestContext) => Promise<T>): Promise<T> {
+    try {
+      const reply = await handle(this.#context as RequestContext);
+      this.#outcome ??= 'ok';
+      return reply;
+    } catch (thrown) {
+      throw this.#failed(thrown);
+    }
+  }
+
+  /** Aborted when the call is over. */
+  get signal(): AbortSignal {
+    return (this.#context as RequestContext).signal;
+  }
+
+  /** Ends a call that would go on by itself; the server closes. */
+  leave(): void {
+    if (this.#facts.isProbe) this.#refuse(closing());
+  }
+
+  /** Nothing of the message is read before `next` is called. */
+  async #begin(metadata: Metadata, next: (metadata: Metadata) => void): Promise<void> {
+    const { limits, budget } = this.#host;
+    try {
+      const context = this.#admit(metadata);
+      this.#context = context;
+      await this.#connection.receiving.take(context);
+      this.#holdsSlot = true;
+      if (!this.#over) {
+        await budget.reserved(limits.frameBytesMax, context);
+        this.#heldBytes = limits.frameBytesMax;
+      }
+    } catch (thrown) {
+      this.#refuse(thrown);
+      return;
+    }
+    if (this.#over) {
+      this.#giveBack();
+      return;
+    }
+    this.#limit(limits.receiveTimeoutMs, () => {
+      this.#refuse(new EncServerError('TIMEOUT', 'the message did not arrive in time'));
+    });
+    CALLS.set(metadata, this);
+    next(metadata);
+  }
+
+  /** Who asks, and whether more is let in. @throws EncServerError */
+  #admit(metadata: Metadata): RequestContext {
+    const { gate, limits, traffic } = this.#host;
+    const session = new Session(gate, this.#connection.peer);
+    if (this.#facts.isProbe) return new RequestContext(session, limits.requestTimeoutMs);
+    const [authorization] = metadata.get('authorization');
+    if (authorization !== undefined) {
+      session.authenticate(Buffer.from(bearerTokenOf(String(authorization))));
+    }
+    session.admit(session.caller);
+    traffic.begin();
+    this.#letIn = true;
+    const context = new RequestContext(session, limits.requestTimeoutMs);
+    context.operation = this.#facts.operation;
+    const deadline = this.#call.getDeadline();
+    context.deadlineMs = Math.min(context.deadlineMs, Number(deadline));
+    return context;
+  }
+
+  /** The message is there: what it has is held from here on, not what it could have had. */
+  #received(message: object): void {
+    clearTimeout(this.#timer);
+    const bytes = Math.min(bytesOf(message), this.#heldBytes);
+    this.#releaseSlot();
+    this.#host.budget.release(this.#heldBytes - bytes);
+    this.#heldBytes = bytes;
+  }
+
+  #hold(bytes: number): void {
+    if (this.#over) return;
+    this.#host.budget.count(bytes);
+    this.#heldBytes += bytes;
+  }
+
+  /** Answers with an error before there was a handler. */
+  #refuse(thrown: unknown): void {
+    if (!this.#over) this.#call.sendStatus(this.#failed(thrown));
+  }
+
+  #failed(thrown: unknown): GrpcStatus {
+    const error = toEncServerError(thrown);
+    if (error.code === 'INTERNAL') {
+      this.#host.log.error({ err: error, trace: this.#context?.traceHex }, 'a request failed');
+    }
+    this.#outcome ??= error.code;
+    return statusOf(error);
+  }
+
+  /** Where nothing is taken any more, the connection is of no use to any of its calls. */
+  #watchSending(): void {
+    const sentBytes = this.#connection.sentBytes();
+    this.#limit(this.#host.limits.sendTimeoutMs, () => {
+      if (this.#connection.sentBytes() > sentBytes) {
+        this.#watchSending();
+        return;
+      }
+      this.#host.log.info('connection closed: its replies were not taken');
+      this.#connection.cut();
+    });
+  }
+
+  #limit(ms: number, late: () => void): void {
+    clearTimeout(this.#timer);
+    if (!this.#over) this.#timer = setTimeout(late, ms);
+  }
+
+  /** The answer is out, or the client took the call back, or its time is over, or it is gone. */
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#context?.cancel();
+    this.#giveBack();
+    this.#connection.underWay.delete(this);
+    const { traffic } = this.#host;
+    if (this.#letIn) traffic.end();
+    const isLate = Number(this.#call.getDeadline()) <= Date.now();
+    const outcome = this.#outcome ?? (isLate ? 'TIMEOUT' : 'CANCELLED');
+    traffic.note('grpc', this.#facts.operation, outcome, this.#sinceMs);
+  }
+
+  #giveBack(): void {
+    this.#releaseSlot();
+    this.#host.budget.release(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+
+  #releaseSlot(): void {
+    if (this.#holdsSlot) this.#connection.receiving.release();
+    this.#holdsSlot = false;
+  }
+}
+
+/** What a failure becomes: the words for people, and the code for programs. */
+export function statusOf(error: EncServerError): GrpcStatus {
+  const metadata = new Metadata();
+  metadata.set('enc-error-code', error.code);
+  return { code: error.row.grpc, details: error.describe(), metadata };
+}
+
+export function closing(): EncServerError {
+  return new EncServerError('GOAWAY', 'the server is closing');
+}
+
+/** The bytes of the strings and bytes of a message. */
+function bytesOf(message: object): number {
+  let bytes = 0;
+  for (const value of Object.values(message)) {
+    if (typeof value === 'string' || Buffer.isBuffer(value)) bytes += value.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,93 @@
+/**
+ * How a connection that turned out to speak HTTP/2 gets to the gRPC server, which is loaded at the
+ * first such connection and never listens itself.
+ */
+import type { Socket } from 'node:net';
+import { EncServerError } from '../errors.ts';
+import type { ConnectionHost } from './connection.ts';
+import type { DialectHandler } from './listener.ts';
+import { refusalIn } from './refusals.ts';
+
+/** A gRPC server that is given its connections. */
+export interface GrpcSurface {
+  /** Takes a connection over; what is around its bytes, such as TLS, is off by then. */
+  inject(socket: Socket): void;
+  /** Lets what is under way be answered, then closes each connection. */
+  drain(): void;
+  /** Frees what the server holds; its connections are gone by then. */
+  close(): void;
+}
+
+export type LoadGrpc = (host: ConnectionHost) => Promise<GrpcSurface>;
+
+/** How long a refused connection may take to read why, in milliseconds. */
+const LINGER_MS = 1_000;
+
+export class GrpcDoor {
+  readonly #load: LoadGrpc;
+  readonly #host: ConnectionHost;
+  #loading: Promise<GrpcSurface> | undefined;
+  #surface: GrpcSurface | undefined;
+  #draining = false;
+
+  constructor(load: LoadGrpc, host: ConnectionHost) {
+    this.#load = load;
+    this.#host = host;
+  }
+
+  /** Takes a connection over from the listener. */
+  readonly take: DialectHandler = (socket, head, ended) => {
+    // Its input ended before a single call: nobody waits for an answer.
+    if (ended) {
+      socket.destroy();
+      return;
+    }
+    socket.unshift(head);
+    if (this.#surface !== undefined) {
+      this.#give(this.#surface, socket);
+      return;
+    }
+    this.#open().then(
+      (surface) => this.#give(surface, socket),
+      (error) => {
+        this.#host.log.error({ err: error }, 'the gRPC server could not be loaded');
+        refuse(socket, new EncServerError('UNAVAILABLE', 'the gRPC server could not be loaded'));
+      },
+    );
+  };
+
+  drain(): void {
+    this.#draining = true;
+    this.#surface?.drain();
+  }
+
+  close(): void {
+    this.#surface?.close();
+  }
+
+  /** Two connections may come before the server is there: it is loaded once. */
+  #open(): Promise<GrpcSurface> {
+    this.#loading ??= this.#load(this.#host).then((surface) => {
+      this.#surface = surface;
+      if (this.#draining) surface.drain();
+      return surface;
+    });
+    this.#loading.catch(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  #give(surface: GrpcSurface, socket: Socket): void {
+    if (socket.destroyed) return;
+    if (this.#draining) refuse(socket, new EncServerError('GOAWAY', 'the server is closing'));
+    else surface.inject(socket);
+  }
+}
+
+function refuse(socket: Socket, error: EncServerError): void {
+  socket.resume();
+  socket.end(refusalIn('http2', error));
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.on('close', () => clearTimeout(timer));
+}

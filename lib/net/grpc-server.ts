@@ -1,0 +1,174 @@
+/**
+ * The gRPC server of a port (grpc-js), given its connections by the door. Every call goes through
+ * a {@link GrpcCall}, which knows who asks and holds room for it, before its handler sees it.
+ */
+import type { Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import {
+  Server,
+  ServerCredentials,
+  type ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
+import type { ConnectionHost } from './connection.ts';
+import { GrpcCall, type GrpcConnection, type GrpcMethodFacts } from './grpc-call.ts';
+import type { GrpcSurface } from './grpc-door.ts';
+import { GrpcHealth } from './grpc-health.ts';
+import { peerOf } from './peer.ts';
+import type { RequestContext } from './request.ts';
+import { Slots } from './slots.ts';
+import type { Operation } from './traffic.ts';
+
+/** One method of a service. */
+export interface GrpcMethod {
+  readonly operation: Operation;
+  /** Rejects with {@link EncServerError}; anything else is answered as `INTERNAL`. */
+  // biome-ignore lint/suspicious/noExplicitAny: what proto-loader makes of each message
+  readonly handle: (request: any, context: RequestContext) => Promise<object>;
+}
+
+export interface GrpcOptions {
+  /** File below `proto/`. */
+  readonly proto: string;
+  /** Name with its package. */
+  readonly service: string;
+  /** By the names in the file. */
+  readonly methods: Readonly<Record<string, GrpcMethod>>;
+  readonly isReady: () => Promise<boolean>;
+}
+
+/** The part of the byte budget that the messages which one connection sends may hold. */
+const BUDGET_SHARE = 1 / 4;
+const HEALTH_PROTO = 'grpc/health/v1/health.proto';
+const HEALTH: GrpcMethodFacts = { operation: 'other', isProbe: true };
+
+/** A service as it stands in a file below `proto/`. */
+export function loadService(proto: string, name: string): ServiceDefinition {
+  const folder = fileURLToPath(new URL('../../../proto', import.meta.url));
+  const loaded = loadSync(proto, { includeDirs: [folder], defaults: true, enums: String });
+  return loaded[name] as ServiceDefinition;
+}
+
+/** The server behind the door of a port. */
+export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): GrpcSurface {
+  const definition = loadService(options.proto, options.service);
+  const health = new GrpcHealth([options.service], options.isReady);
+  const connections = new Connections(host, methodFacts(definition, options.methods));
+  const { limits } = host;
+  const server = new Server({
+    'grpc.max_receive_message_length': limits.frameBytesMax,
+    // What may be stored may be read, whatever that makes of a message.
+    'grpc.max_send_message_length': -1,
+    'grpc.max_concurrent_streams': limits.requestsPerConnectionMax,
+    'grpc.max_connection_idle_ms': limits.idleTimeoutMs,
+    // Keeps every call in memory for a service that is not offered.
+    'grpc.enable_channelz': 0,
+    interceptors: [(method, call) => connections.intercept(method.path, call)],
+  });
+  server.addService(loadService(HEALTH_PROTO, 'grpc.health.v1.Health'), health.implementation);
+  server.addService(definition, implement(options.methods));
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  return {
+    inject(socket) {
+      connections.add(socket);
+      injector.injectConnection(socket);
+    },
+    drain() {
+      // Tells every client to go elsewhere, and closes each connection after its last call.
+      injector.drain(limits.requestTimeoutMs);
+      connections.drain();
+    },
+    close() {
+      health.close();
+      server.forceShutdown();
+    },
+  };
+}
+
+function methodFacts(
+  definition: ServiceDefinition,
+  methods: GrpcOptions['methods'],
+): ReadonlyMap<string, GrpcMethodFacts> {
+  return new Map(
+    Object.entries(methods).map(([name, { operation }]) => {
+      const path = definition[name]?.path ?? '';
+      return [path, { operation, isProbe: false }];
+    }),
+  );
+}
+
+function implement(methods: GrpcOptions['methods']): UntypedServiceImplementation {
+  const handlers = Object.entries(methods).map(([name, { handle }]) => {
+    const handler = (call: ServerUnaryCall<unknown, object>, answer: sendUnaryData<object>) => {
+      GrpcCall.of(call.metadata)
+        .serve((context) => handle(call.request, context))
+        .then((reply) => answer(null, reply), answer);
+    };
+    return [name, handler] as const;
+  });
+  return Object.fromEntries(handlers);
+}
+
+/** Facts of a connection that no two open ones share. */
+type Ends = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>;
+
+class Connections {
+  readonly #host: ConnectionHost;
+  readonly #facts: ReadonlyMap<string, GrpcMethodFacts>;
+  /** By {@link keyOf}: grpc-js tells a call no more of its connection. */
+  readonly #open = new Map<string, GrpcConnection>();
+
+  constructor(host: ConnectionHost, facts: ReadonlyMap<string, GrpcMethodFacts>) {
+    this.#host = host;
+    this.#facts = facts;
+  }
+
+  add(socket: Socket): void {
+    const { bytesInFlightMax, frameBytesMax } = this.#host.limits;
+    const share = Math.floor((bytesInFlightMax * BUDGET_SHARE) / frameBytesMax);
+    const key = keyOf(socket as Ends);
+    const connection: GrpcConnection = {
+      peer: peerOf(socket),
+      receiving: new Slots(Math.max(1, share)),
+      underWay: new Set(),
+      sentBytes: () => socket.bytesWritten,
+      cut: () => socket.destroy(),
+    };
+    this.#open.set(key, connection);
+    // No HTTP/2 client closes one half. Node waits for calls that nobody can finish any more.
+    socket.once('end', () => socket.destroy());
+    socket.once('close', () => {
+      this.#open.delete(key);
+      for (const call of connection.underWay) call.end();
+    });
+  }
+
+  intercept(path: string, call: ServerInterceptingCallInterface): ServerInterceptingCall {
+    const connection = this.#open.get(keyOf(call.getConnectionInfo())) ?? GONE;
+    return new GrpcCall(this.#host, connection, this.#facts.get(path) ?? HEALTH, call).intercept();
+  }
+
+  /** What would go on by itself ends. */
+  drain(): void {
+    for (const { underWay } of this.#open.values()) {
+      for (const call of underWay) call.leave();
+    }
+  }
+}
+
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Ends): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}
+
+/** Of a call whose connection is closed already: grpc-js takes it back by itself. */
+const GONE: GrpcConnection = {
+  peer: { address: '', secure: false, certificateNames: [], certificateError: undefined },
+  receiving: new Slots(1),
+  underWay: new Set(),
+  sentBytes: () => 0,
+  cut: () => undefined,
+};
