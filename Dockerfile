@@ -51,6 +51,7 @@ ENV NODE_ENV=production \
   ENC_SERVER_TS_LOG_STDOUT=true
 COPY LICENSE package.json ./
 COPY config ./config
+COPY proto ./proto
 COPY deployments/docker/ping.js ./ping.js
 COPY --from=deps /app/node_modules ./node_modules
 COPY --from=build /app/dist/bin ./dist/bin

@@ -101,6 +101,8 @@ describe('image prod', () => {
   it('has the manifest and the files that the program reads', () => {
     assert.equal(sourceOfImageFile('/app/package.json'), 'package.json');
     assert.equal(sourceOfImageFile('/app/config/config.json'), 'config/config.json');
+    // Read when the first gRPC call comes.
+    assert.equal(sourceOfImageFile('/app/proto/service.proto'), 'proto/service.proto');
     assert.equal(sourceOfImageFile('/app/dist/lib/errors.js'), 'dist/lib/errors.js');
     assert.equal(sourceOfImageFile('/app/dist/test/helpers/servers.js'), undefined);
   });
