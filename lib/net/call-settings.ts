@@ -1,5 +1,6 @@
 /** Whom a client calls, and how, from the settings of its section. */
 import type { Config } from '../config/load.ts';
+import { EncServerError } from '../errors.ts';
 import { parseAddress } from './client.ts';
 import type { Address } from './lane.ts';
 import type { TlsClientFiles } from './tls-files.ts';
@@ -13,10 +14,25 @@ export interface CallSettings {
   readonly tls: TlsClientFiles | undefined;
 }
 
-/** An authority or a certificate means TLS; without either, `tls` says so. */
+/**
+ * An authority or a certificate means TLS; without either, `tls` says so.
+ *
+ * @throws EncServerError `BAD_CONFIG` for half of what TLS takes: whoever names the server or a
+ *   key believes in TLS, and must not send a token in the clear
+ */
 export function callOf(section: CallerSection): CallSettings {
   const { serverAddr, token, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = section;
   const isSecure = tls || tlsCa !== '' || tlsCert !== '';
+  if ((tlsCert === '') !== (tlsKey === '')) {
+    const hint = 'give both: --tls-cert and --tls-key';
+    throw new EncServerError('BAD_CONFIG', 'a client certificate takes tlsCert and tlsKey', {
+      hint,
+    });
+  }
+  if (tlsServerName !== '' && !isSecure) {
+    const hint = 'add --tls-ca, or --tls for the authorities of the system';
+    throw new EncServerError('BAD_CONFIG', 'tlsServerName is set, and TLS is not', { hint });
+  }
   return {
     address: parseAddress(serverAddr),
     token: token === '' ? undefined : token,

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Peer } from '../access.ts';
@@ -8,7 +8,8 @@ const NO_NAMES: readonly string[] = [];
 const MAPPED = /^::ffff:(?=\d+\.)/;
 /**
  * One name of the subject alternative names, as Node writes them: what has a comma or a quote in
- * it is quoted, and no DNS name has either, so that such an entry is none of ours.
+ * it is quoted, with every comma escaped, so that no entry can look like two. No DNS name has
+ * either: such an entry is none of ours.
  */
 const DNS_ENTRY = /^DNS:([A-Za-z0-9*._-]+)$/;
 
@@ -17,15 +18,15 @@ export function peerOf(socket: Socket): Peer {
   const address = (socket.remoteAddress ?? '').replace(MAPPED, '');
   const plain = { address, secure: false, certificateNames: NO_NAMES, certificateError: undefined };
   if (!(socket instanceof TLSSocket)) return plain;
-  const { raw } = socket.getPeerCertificate();
-  if (raw === undefined) return { ...plain, secure: true };
+  // None, too, of a socket that is destroyed already.
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return { ...plain, secure: true };
   const certificateError = socket.authorized ? undefined : String(socket.authorizationError);
-  const certificateNames = socket.authorized ? namesOf(raw) : NO_NAMES;
+  const certificateNames = socket.authorized ? namesOf(certificate) : NO_NAMES;
   return { address, secure: true, certificateNames, certificateError };
 }
 
 /** The DNS names of a certificate (RFC 6125 section 6.4: never its common name). */
-function namesOf(raw: Buffer): readonly string[] {
-  const { subjectAltName = '' } = new X509Certificate(raw);
+function namesOf({ subjectAltName = '' }: X509Certificate): readonly string[] {
   return subjectAltName.split(', ').flatMap((entry) => DNS_ENTRY.exec(entry)?.[1] ?? []);
 }

@@ -28,7 +28,10 @@ export class TlsDoor {
   readonly #log: Logger;
   readonly #server: Server;
   readonly #timer: NodeJS.Timeout;
+  /** What the files were like when they were read. */
   #seen: string;
+  /** What they were like when they could not be used. */
+  #unusable: string | undefined;
   /** Sockets whose handshake is not done, oldest first. */
   readonly #underWay = new Set<Socket>();
   /** Takes connections over; set by the listener. */
@@ -86,17 +89,25 @@ export class TlsDoor {
 
   /** Reads the files again if they have changed; keeps what was there if they cannot be used. */
   async reload(): Promise<void> {
+    let seen = 'not there';
     try {
-      const seen = await lookAtFiles(this.#options);
-      if (seen === this.#seen) return;
+      seen = await lookAtFiles(this.#options);
+      if (seen === this.#seen) {
+        this.#unusable = undefined;
+        return;
+      }
       this.#server.setSecureContext({
         ...(await readServerFiles(this.#options)),
         minVersion: `TLSv${this.#options.tlsMinVersion}`,
         secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       });
       this.#seen = seen;
+      this.#unusable = undefined;
       this.#log.info('TLS certificates reloaded');
     } catch (err) {
+      // Said once, although they are looked at again: permissions may be all that is wrong.
+      if (this.#unusable === seen) return;
+      this.#unusable = seen;
       this.#log.warn({ err }, 'TLS certificates cannot be reloaded; those from before go on');
     }
   }

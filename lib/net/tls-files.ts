@@ -1,4 +1,5 @@
 /** The files of TLS: certificates, keys and authorities, all PEM. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
@@ -36,7 +37,7 @@ export async function readServerFiles(files: TlsServerFiles): Promise<SecureCont
   const [cert, key, ca] = await Promise.all([
     readPem(files.tlsCert),
     readKey(files.tlsKey),
-    files.tlsClientCa === '' ? undefined : readPem(files.tlsClientCa),
+    files.tlsClientCa === '' ? undefined : readAuthority(files.tlsClientCa),
   ]);
   return { cert, key, ...(ca && { ca }) };
 }
@@ -69,7 +70,7 @@ export function connectTls(
     minVersion: 'TLSv1.2',
     // What is called by its address has no name to ask for (RFC 6066 section 3).
     ...(isIP(name) === 0 && { servername: name }),
-    ...(files.tlsCa && { ca: readSync(files.tlsCa) }),
+    ...(files.tlsCa && { ca: authorityIn(files.tlsCa, readSync(files.tlsCa)) }),
     ...(files.tlsCert && { cert: readSync(files.tlsCert) }),
     ...(files.tlsKey && { key: readSync(files.tlsKey) }),
     ...(files.tlsServerName && { checkServerIdentity: checkName(name) }),
@@ -93,7 +94,8 @@ export function tlsErrorOf(error: NodeJS.ErrnoException): EncServerError | undef
 
 const WORDS: readonly (readonly [RegExp, string, string])[] = [
   [
-    /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|SSLV3_ALERT_HANDSHAKE_FAILURE)$/,
+    // OpenSSL calls the alert SSLV3_… before 3.2, and SSL/TLS_… since.
+    /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|\S+_ALERT_HANDSHAKE_FAILURE)$/,
     'the server speaks no TLS there, or none that this program knows',
     'leave the TLS settings out, or look at the port',
   ],
@@ -112,7 +114,16 @@ const WORDS: readonly (readonly [RegExp, string, string])[] = [
     'the certificate of the server comes from an unknown authority',
     'name its authority with --tls-ca',
   ],
-  [/^ERR_SSL_|^ERR_TLS_|^CERT_|^EPROTO$/, 'the TLS handshake failed', 'see the log of the server'],
+  [
+    /^(?:INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)$/,
+    'the certificate of the server was not issued for a server',
+    'look at its extended key usage: it takes serverAuth',
+  ],
+  [
+    /^(?:ERR_SSL|ERR_TLS|CERT|CRL|ERROR_IN)_|^EPROTO$|^UNSPECIFIED$/,
+    'the TLS handshake failed',
+    'see the log of the server',
+  ],
 ];
 
 /** Where the name is given, it counts, and not the host that is called. */
@@ -132,6 +143,21 @@ async function readPem(path: string): Promise<Buffer> {
   return await readFile(path).catch((cause) => {
     throw fileError(path, cause);
   });
+}
+
+/** OpenSSL would trust nobody, and say nothing, for a file that is something else. */
+function authorityIn(path: string, pem: Buffer): Buffer {
+  try {
+    new X509Certificate(pem);
+    return pem;
+  } catch (cause) {
+    const hint = 'an authority is one certificate or more, in PEM';
+    throw new EncServerError('FILE_ERROR', `${path} holds no certificate`, { hint, cause });
+  }
+}
+
+async function readAuthority(path: string): Promise<Buffer> {
+  return authorityIn(path, await readPem(path));
 }
 
 /** A group may read it: that is how secrets are mounted into containers. */
