@@ -21,7 +21,10 @@ export function runKeys(argv: readonly string[]): Promise<ExitCode> {
     .requiredOption('--out <folder>', 'a new folder for them', given)
     .option('--host <name>', 'a name or address of the servers; may be repeated', collect, [])
     .option('--days <number>', 'how long the certificates are valid', '365')
-    .option('--renew', 'issue new certificates with the authority that is there')
+    .option(
+      '--renew',
+      'issue new certificates by the authority that is there, for the hosts of before unless some are given',
+    )
     .option('--json', 'print results and errors as JSON')
     .action((flags: TlsInitFlags) => {
       const days = daysOf(flags.days);

@@ -18,6 +18,9 @@ export interface ServerFlags {
   readonly allowOpen?: boolean;
   readonly auth?: boolean;
   readonly tls?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
 }
 
 export function addSharedFlags(command: Command): Command {
@@ -42,6 +45,14 @@ export function addFeFlags(command: Command): Command {
 
 export function addPortFlag(command: Command, defaultPort: number): Command {
   return command.option('--port <port>', `port (default: ${defaultPort})`, port);
+}
+
+/** The files of one server, wherever they lie; each comes before the one in `--tls`. */
+export function addTlsFlags(command: Command): Command {
+  return command
+    .option('--tls-cert <path>', 'speak TLS with this certificate (PEM)', given)
+    .option('--tls-key <path>', 'the private key of the certificate (PEM)', given)
+    .option('--tls-client-ca <path>', 'the authority of client certificates (PEM)', given);
 }
 
 export function addBackEndFlag(command: Command): Command {
@@ -80,13 +91,14 @@ export function linkSettings(flags: ServerFlags): PartialConfig['beClientConfigs
   };
 }
 
-function access({ allowOpen, auth, tls }: ServerFlags, role: 'fe' | 'be') {
+function access(flags: ServerFlags, role: 'fe' | 'be') {
+  const { allowOpen, auth, tls } = flags;
   return {
     allowOpen,
     // The front end is known by its certificate, so that nobody else gets to the back end.
     auth: auth || (tls !== undefined && role === 'be') ? 'required' : undefined,
-    tlsCert: tls && join(tls, `${role}.pem`),
-    tlsKey: tls && join(tls, `${role}.key`),
-    tlsClientCa: tls && join(tls, 'ca.pem'),
+    tlsCert: flags.tlsCert ?? (tls && join(tls, `${role}.pem`)),
+    tlsKey: flags.tlsKey ?? (tls && join(tls, `${role}.key`)),
+    tlsClientCa: flags.tlsClientCa ?? (tls && join(tls, 'ca.pem')),
   };
 }

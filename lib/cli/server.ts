@@ -9,6 +9,7 @@ import {
   addFeFlags,
   addPortFlag,
   addSharedFlags,
+  addTlsFlags,
   beSettings,
   feSettings,
   linkSettings,
@@ -18,13 +19,13 @@ import { print, runProgram } from './terminal.ts';
 
 export function runBeServer(argv: readonly string[]): Promise<ExitCode> {
   const command = program('be-server', 'The back end: keeps sealed records, can read none.');
-  addPortFlag(addBeFlags(addSharedFlags(command)), 8888);
+  addPortFlag(addBeFlags(addTlsFlags(addSharedFlags(command))), 8888);
   return runServer('be', command, argv);
 }
 
 export function runFeServer(argv: readonly string[]): Promise<ExitCode> {
   const command = program('fe-server', 'The front end: seals and opens records, keeps none.');
-  addBackEndFlag(addPortFlag(addFeFlags(addSharedFlags(command)), 7777));
+  addBackEndFlag(addPortFlag(addFeFlags(addTlsFlags(addSharedFlags(command))), 7777));
   return runServer('fe', command, argv);
 }
 

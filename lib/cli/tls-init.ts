@@ -29,7 +29,7 @@ type Provider = Parameters<typeof cryptoProvider.set>[0];
 
 export interface TlsInit {
   readonly folder: string;
-  /** Names and addresses of the servers, beside this machine's own. */
+  /** Names and addresses of the servers, beside this machine's own; to renew, none for the old. */
   readonly hosts: readonly string[];
   readonly days: number;
   /** Issues anew what is there, under the authority that is there. */
@@ -53,24 +53,33 @@ const LEAVES = [
   { name: 'admin', usages: [clientAuth], serves: false },
 ] as const;
 
-/** Resolves to the files that were made. Rejects with `CONFLICT`, `FILE_ERROR`. */
+/**
+ * Resolves to the files that were made. Rejects with `CONFLICT` rather than to overwrite one, and
+ * with `FILE_ERROR`, also where an authority is to be renewed from and is not there.
+ */
 export async function initTls(options: TlsInit): Promise<string[]> {
   const { folder, renew } = options;
   cryptoProvider.set(webcrypto as unknown as Provider);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const isThere = await exists(join(folder, 'ca.pem'));
-    if (isThere && !renew) {
-      const hint = 'choose another folder, or --renew what is there';
-      throw new EncServerError('CONFLICT', `there is an authority in ${folder}`, { hint });
-    }
     const files: string[] = [];
-    const authority = isThere ? await readAuthority(folder) : await makeAuthority(folder, files);
+    if (!renew) await makeFolder(folder);
+    const authority = renew ? await readAuthority(folder) : await makeAuthority(folder, files);
     for (const leaf of LEAVES) await makeLeaf(leaf, authority, options, files);
     return files;
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
     throw fileError('cannot make certificates in', folder, thrown);
+  }
+}
+
+/** A new folder, or one in which none of the files is. */
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const names = ['ca', ...LEAVES.map(({ name }) => name)];
+  for (const file of names.flatMap((name) => [`${name}.pem`, `${name}.key`])) {
+    if (!(await exists(join(folder, file)))) continue;
+    const hint = 'choose another folder, or --renew with the authority that is there';
+    throw new EncServerError('CONFLICT', `there is ${file} in ${folder} already`, { hint });
   }
 }
 
@@ -104,12 +113,13 @@ async function readAuthority(folder: string): Promise<Authority> {
 async function makeLeaf(
   { name, usages, serves }: (typeof LEAVES)[number],
   authority: Authority,
-  { folder, hosts, days }: TlsInit,
+  { folder, hosts, days, renew }: TlsInit,
   files: string[],
 ): Promise<void> {
   const keys = await generateKeys();
   const here = ['localhost', '127.0.0.1', '::1'];
-  const names = serves ? [name, ...here, ...hosts] : [name];
+  const others = renew && hosts.length === 0 ? await hostsIn(join(folder, `${name}.pem`)) : hosts;
+  const names = serves ? [name, ...here, ...others] : [name];
   const extensions: Extension[] = [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
@@ -130,6 +140,19 @@ async function makeLeaf(
   });
   files.push(await write(folder, `${name}.key`, await pemOf(keys.privateKey)));
   files.push(await write(folder, `${name}.pem`, `${certificate.toString('pem')}\n`));
+}
+
+/** The names and addresses of a certificate; none where there is no such file. */
+async function hostsIn(path: string): Promise<string[]> {
+  if (!(await exists(path))) return [];
+  const pem = await readFile(path, 'utf8');
+  try {
+    const extension = new X509Certificate(pem).getExtension(SubjectAlternativeNameExtension);
+    return extension?.names.items.map(({ value }) => value) ?? [];
+  } catch (cause) {
+    const hint = 'name the hosts of the new one with --host';
+    throw new EncServerError('FILE_ERROR', `${path} is no certificate`, { hint, cause });
+  }
 }
 
 function generalName(value: string): { type: 'ip' | 'dns'; value: string } {
