@@ -23,7 +23,7 @@ export function runKeys(argv: readonly string[]): Promise<ExitCode> {
     .option('--days <number>', 'how long the certificates are valid', '365')
     .option(
       '--renew',
-      'issue new certificates by the authority that is there, for the hosts of before unless some are given',
+      'issue new ones by the authority that is there; without --host, for the old hosts',
     )
     .option('--json', 'print results and errors as JSON')
     .action((flags: TlsInitFlags) => {

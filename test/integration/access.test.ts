@@ -1,5 +1,6 @@
 /** TLS and tokens as a person uses them: two more flags, or two environment variables. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { get } from 'node:https';
@@ -80,6 +81,42 @@ test('every command of a session with two more flags', async () => {
   assert.equal(deleted.stdout.toString(), 'SUCCESS\n');
   const trial = await run('fe-client', to);
   assert.equal(trial.code, 0, trial.stderr);
+});
+
+/** Whether a program of the system is here; else why a test is skipped. */
+function missing(program: string): string | false {
+  return spawnSync(program, ['--version']).error !== undefined && `there is no ${program} here`;
+}
+
+test('curl, over HTTPS with a token', { skip: missing('curl') }, async () => {
+  const token = (await readFile(tokenFile, 'utf8')).trim();
+  const url = `https://localhost:${up.fePort}/data`;
+  const args = ['--silent', '--max-time', '10', '--cacert', join(tls, 'ca.pem')];
+  // From standard input, as a token on the command line is visible in the process list.
+  const input = `header = "Authorization: Bearer ${token}"\n`;
+  const known = spawnSync('curl', [...args, '--config', '-', url], { input, encoding: 'utf8' });
+  assert.deepEqual([known.status, known.stdout], [0, '[]']);
+  const nobody = spawnSync('curl', [...args, '--write-out', ' %{http_code}', url]);
+  assert.match(nobody.stdout.toString(), / 401$/);
+  const untrusting = spawnSync('curl', ['--silent', '--max-time', '10', url]);
+  // Its exit code for a certificate that cannot be verified.
+  assert.equal(untrusting.status, 60);
+});
+
+test('openssl s_client, in text lines', { skip: missing('openssl') }, async () => {
+  const token = (await readFile(tokenFile, 'utf8')).trim();
+  const to = ['-connect', `localhost:${up.fePort}`, '-CAfile', join(tls, 'ca.pem')];
+  const session = (args: string[], input: string) =>
+    spawnSync('openssl', ['s_client', '-quiet', '-verify_return_error', ...to, ...args], {
+      input,
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+  const said = session([], `AUTH ${token}\nPING\nQUIT\n`);
+  assert.equal(said.stdout, 'SUCCESS\nPONG\n', said.stderr);
+  const old = session(['-tls1_2'], 'QUIT\n');
+  assert.notEqual(old.status, 0);
+  assert.match(old.stderr, /alert protocol version/);
 });
 
 test('the same with two environment variables', async () => {

@@ -12,7 +12,8 @@ import { pathOf, Running, run } from '../helpers/programs.ts';
 
 const FE_HOST = '10.231.7.1';
 const BE_HOST = '10.231.7.2';
-const NAMES = ['enc-server-ts-fe', 'enc-server-ts-be'] as const;
+/** Of this process alone: two runs at once must not take each other's hosts away. */
+const NAMES = [`enc-server-ts-fe-${process.pid}`, `enc-server-ts-be-${process.pid}`] as const;
 
 function ip(...args: string[]): boolean {
   return spawnSync('ip', args, { encoding: 'utf8' }).status === 0;
@@ -20,7 +21,6 @@ function ip(...args: string[]): boolean {
 
 /** Makes the two hosts; false where this machine does not let us. */
 function makeHosts(): boolean {
-  removeHosts();
   const [fe, be] = NAMES;
   return (
     ip('netns', 'add', fe) &&

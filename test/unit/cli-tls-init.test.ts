@@ -34,7 +34,7 @@ describe('keys tls-init', () => {
     return (await certificate(name)).subjectAltName?.split(', ') ?? [];
   }
 
-  it('makes an authority and three certificates, each with its key, names and purposes', async () => {
+  it('makes an authority and three certificates, each with key, names and purposes', async () => {
     const files = await init({ hosts: ['db.example', '192.0.2.7', '2001:db8::7'] });
     const expected = NAMES.flatMap((name) => [`${name}.key`, `${name}.pem`]);
     assert.deepEqual((await readdir(folder)).sort(), expected.sort());

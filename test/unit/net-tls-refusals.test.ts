@@ -195,7 +195,7 @@ function codeError(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code });
 }
 
-test('an authority that holds no certificate is an error, and not one that trusts nobody', async () => {
+test('a file of authorities that holds none is an error, and no authority', async () => {
   const fe = certificates.leaf('fe');
   const empty = join(folder, 'empty.pem');
   await writeFile(empty, '');
