@@ -2,12 +2,12 @@
  * The file of the access tokens: JSON that people can read, with the hashes of the secrets. It is
  * written aside and renamed, under a lock, so that it is always whole and no change is lost.
  */
-import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { SCOPES, type Scope } from '../access.ts';
 import { EncServerError } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
+import { replaceFile, withFileLock } from '../secret-file.ts';
 import { isTokenId } from './token.ts';
 
 /** What is known of one token. */
@@ -30,10 +30,6 @@ const VERSION = 1;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 const NOTE_CHARACTERS_MAX = 200;
 const GROUP_AND_OTHERS = 0o077;
-const LOCK_TRIES = 200;
-const LOCK_PAUSE_MS = 25;
-/** Nobody takes that long to write a file: who left the lock is gone. */
-const LOCK_STALE_MS = 10_000;
 const MEMBERS = ['id', 'sha256', 'scopes', 'namespace', 'expires', 'created', 'note'];
 
 /** None where there is no file. Rejects with `FILE_ERROR`. */
@@ -72,12 +68,9 @@ export async function changeTokens(
 ): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const unlock = await lock(`${path}.lock`);
-    try {
-      await replace(path, encodeTokens(change(await readTokens(path))));
-    } finally {
-      await unlock();
-    }
+    await withFileLock(path, async () => {
+      await replaceFile(path, encodeTokens(change(await readTokens(path))));
+    });
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
     throw fileError(path, 'it cannot be written', thrown);
@@ -151,51 +144,6 @@ function timeOf(value: unknown): number {
 
 function isMembers(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-async function replace(path: string, text: string): Promise<void> {
-  const aside = `${path}.new`;
-  const file = await open(aside, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(aside, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
-/** A file that only one can make. Resolves to what removes it. */
-async function lock(path: string): Promise<() => Promise<void>> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await (await open(path, 'wx', 0o600)).close();
-      return async () => await unlink(path);
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
-    }
-    if (tries >= LOCK_TRIES) {
-      const hint = `if no command is running, remove ${path}`;
-      throw new EncServerError('CONFLICT', 'another command is changing the tokens', { hint });
-    }
-    await removeStale(path);
-    await sleep(LOCK_PAUSE_MS);
-  }
-}
-
-async function removeStale(path: string): Promise<void> {
-  try {
-    if (Date.now() - (await stat(path)).mtimeMs > LOCK_STALE_MS) await unlink(path);
-  } catch (thrown) {
-    // Its owner was faster.
-    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
-  }
 }
 
 function fileError(place: string, words: string, cause?: unknown): EncServerError {

@@ -36,7 +36,7 @@ export type { CallOptions } from '../net/client.ts';
 export { parseAddress } from '../net/client.ts';
 export type { Address } from '../net/lane.ts';
 export type { TlsClientFiles } from '../net/tls-files.ts';
-export type { StoredHead } from '../store/store.ts';
+export type { ScanItem, StoredHead } from '../store/store.ts';
 
 /** Public facts of a keyring: its ID of 16 bytes, and its epoch. */
 export interface KeyringFacts {
@@ -69,6 +69,8 @@ export interface BeClientOptions {
 /** What goes with a call from a front end. */
 export interface BeCall extends CallOptions {
   readonly trace?: Buffer;
+  /** Epoch of the keyring that the store key comes from: `STALE_EPOCH` if there is a newer one. */
+  readonly epoch?: number;
 }
 
 export interface BeScan {
@@ -81,15 +83,18 @@ export class BeClient {
   readonly #small: FrameClient;
   readonly #bulk: FrameClient;
 
+  readonly #token: string | undefined;
+
   constructor(options: BeClientOptions) {
     const { keyring, token } = options;
+    this.#token = token;
     const greets = keyring !== undefined || token !== undefined;
     const shared = {
       address: options.address,
       timeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
       frameBytesMax: options.frameBytesMax ?? DEFAULT_LIMITS.frameBytesMax,
       connectTimeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
-      ...(options.forOthers && { explain: asUnavailable }),
+      ...(options.forOthers && { explain: asUnavailable, mendedByCaller: MENDED_BY_FRONT_END }),
       stayConnected: options.stayConnected ?? false,
       attemptsMax: 3,
       tls: options.tls,
@@ -117,6 +122,7 @@ export class BeClient {
     const fields = keyFields(key, call);
     if (value.head.length > 0) fields.push(bytesField(FIELD.HEAD, value.head));
     if (value.expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, value.expiryMs));
+    if (value.revision !== undefined) fields.push(bytesField(FIELD.REVISION, value.revision));
     pushCondition(fields, condition);
     const lane = value.body.length > BULK_BYTES_MIN ? this.#bulk : this.#small;
     const answer = await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call));
@@ -152,10 +158,16 @@ export class BeClient {
   }
 
   /** One page of keys that begin with `prefix`, in ascending order, after `after`. */
-  async scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<BeScan> {
+  async scan(
+    prefix: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+    call: BeCall = {},
+  ): Promise<BeScan> {
     const fields = [bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
     if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
-    const answer = await this.#small.call(readCall(OPCODE.SCAN, fields, {}));
+    if (call.epoch !== undefined) fields.push(u32Field(FIELD.EPOCH, call.epoch));
+    const answer = await this.#small.call(readCall(OPCODE.SCAN, fields, call));
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
@@ -199,6 +211,16 @@ export class BeClient {
     return await this.remove(tokenKey(token), ALWAYS, call);
   }
 
+  /**
+   * Tells the server of a newer epoch of the keyring, on every open connection. Once it resolves,
+   * nothing is done any more that was meant under an older one.
+   */
+  async greet(keyring: KeyringFacts): Promise<void> {
+    const hello = readCall(OPCODE.HELLO, helloFields(keyring, this.#token), {});
+    await this.#small.callEach(hello);
+    if (this.#bulk.connected) await this.#bulk.callEach(hello);
+  }
+
   /** The keyring that the store was filled under, if any; asks on a connection of its own. */
   async askKeyring(): Promise<KeyringFacts | undefined> {
     const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
@@ -225,6 +247,8 @@ export class BeClient {
   }
 }
 
+/** A front end loads the newer keyring, and asks for other store keys. */
+const MENDED_BY_FRONT_END: ReadonlySet<ErrorCode> = new Set(['STALE_EPOCH'] as const);
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
 
@@ -256,6 +280,7 @@ function helloFields(keyring: KeyringFacts | undefined, token: string | undefine
 function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
   const fields = [bytesField(FIELD.STORE_KEY, key)];
   if (call.trace !== undefined) fields.push(bytesField(FIELD.TRACE, call.trace));
+  if (call.epoch !== undefined) fields.push(u32Field(FIELD.EPOCH, call.epoch));
   return fields;
 }
 

@@ -18,6 +18,7 @@ import {
   TABLE,
   type Value,
 } from '../store/store.ts';
+import { EpochFence } from './epoch-fence.ts';
 import { scanItemBytes } from './scan-items.ts';
 import { tokenKey } from './token-key.ts';
 
@@ -47,8 +48,10 @@ export class BeService {
   readonly #store: Store;
   readonly #budget: Budget;
   readonly #limits: Limits;
+  readonly #fence = new EpochFence();
+  /** Connections of front ends. */
+  readonly #sessions = new Set<BeSession>();
   #storeId: Buffer | undefined;
-  #epoch = 0;
 
   constructor(store: Store, budget: Budget, limits: Limits) {
     this.#store = store;
@@ -71,9 +74,15 @@ export class BeService {
       return { storeId: this.#storeId, keyring: await readKeyring(this.#store) };
     }
     const { epoch } = await bindKeyring(this.#store, mark.keyringId, mark.epoch);
-    this.#epoch = Math.max(this.#epoch, epoch);
+    await this.#fence.raise(epoch);
     session.epoch = mark.epoch;
+    this.#sessions.add(session);
     return { storeId: this.#storeId, keyring: { keyringId: mark.keyringId, epoch } };
+  }
+
+  /** Forgets a connection that is gone. */
+  goodbye(session: BeSession): void {
+    this.#sessions.delete(session);
   }
 
   async put(
@@ -84,8 +93,7 @@ export class BeService {
     { caller }: RequestContext,
   ): Promise<PutResult> {
     caller.require('frontend');
-    this.#checkAccess(session, key);
-    return await this.#store.put(key, value, condition);
+    return await this.#write(session, key, () => this.#store.put(key, value, condition));
   }
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
@@ -96,16 +104,16 @@ export class BeService {
     context: RequestContext,
   ): Promise<StoredValue> {
     context.caller.require('frontend');
-    this.#checkAccess(session, key);
-    return await this.#readWithRoom(key, acceptBytes, context);
+    return await this.#look(session, key, () => this.#readWithRoom(key, acceptBytes, context));
   }
 
   async head(session: BeSession, key: Buffer, { caller }: RequestContext): Promise<StoredHead> {
     caller.require('frontend');
-    this.#checkAccess(session, key);
-    const found = await this.#store.head(key);
-    if (found === undefined) throw notFound();
-    return found;
+    return await this.#look(session, key, async () => {
+      const found = await this.#store.head(key);
+      if (found === undefined) throw notFound();
+      return found;
+    });
   }
 
   /** Resolves to whether there was something. */
@@ -116,8 +124,7 @@ export class BeService {
     { caller }: RequestContext,
   ): Promise<boolean> {
     caller.require('frontend');
-    this.#checkAccess(session, key);
-    return await this.#store.delete(key, condition);
+    return await this.#write(session, key, () => this.#store.delete(key, condition));
   }
 
   async scan(
@@ -131,7 +138,9 @@ export class BeService {
     if (prefix[0] === TABLE.RECORDS) this.#checkEpoch(session);
     else if (prefix[0] !== TABLE.FOREIGN) throw invalidKey();
     const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
-    return cutPage(await this.#store.scan(prefix, after, itemsMax));
+    const page = cutPage(await this.#store.scan(prefix, after, itemsMax));
+    if (prefix[0] === TABLE.RECORDS) this.#checkEpoch(session);
+    return page;
   }
 
   /** Keeps a foreign front end's token and record as they came. */
@@ -163,7 +172,7 @@ export class BeService {
 
   /** Newest epoch of the keyring that was seen; 0 while there was none. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#fence.epoch;
   }
 
   /** Facts for people and tools; nothing of what is stored. */
@@ -179,7 +188,17 @@ export class BeService {
       store,
       keyring: keyring?.keyringId.toString('hex'),
       epoch: keyring?.epoch,
+      frontEnds: this.#connectionsByEpoch(),
     };
+  }
+
+  /** How many connections of front ends work with which epoch, the lowest first. */
+  #connectionsByEpoch(): { readonly epoch: number; readonly connections: number }[] {
+    const counts = new Map<number, number>();
+    for (const { epoch = 0 } of this.#sessions) counts.set(epoch, (counts.get(epoch) ?? 0) + 1);
+    return [...counts]
+      .map(([epoch, connections]) => ({ epoch, connections }))
+      .sort((a, b) => a.epoch - b.epoch);
   }
 
   /** Why the store does not take writes, for probes; undefined while it does. */
@@ -216,20 +235,38 @@ export class BeService {
     return found;
   }
 
+  async #write<T>(session: BeSession, key: Buffer, write: () => Promise<T>): Promise<T> {
+    this.#checkAccess(session, key);
+    this.#fence.enter();
+    try {
+      return await write();
+    } finally {
+      this.#fence.leave();
+    }
+  }
+
+  /** What was seen while the epoch changed may have moved: nobody is told of it. */
+  async #look<T>(session: BeSession, key: Buffer, look: () => Promise<T>): Promise<T> {
+    this.#checkAccess(session, key);
+    try {
+      return await look();
+    } finally {
+      this.#checkAccess(session, key);
+    }
+  }
+
   #checkAccess(session: BeSession, key: Buffer): void {
     if (key[0] === TABLE.RECORDS && key.length === RECORD_KEY_BYTES) this.#checkEpoch(session);
     else if (key[0] !== TABLE.FOREIGN || key.length < 2) throw invalidKey();
   }
 
-  /** A front end that does not know the newest keyring may look in the wrong place. */
+  /** Who does not know the newest keyring may look, and worse, write in the wrong place. */
   #checkEpoch(session: BeSession): void {
     if (session.epoch === undefined) {
       const hint = 'begin the connection with HELLO and the keyring';
       throw new EncServerError('NOT_ALLOWED', 'records are for front ends', { hint });
     }
-    if (session.epoch < this.#epoch) {
-      throw new EncServerError('STALE_EPOCH', 'the store knows a newer state of the keyring');
-    }
+    this.#fence.check(session.epoch);
   }
 }
 

@@ -1,6 +1,7 @@
 /** `enc-server keys`: the keys that servers work with. */
 import { EXIT, type ExitCode } from '../errors.ts';
 import { addConfigFlag, given, parse, program } from './command-line.ts';
+import { addLifeCommands } from './keys-life.ts';
 import { note, print, runProgram, usage } from './terminal.ts';
 
 interface TlsInitFlags {
@@ -30,6 +31,9 @@ export function runKeys(argv: readonly string[]): Promise<ExitCode> {
       const days = daysOf(flags.days);
       run = () => tlsInit(flags, days);
     });
+  addLifeCommands(command, (planned) => {
+    run = planned;
+  });
   const start = async () => {
     parse(command, argv);
     if (run !== undefined) return await run();

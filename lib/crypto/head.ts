@@ -18,6 +18,16 @@ export interface Claim {
   readonly reader: Buffer;
 }
 
+/**
+ * The head of a grave: where a record was deleted while others of its kind were being moved. It
+ * has no sealed ID, no header, and no body.
+ */
+export const GRAVE_HEAD = Buffer.of(0, 0);
+
+export function isGrave(head: Buffer): boolean {
+  return head.equals(GRAVE_HEAD);
+}
+
 export interface Head {
   /** C of the pseudonym. */
   readonly sealedId: Buffer;

@@ -9,11 +9,12 @@ import { EncServerError } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 
 /**
- * - `pending`: other front ends may write under it already; read everywhere.
- * - `active`: the one that is written under.
- * - `retired`: no record is left under it.
+ * - `pending`: known to this front end, and not used by any yet.
+ * - `active`: the one that is written under, and looked into first.
+ * - `old`: active before; records may still lie under it.
+ * - `retired`: no record is left under it. Kept for backups that were made before.
  */
-export type EntryState = 'pending' | 'active' | 'retired';
+export type EntryState = 'pending' | 'active' | 'old' | 'retired';
 
 export interface KeyringEntry {
   /** 1 to 65,535, ascending in their list. */
@@ -43,7 +44,7 @@ const KEYRING_ID_BYTES = 16;
 const CHECKSUM_BYTES = 32;
 const NUMBER_MAX = 0xffff;
 const EPOCH_MAX = 0xffff_ffff;
-const STATES: readonly unknown[] = ['pending', 'active', 'retired'] satisfies EntryState[];
+const STATES: readonly unknown[] = ['pending', 'active', 'old', 'retired'] satisfies EntryState[];
 const MEMBERS = [
   'format',
   'version',

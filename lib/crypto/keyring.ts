@@ -1,11 +1,12 @@
 /**
- * The keyring in its file. It is made once, whole or not at all, and never overwritten here:
- * whoever loses it can find no record any more.
+ * The keyring in its file. It is made once, whole or not at all, and changed only to its next
+ * state: whoever loses it can find no record any more.
  */
 
 import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EncServerError } from '../errors.ts';
+import { replaceFile, withFileLock } from '../secret-file.ts';
 import { decodeKeyring, encodeKeyring, type Keyring } from './keyring-file.ts';
 import { randomBytesPooled, randomKey } from './random.ts';
 
@@ -64,6 +65,34 @@ export async function loadKeyring(path: string): Promise<Keyring | undefined> {
     throw fileError('the keyring file cannot be read', thrown);
   } finally {
     await file.close();
+  }
+}
+
+/**
+ * Changes the keyring in its file. When it resolves, the change is on disk; two commands that
+ * change it at once do so one after the other.
+ *
+ * @param change makes the next state from the one that is there; its epoch only grows
+ * @throws KEYRING_MISSING, CONFLICT when another command holds the file, FILE_ERROR, and as
+ * {@link loadKeyring} and `change` do
+ */
+export async function updateKeyring(
+  path: string,
+  change: (keyring: Keyring) => Keyring,
+): Promise<Keyring> {
+  try {
+    return await withFileLock(path, async () => {
+      const known = await loadKeyring(path);
+      if (known === undefined) throw new EncServerError('KEYRING_MISSING', `no keyring ${path}`);
+      const keyring = change(known);
+      if (keyring.epoch < known.epoch) throw new EncServerError('INTERNAL', 'the epoch went back');
+      const bytes = encodeKeyring(keyring);
+      await replaceFile(path, bytes).finally(() => bytes.fill(0));
+      return keyring;
+    });
+  } catch (thrown) {
+    if (thrown instanceof EncServerError) throw thrown;
+    throw fileError('the keyring file cannot be written', thrown);
   }
 }
 

@@ -50,7 +50,8 @@ interface Prefix {
 
 /** Pseudonyms under one entry of the keyring. */
 export class Pseudonymizer {
-  readonly #entryNumber: number;
+  /** 1 to 65,535. */
+  readonly entryNumber: number;
   readonly #tagKey: Buffer;
   readonly #siv: Siv;
   readonly #prefixes = new Map<string, Prefix>();
@@ -64,7 +65,7 @@ export class Pseudonymizer {
     if (!Number.isInteger(entryNumber) || entryNumber < 1 || entryNumber > 0xffff) {
       throw new EncServerError('INTERNAL', 'a keyring entry has a number from 1 to 65535');
     }
-    this.#entryNumber = entryNumber;
+    this.entryNumber = entryNumber;
     this.#siv = new Siv(deriveKey(secret, 'enc-server-ts id-siv v1', EMPTY));
     const derived = deriveKey(secret, 'enc-server-ts ns-tag v1', EMPTY);
     this.#tagKey = derived.subarray(0, TAG_KEY_BYTES);
@@ -111,6 +112,11 @@ export class Pseudonymizer {
     return Buffer.from(this.#prefixOf(namespace).prefix);
   }
 
+  /** What all store keys of this entry begin with, 3 bytes. */
+  get entryPrefix(): Buffer {
+    return Buffer.of(TABLE_RECORDS, this.entryNumber >> 8, this.entryNumber & 0xff);
+  }
+
   #prefixOf(namespace: Buffer): Prefix {
     const known = namespace.toString('latin1');
     return this.#prefixes.get(known) ?? this.#derivePrefix(namespace, known);
@@ -119,7 +125,7 @@ export class Pseudonymizer {
   #derivePrefix(namespace: Buffer, known: string): Prefix {
     const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
     prefix[0] = TABLE_RECORDS;
-    prefix.writeUInt16BE(this.#entryNumber, 1);
+    prefix.writeUInt16BE(this.entryNumber, 1);
     createHmac('sha256', this.#tagKey)
       .update(namespace)
       .digest()

@@ -5,7 +5,7 @@
  */
 
 import { altered } from './altered.ts';
-import { contextOf, decodeHeader } from './header.ts';
+import { contextOf, decodeHeader, HEADER_BYTES, WRAPPED_KEY_AT } from './header.ts';
 import { checkKeyLength, deriveKey } from './kdf.ts';
 import type { RecordName } from './record-name.ts';
 import { Siv } from './siv.ts';
@@ -56,6 +56,25 @@ export function unwrapKey(header: Buffer, name: RecordName, wrap: WrapSecret): B
   const siv = sivOf(wrap.secret);
   const associated = associatedData(wrap.number, contextOf(header, name));
   return siv.open(wrappedKey, siv.associate(associated));
+}
+
+/**
+ * A header whose key is wrapped under another entry; all else of it, and so the body, stays.
+ *
+ * @throws ALTERED, INVALID_KEY, INVALID_ID, INVALID_NAMESPACE as {@link unwrapKey} does
+ */
+export function rewrapHeader(
+  header: Buffer,
+  name: RecordName,
+  from: WrapSecret,
+  to: WrapSecret,
+): Buffer {
+  const key = unwrapKey(header, name, from);
+  const rewrapped = Buffer.from(header);
+  rewrapped.writeUInt16BE(to.number, HEADER_BYTES);
+  wrapKey(header, name, key, to).copy(rewrapped, WRAPPED_KEY_AT);
+  key.fill(0);
+  return rewrapped;
 }
 
 /** Made once for each secret of the keyring: to derive it costs more than to use it. */

@@ -21,10 +21,13 @@ export function noting<T>(context: RequestContext, prove: () => T): T {
   }
 }
 
-/** The store forgets by its own clock; by ours it may be time already. */
-export function isExpired(header: Buffer): boolean {
+/**
+ * The store forgets by its own clock; by ours it may have been time already when we asked. Not
+ * when we look: until then something else may have been stored.
+ */
+export function isExpired(header: Buffer, askedAtMs: number): boolean {
   const { expiryMs } = decodeHeader(header);
-  return expiryMs !== 0 && expiryMs <= Date.now();
+  return expiryMs !== 0 && expiryMs <= askedAtMs;
 }
 
 export function notFound(): EncServerError {

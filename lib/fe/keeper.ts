@@ -1,22 +1,40 @@
 /**
- * Keeps the keyring of a front end: reads it, makes it on the very first start, and knows
- * whether it belongs to the store behind the back end.
+ * Keeps the keyring of a front end: reads it, makes it on the very first start, follows its file,
+ * and knows whether it belongs to the store behind the back end.
  */
-
+import { stat } from 'node:fs/promises';
 import type { KeyringFacts } from '../be/client.ts';
-import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
 import { createKeyring, type Keyring, loadKeyring } from '../crypto/keyring.ts';
-import { Pseudonymizer } from '../crypto/pseudonym.ts';
-import { unwrapKey, type WrapSecret } from '../crypto/wrap.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
+import { Ring } from './ring.ts';
+
+/** How often it is looked whether the file has changed, in milliseconds. */
+const LOOK_INTERVAL_MS = 500;
+
+export interface Following {
+  /** Tells the back end of a newer epoch; resolves once nothing older is done any more. */
+  readonly announce: (keyring: KeyringFacts) => Promise<void>;
+  /** Told what came of a changed file. */
+  readonly log: (level: 'info' | 'warn', message: string, facts: object) => void;
+  /** Default: 500 ms. */
+  readonly intervalMs?: number;
+}
 
 export class KeyringKeeper {
   readonly path: string;
   readonly #askStore: () => Promise<KeyringFacts | undefined>;
-  #keyring: Keyring | undefined;
-  #pseudonymizer: Pseudonymizer | undefined;
+  /** The newest that was read; followed once the back end was told. */
+  #newest: Keyring | undefined;
+  #ring: Ring | undefined;
   #made = false;
   #opening: Promise<Keyring> | undefined;
+  #renewing: Promise<boolean> | undefined;
+  #following: Following | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  /** Tells one content of the file from the next. */
+  #seenMark = '';
+  /** What was said last against the file: it is said once. */
+  #complaint = '';
   /** Why there is no keyring, where it was tried. */
   #error: EncServerError | undefined;
 
@@ -31,17 +49,29 @@ export class KeyringKeeper {
     return this.#made;
   }
 
+  /** The one that is worked with. */
   get keyring(): Keyring | undefined {
-    return this.#keyring;
+    return this.#ring?.keyring;
+  }
+
+  /** Throws `UNAVAILABLE`, or why there is no keyring yet. */
+  get ring(): Ring {
+    if (this.#ring !== undefined) return this.#ring;
+    const { code, message, hint: mend } = this.#error ?? {};
+    if (code !== undefined && code !== 'UNAVAILABLE') {
+      throw new EncServerError(code, message ?? '', mend === undefined ? {} : { hint: mend });
+    }
+    const hint = 'start the back end; the keyring is made once it can be asked';
+    throw new EncServerError('UNAVAILABLE', 'there is no keyring yet', { hint });
   }
 
   /**
-   * The keyring, read from its file or made. Rejects with `KEYRING_MISSING` when the store was
-   * filled under a keyring that is not here, `UNAVAILABLE` when the store cannot be asked about
-   * that, `KEYRING_UNSAFE` and `KEYRING_DAMAGED` for the file.
+   * The newest keyring, read from its file or made. Rejects with `KEYRING_MISSING` when the store
+   * was filled under a keyring that is not here, `UNAVAILABLE` when the store cannot be asked
+   * about that, `KEYRING_UNSAFE` and `KEYRING_DAMAGED` for the file.
    */
   async open(): Promise<Keyring> {
-    if (this.#keyring !== undefined) return this.#keyring;
+    if (this.#newest !== undefined) return this.#newest;
     this.#opening ??= this.#loadOrMake();
     try {
       return await this.#opening;
@@ -53,40 +83,78 @@ export class KeyringKeeper {
     }
   }
 
-  /** The active entry's pseudonyms. Throws `UNAVAILABLE`, or why there is no keyring yet. */
-  get pseudonymizer(): Pseudonymizer {
-    if (this.#pseudonymizer !== undefined) return this.#pseudonymizer;
-    const { code, message, hint: mend } = this.#error ?? {};
-    if (code !== undefined && code !== 'UNAVAILABLE') {
-      throw new EncServerError(code, message ?? '', mend === undefined ? {} : { hint: mend });
+  /** From now on a newer state in the file is followed, until {@link close}. */
+  follow(following: Following): void {
+    this.#following = following;
+    this.#timer = setInterval(() => void this.#look(), following.intervalMs ?? LOOK_INTERVAL_MS);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /**
+   * Reads the file again and follows it if it is newer. Resolves to whether it was; what keeps
+   * it from being followed is logged, and the keyring stays what it is.
+   */
+  renew(): Promise<boolean> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<boolean> {
+    if (this.#ring === undefined || this.#following === undefined) return false;
+    const { announce, log } = this.#following;
+    try {
+      await this.#readNewer(this.#ring.keyring);
+      const newest = this.#newest;
+      if (newest === undefined || newest.epoch <= this.#ring.epoch) return false;
+      const ring = new Ring(newest);
+      await announce(newest);
+      this.#ring = ring;
+      this.#complaint = '';
+      log('info', 'a newer keyring is used', { epoch: ring.epoch });
+      return true;
+    } catch (thrown) {
+      const { code, message } = toEncServerError(thrown);
+      if (message !== this.#complaint) {
+        log('warn', 'the keyring file changed and is not used', { code, reason: message });
+      }
+      this.#complaint = message;
+      return false;
     }
-    const hint = 'start the back end; the keyring is made once it can be asked';
-    throw new EncServerError('UNAVAILABLE', 'there is no keyring yet', { hint });
   }
 
-  /** The entry that keys are wrapped under now. */
-  wrapEntry(): WrapSecret {
-    const entry = this.#keyring?.wrapEntries.find(({ state }) => state === 'active');
-    if (entry !== undefined) return entry;
-    throw new EncServerError('UNAVAILABLE', 'there is no keyring yet');
+  /** Throws what is wrong with the file. */
+  async #readNewer(known: Keyring): Promise<void> {
+    const read = await loadKeyring(this.path);
+    if (read === undefined) throw new EncServerError('KEYRING_MISSING', 'the file is gone');
+    if (!read.keyringId.equals(known.keyringId)) {
+      throw new EncServerError('KEYRING_MISMATCH', 'the file is another keyring');
+    }
+    if (read.epoch < known.epoch) {
+      const words = `the file has epoch ${read.epoch}, and ${known.epoch} is in use`;
+      throw new EncServerError('STALE_EPOCH', words);
+    }
+    if (read.epoch > (this.#newest?.epoch ?? 0)) this.#newest = read;
   }
 
-  /** The record key that a header keeps. Throws `ALTERED` if no entry of the keyring wrapped it. */
-  unwrap(header: Buffer, name: RecordName): Buffer {
-    const { wrapKeyNumber } = decodeHeader(header);
-    const entry = this.#keyring?.wrapEntries.find(({ number }) => number === wrapKeyNumber);
-    if (entry !== undefined) return unwrapKey(header, name, entry);
-    throw new EncServerError('ALTERED', 'the record has no key that this keyring keeps');
+  async #look(): Promise<void> {
+    const mark = await markOf(this.path);
+    const isBehind = this.#newest !== undefined && this.#newest !== this.#ring?.keyring;
+    if (mark === this.#seenMark && !isBehind) return;
+    this.#seenMark = mark;
+    await this.renew();
   }
 
   async #loadOrMake(): Promise<Keyring> {
+    this.#seenMark = await markOf(this.path);
     const keyring = (await loadKeyring(this.path)) ?? (await this.#make());
-    const active = keyring.entries.find((entry) => entry.state === 'active');
-    if (active === undefined) {
-      throw new EncServerError('KEYRING_DAMAGED', `no entry of ${this.path} is active`);
-    }
-    this.#pseudonymizer = new Pseudonymizer(active.secret, active.number);
-    this.#keyring = keyring;
+    this.#ring = new Ring(keyring);
+    this.#newest = keyring;
     return keyring;
   }
 
@@ -106,6 +174,16 @@ export class KeyringKeeper {
       if (theirs === undefined) throw thrown;
       return theirs;
     }
+  }
+}
+
+/** Empty where there is no file. */
+async function markOf(path: string): Promise<string> {
+  try {
+    const { mtimeMs, ino, size } = await stat(path);
+    return `${mtimeMs} ${ino} ${size}`;
+  } catch {
+    return '';
   }
 }
 

@@ -1,11 +1,33 @@
 /**
  * Where records lie in the store: under which entry of the keyring a name is looked for and
  * written. Everything else of the front end knows names only.
+ *
+ * While an old entry is left, these rules hold, whatever front ends and moves come in between:
+ * - Nobody writes under the old entry: the back end lets in the newest epoch alone.
+ * - A record is moved before its name is written or deleted. So what lies under the old entry is
+ *   the record, and once nothing lies there, nothing ever will.
+ * - A move puts only where nothing is. A move that comes late must find something, so a deleted
+ *   record leaves a grave, which goes when the old entry is retired; and a record that expires
+ *   stays longer than a move can take, and counts as absent by the time in its header.
+ * - A read looks under the active entry, the old one, and the active one again: in between the
+ *   record may have been moved.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall, BeClient, StoredHead } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
-import { type Claim, decodeHead, encodeHead } from '../crypto/head.ts';
+import { type Claim, decodeHead, encodeHead, GRAVE_HEAD, isGrave } from '../crypto/head.ts';
+import { EncServerError } from '../errors.ts';
+import type { Budget } from '../net/budget.ts';
+import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import { codeOf, isExpired, notFound } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
+import { CLAIMS_NAMESPACE } from './reserved.ts';
+import type { Ring } from './ring.ts';
+
+/** What is asked of the back end. */
+export type RecordStore = Pick<BeClient, 'put' | 'get' | 'head' | 'remove' | 'scan'>;
+/** What says where records lie. */
+export type RingKeeper = Pick<KeyringKeeper, 'ring' | 'renew'>;
 
 /** Under what condition a record is written or deleted. A revision has 8 bytes. */
 export type WriteCondition =
@@ -33,6 +55,8 @@ export interface FoundHead {
   /** When the store forgets it, in milliseconds since 1970; 0 is never. */
   readonly expiryMs: number;
   readonly claim: Claim | undefined;
+  /** When the store was asked, in milliseconds since 1970. */
+  readonly askedAtMs: number;
 }
 
 export interface FoundRecord extends FoundHead {
@@ -48,65 +72,283 @@ export interface Written {
 /** Items of one page of a scan. */
 const SCAN_ITEMS = 1_000;
 const NO_BYTES = Buffer.alloc(0);
+const ALWAYS = { kind: 'always' } as const;
+const ABSENT = { kind: 'absent' } as const;
+/** How long a request is tried again while the keyring changes, in milliseconds. */
+const CHANGE_MS_MAX = 5_000;
+const CHANGE_PAUSE_MS = 20;
+/** What expires stays so long while moves may be under way, in milliseconds. */
+const MOVE_MS_MAX = 3_600_000;
 
 export class Placement {
-  readonly #be: BeClient;
-  readonly #keeper: KeyringKeeper;
+  readonly #be: RecordStore;
+  readonly #keeper: RingKeeper;
+  readonly #budget: Budget;
 
-  constructor(be: BeClient, keeper: KeyringKeeper) {
+  constructor(be: RecordStore, keeper: RingKeeper, budget: Budget) {
     this.#be = be;
     this.#keeper = keeper;
+    this.#budget = budget;
   }
 
   /** Rejects with `CONFLICT` where the condition does not hold. */
-  async put(
+  put(
     name: RecordName,
     sealed: SealedRecord,
     condition: WriteCondition,
     call: BeCall,
   ): Promise<Written> {
-    const { storeKey, sealedId } = this.#keeper.pseudonymizer.seal(name);
-    const head = encodeHead(sealedId, sealed.header, sealed.claim);
-    const value = { head, body: sealed.body, expiryMs: sealed.expiryMs };
-    return await this.#be.put(storeKey, value, condition, call);
+    return this.#withRing(call, async (ring, at) => {
+      const { storeKey, sealedId } = ring.active.seal(name);
+      const head = encodeHead(sealedId, ring.rewrap(sealed.header, name), sealed.claim);
+      const value = { head, body: sealed.body, expiryMs: storedUntil(ring, name, sealed.expiryMs) };
+      await this.#settle(ring, name, at);
+      if (condition.kind === 'revision') {
+        return await this.#be.put(storeKey, value, condition, at);
+      }
+      if (condition.kind === 'always' && ring.old === undefined) {
+        return await this.#be.put(storeKey, value, ALWAYS, at);
+      }
+      return await this.#putCounting(storeKey, value, condition, at);
+    });
   }
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
-  async get(name: RecordName, acceptBytes: number, call: BeCall): Promise<FoundRecord> {
-    const { storeKey } = this.#keeper.pseudonymizer.seal(name);
-    const found = await this.#be.get(storeKey, acceptBytes, call);
-    return { ...foundHead(found), body: found.body ?? NO_BYTES };
+  get(name: RecordName, acceptBytes: number, call: BeCall): Promise<FoundRecord> {
+    return this.#withRing(call, async (ring, at) => {
+      const { found, head } = await lookUp(ring, name, (key) => this.#be.get(key, acceptBytes, at));
+      return { ...head, body: found.body ?? NO_BYTES };
+    });
   }
 
   /** Rejects with `NOT_FOUND`. */
-  async head(name: RecordName, call: BeCall): Promise<FoundHead> {
-    const { storeKey } = this.#keeper.pseudonymizer.seal(name);
-    return foundHead(await this.#be.head(storeKey, call));
+  head(name: RecordName, call: BeCall): Promise<FoundHead> {
+    return this.#withRing(call, async (ring, at) => {
+      const { head } = await lookUp(ring, name, (key) => this.#be.head(key, at));
+      return head;
+    });
   }
 
   /** Resolves to whether there was a record. Rejects with `CONFLICT`. */
-  async remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
-    const { storeKey } = this.#keeper.pseudonymizer.seal(name);
-    return await this.#be.remove(storeKey, condition, call);
+  remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
+    return this.#withRing(call, async (ring, at) => {
+      const { storeKey } = ring.active.seal(name);
+      if (ring.old === undefined) return await this.#be.remove(storeKey, condition, at);
+      await this.#settle(ring, name, at);
+      return await this.#bury(storeKey, condition, at);
+    });
   }
 
-  /** The IDs of a namespace, in no order that means anything. */
+  /** Moves a record from the old entry to the active one, if it still lies there. */
+  move(name: RecordName, call: BeCall): Promise<void> {
+    return this.#withRing(call, (ring, at) => this.#settle(ring, name, at));
+  }
+
+  /**
+   * The IDs of a namespace, in no order that means anything. Rejects with `UNAVAILABLE` when the
+   * keyring changes so that some could be told twice.
+   */
   async *listIds(namespace: Buffer): AsyncGenerator<Buffer> {
-    const { pseudonymizer } = this.#keeper;
-    const prefix = pseudonymizer.prefix(namespace);
+    // The old entry first: what is moved meanwhile is met under the active one.
+    const { old, active, epoch } = this.#keeper.ring;
+    const told = new Set<string>();
+    for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
+      for await (const { key, head } of this.#scan(pseudonymizer.prefix(namespace), epoch)) {
+        if (isGrave(head)) continue;
+        const { id } = pseudonymizer.open(key, decodeHead(head).sealedId);
+        if (old !== undefined && isTold(told, id)) continue;
+        yield id;
+      }
+    }
+  }
+
+  async *#scan(prefix: Buffer, epoch: number) {
     let after: Buffer | undefined;
     do {
-      const page = await this.#be.scan(prefix, after, SCAN_ITEMS);
-      for (const { key, head } of page.items) {
-        yield pseudonymizer.open(key, decodeHead(head).sealedId).id;
-      }
+      const page = await this.#be.scan(prefix, after, SCAN_ITEMS, { epoch }).catch((error) => {
+        if (codeOf(error) !== 'STALE_EPOCH') throw error;
+        void this.#keeper.renew();
+        throw new EncServerError('UNAVAILABLE', 'the keyring changed while IDs were listed');
+      });
+      yield* page.items;
       after = page.next;
     } while (after !== undefined);
   }
+
+  /** Does something under the newest keyring, again from the start where that was too old. */
+  async #withRing<T>(call: BeCall, work: (ring: Ring, at: BeCall) => Promise<T>): Promise<T> {
+    const sinceMs = Date.now();
+    for (let at = call; ; ) {
+      const { ring } = this.#keeper;
+      try {
+        return await work(ring, { ...at, epoch: ring.epoch });
+      } catch (error) {
+        if (codeOf(error) !== 'STALE_EPOCH') throw error;
+        const passedMs = Date.now() - sinceMs;
+        const leftMs = (call.timeoutMs ?? CHANGE_MS_MAX) - passedMs;
+        if (leftMs <= CHANGE_PAUSE_MS || passedMs > CHANGE_MS_MAX) throw error;
+        at = { ...call, timeoutMs: leftMs };
+        if (!(await this.#keeper.renew())) await sleep(CHANGE_PAUSE_MS);
+      }
+    }
+  }
+
+  /** Once it resolves, nothing lies under the old entry. */
+  async #settle(ring: Ring, name: RecordName, at: BeCall): Promise<void> {
+    if (ring.old === undefined) return;
+    const from = ring.old.seal(name).storeKey;
+    const stored = await orAbsent(this.#be.head(from, at));
+    if (stored === undefined) return;
+    this.#budget.count(stored.bodyBytes);
+    try {
+      await this.#moveFrom(from, stored.bodyBytes, ring, name, at);
+    } catch (error) {
+      // Moved or not, the record is what it was: whoever asked can ask again.
+      if (codeOf(error) !== 'UNKNOWN_OUTCOME') throw error;
+      throw new EncServerError('UNAVAILABLE', 'a record was being moved', { cause: error });
+    } finally {
+      this.#budget.release(stored.bodyBytes);
+    }
+  }
+
+  async #moveFrom(
+    from: Buffer,
+    bodyBytes: number,
+    ring: Ring,
+    name: RecordName,
+    at: BeCall,
+  ): Promise<void> {
+    const acceptBytes = Math.max(bodyBytes, BULK_BYTES_MIN);
+    const found = await orAbsent(this.#be.get(from, acceptBytes, at));
+    if (found === undefined) return;
+    const { revision, expiryMs, body = NO_BYTES } = found;
+    const { header, claim } = decodeHead(found.head);
+    const { storeKey, sealedId } = ring.active.seal(name);
+    const head = encodeHead(sealedId, ring.rewrap(header, name), claim);
+    const value = { head, body, revision, expiryMs };
+    await orConflict(this.#be.put(storeKey, value, ABSENT, at));
+    await orConflict(this.#be.remove(from, { kind: 'revision', revision }, at));
+  }
+
+  /** A put that knows a grave, and what has expired, for nothing. */
+  async #putCounting(
+    storeKey: Buffer,
+    value: Parameters<RecordStore['put']>[1],
+    { kind }: WriteCondition,
+    at: BeCall,
+  ): Promise<Written> {
+    for (;;) {
+      const fresh = await orConflict(this.#be.put(storeKey, value, ABSENT, at));
+      if (fresh !== undefined) return fresh;
+      const askedAtMs = Date.now();
+      const there = await orAbsent(this.#be.head(storeKey, at));
+      if (there === undefined) continue;
+      const isVacant = isGone(there, askedAtMs);
+      if (kind === 'absent' && !isVacant) {
+        throw new EncServerError('CONFLICT', 'there is a record already');
+      }
+      const { revision } = there;
+      const done = await orConflict(
+        this.#be.put(storeKey, value, { kind: 'revision', revision }, at),
+      );
+      if (done !== undefined) return { ...done, replaced: !isVacant };
+    }
+  }
+
+  /** Deletes, and leaves a grave. */
+  async #bury(storeKey: Buffer, condition: WriteCondition, at: BeCall): Promise<boolean> {
+    for (;;) {
+      const askedAtMs = Date.now();
+      const there = await orAbsent(this.#be.head(storeKey, at));
+      const found = there === undefined || isGone(there, askedAtMs) ? undefined : there;
+      const isMeant = condition.kind !== 'revision' || found?.revision.equals(condition.revision);
+      if (!isMeant || (condition.kind === 'absent' && found !== undefined)) {
+        throw new EncServerError('CONFLICT', 'the record has another revision');
+      }
+      if (there === undefined || isGrave(there.head)) return false;
+      const { revision } = there;
+      const buried = await orConflict(
+        this.#be.put(storeKey, GRAVE, { kind: 'revision', revision }, at),
+      );
+      if (buried !== undefined) return found !== undefined;
+    }
+  }
 }
 
-function foundHead(stored: StoredHead): FoundHead {
+/** What lies where a record was deleted. */
+const GRAVE = { head: GRAVE_HEAD, body: NO_BYTES, expiryMs: 0 };
+
+/** Whether a grave lies there, or what by the time in its header is gone. */
+function isGone({ head }: StoredHead, askedAtMs: number): boolean {
+  return isGrave(head) || isExpired(decodeHead(head).header, askedAtMs);
+}
+
+/** Rejects with `NOT_FOUND`. */
+async function lookUp<T extends StoredHead>(
+  ring: Ring,
+  name: RecordName,
+  look: (storeKey: Buffer) => Promise<T>,
+): Promise<{ readonly found: T; readonly head: FoundHead }> {
+  for (;;) {
+    const askedAtMs = Date.now();
+    const found = await lookEverywhere(ring, name, look);
+    if (isGrave(found.head)) throw notFound();
+    const head = foundHead(found, askedAtMs);
+    // What ended while it was on its way says nothing of what is there now.
+    const isSure = found.expiryMs === 0 || isExpired(head.header, askedAtMs);
+    if (isSure || !isExpired(head.header, Date.now())) return { found, head };
+  }
+}
+
+async function lookEverywhere<T>(
+  { active, old }: Ring,
+  name: RecordName,
+  look: (storeKey: Buffer) => Promise<T>,
+): Promise<T> {
+  const { storeKey } = active.seal(name);
+  if (old === undefined) return await look(storeKey);
+  return (
+    (await orAbsent(look(storeKey))) ??
+    (await orAbsent(look(old.seal(name).storeKey))) ??
+    (await look(storeKey))
+  );
+}
+
+async function orAbsent<T>(found: Promise<T>): Promise<T | undefined> {
+  return await orUndefined(found, 'NOT_FOUND');
+}
+
+async function orConflict<T>(done: Promise<T>): Promise<T | undefined> {
+  return await orUndefined(done, 'CONFLICT');
+}
+
+async function orUndefined<T>(work: Promise<T>, code: string): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (codeOf(error) === code) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * When the store forgets what is written, in milliseconds since 1970; 0 is never. What was read
+ * once leaves a copy for its reader under a name of its own: nothing else was ever there.
+ */
+function storedUntil({ old }: Ring, { namespace }: RecordName, expiryMs: number): number {
+  if (old === undefined || expiryMs === 0 || namespace.equals(CLAIMS_NAMESPACE)) return expiryMs;
+  return Math.max(expiryMs, Date.now() + MOVE_MS_MAX);
+}
+
+function isTold(told: Set<string>, id: Buffer): boolean {
+  const key = id.toString('latin1');
+  if (told.has(key)) return true;
+  told.add(key);
+  return false;
+}
+
+function foundHead(stored: StoredHead, askedAtMs: number): FoundHead {
   const { revision, bodyBytes, expiryMs } = stored;
   const { header, claim } = decodeHead(stored.head);
-  return { header, claim, revision, bodyBytes, expiryMs };
+  return { header, claim, revision, bodyBytes, expiryMs, askedAtMs };
 }

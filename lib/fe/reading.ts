@@ -12,7 +12,7 @@ import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { CHANGED_TRIES_MAX, callOf, codeOf, notFound, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { claimRecord, readAgain } from './once.ts';
 import type { FoundRecord, Placement } from './placement.ts';
@@ -158,20 +158,20 @@ export class Reader {
   }
 
   #open(found: FoundRecord, facts: HeaderFacts, read: Read): ReadRecord {
-    const { header, body, revision } = found;
+    const { header, body, revision, askedAtMs } = found;
     const { name, context, acceptBytesMax } = read;
     const { expiryMs, once } = facts;
     const key = this.#keyFor(header, read);
     const { record, metadata } = noting(context, () => open(header, body, name, key));
     const { contentType } = metadata.length === 0 ? NO_METADATA : decodeMetadata(metadata);
     // Only now is it known that the time in the header is the one that was sealed.
-    if (expiryMs !== 0 && expiryMs <= Date.now()) throw notFound();
+    if (isExpired(header, askedAtMs)) throw notFound();
     if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
     return { record, contentType, revision, expiryMs, once };
   }
 
   #keyFor(header: Buffer, { key, name }: Read): Buffer {
-    return key === 'kept' ? this.#options.keeper.unwrap(header, name) : key;
+    return key === 'kept' ? this.#options.keeper.ring.unwrap(header, name) : key;
   }
 }
 

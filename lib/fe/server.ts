@@ -72,6 +72,10 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     stayConnected: true,
     forOthers: true,
   });
+  keeper.follow({
+    announce: (keyring) => be.greet(keyring),
+    log: (level, message, facts) => log[level](facts, message),
+  });
   const { budget, limits } = port;
   const service = new FeService({
     be,
@@ -99,6 +103,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     await firstContact(keeper, be);
     await port.listen();
   } catch (error) {
+    keeper.close();
     be.close();
     gate.close();
     throw error;
@@ -110,6 +115,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     async close() {
       log.info('closing');
       await port.close();
+      keeper.close();
       be.close();
       gate.close();
       log.info('closed');

@@ -84,7 +84,7 @@ export class FeService {
 
   constructor(options: FeServiceOptions) {
     this.#options = options;
-    this.#placement = new Placement(options.be, options.keeper);
+    this.#placement = new Placement(options.be, options.keeper, options.budget);
     this.#reader = new Reader({ ...options, placement: this.#placement });
     this.#writer = new Writer(this.#placement, options.writePolicy);
   }
@@ -113,7 +113,7 @@ export class FeService {
       record,
       flags: flagsOf(input),
       expiryMs,
-      wrapped: kept ? keeper.wrapEntry() : undefined,
+      wrapped: kept ? keeper.ring.wrapEntry : undefined,
       metadata: metadataOf(input.contentType),
     });
     const drawn = input.key === undefined && !kept;
@@ -151,11 +151,11 @@ export class FeService {
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     context.caller.require('retrieve', name.namespace);
     this.#checkMayPeek(name, context);
-    const { header, revision, bodyBytes, claim } = await this.#placement.head(
+    const { header, revision, bodyBytes, claim, askedAtMs } = await this.#placement.head(
       name,
       callOf(context),
     );
-    if (isExpired(header)) throw notFound();
+    if (isExpired(header, askedAtMs)) throw notFound();
     if (claim !== undefined) throw alreadyRead(claim);
     const { flags, expiryMs } = decodeHeader(header);
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
@@ -178,7 +178,7 @@ export class FeService {
     checkKeyStrength(newKey);
     for (let tries = 1; ; tries++) {
       const found = await this.#placement.head(name, callOf(context));
-      if (isExpired(found.header)) throw notFound();
+      if (isExpired(found.header, found.askedAtMs)) throw notFound();
       if (found.claim !== undefined) throw alreadyRead(found.claim);
       if (isKeyOf(found.header, name, newKey)) return { revision: found.revision };
       try {

@@ -74,7 +74,7 @@ export class Writer {
     for (let tries = 1; ; tries++) {
       try {
         const found = await this.#placement.head(name, callOf(context));
-        if (isExpired(found.header)) return false;
+        if (isExpired(found.header, found.askedAtMs)) return false;
         noting(context, () => proveKey(found.header, name, key));
         checkRevision(found, condition);
         return await this.#placement.remove(name, unchanged(found), callOf(context));
@@ -106,7 +106,8 @@ export class Writer {
       return await this.#placement.put(name, sealed, ABSENT, callOf(context));
     }
     checkRevision(found, condition);
-    if (!isExpired(found.header)) prove(found.header, name, [oldKey, key], context);
+    if (!isExpired(found.header, found.askedAtMs))
+      prove(found.header, name, [oldKey, key], context);
     return await this.#placement.put(name, sealed, unchanged(found), callOf(context));
   }
 

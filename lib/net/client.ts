@@ -1,6 +1,6 @@
 /** Requests over a few lanes, sent again where that is safe. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EncServerError, toEncServerError } from '../errors.ts';
+import { EncServerError, type ErrorCode, toEncServerError } from '../errors.ts';
 import type { FieldEntry } from '../protocol/fields.ts';
 import { type Address, type Answer, Lane, type LaneOptions, type Request } from './lane.ts';
 
@@ -49,6 +49,8 @@ export interface FrameClientOptions extends LaneOptions {
   readonly attemptsMax: number;
   /** What an error becomes for the caller; it decides on retries, too. */
   readonly explain?: (error: EncServerError) => EncServerError;
+  /** What the caller mends before it is sent again, though the server did not execute it. */
+  readonly mendedByCaller?: ReadonlySet<ErrorCode>;
 }
 
 const RETRY_FIRST_MS = 20;
@@ -90,7 +92,7 @@ export class FrameClient {
         const refusal = toEncServerError(thrown);
         const error = this.#options.explain?.(refusal) ?? refusal;
         if (error.code === 'UNKNOWN_OUTCOME') unknown = error;
-        const { retry } = error.row;
+        const retry = this.#options.mendedByCaller?.has(error.code) ? 'never' : error.row.retry;
         const isSafe = retry === 'always' || (retry === 'if-idempotent' && call.idempotent);
         const pauseMs = pauseAfter(attempts);
         const isLate = Date.now() + pauseMs >= deadlineMs;
@@ -103,6 +105,23 @@ export class FrameClient {
         // A pause can take longer than it should; what was said then tells more than "too late".
         if (Date.now() >= deadlineMs) throw unknown ?? error;
       }
+    }
+  }
+
+  /**
+   * Sends a request on every open connection, or, where there is none, on a new one. Resolves
+   * once one of them took it.
+   */
+  async callEach(call: Call): Promise<void> {
+    const { opcode, fields, body, writes, signal } = call;
+    const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
+    const open = this.#lanes.filter((lane) => lane.ready);
+    if (open.length === 0) return void (await this.call(call));
+    const request: Request = { opcode, fields, body, writes, deadlineMs, signal };
+    const answers = await Promise.allSettled(open.map((lane) => lane.request(request)));
+    const [first] = answers;
+    if (first?.status === 'rejected' && answers.every(({ status }) => status === 'rejected')) {
+      throw toEncServerError(first.reason);
     }
   }
 

@@ -29,6 +29,8 @@ export interface Reply {
 export interface FrameSurface {
   /** Rejects with {@link EncServerError}; anything else is answered as `INTERNAL`. */
   handle(frame: Frame, context: RequestContext): Promise<Reply>;
+  /** Told once the connection is gone. */
+  closed?(): void;
 }
 
 export class FrameConnection extends Connection {
@@ -40,6 +42,7 @@ export class FrameConnection extends Connection {
     super(socket, host);
     this.#decoder = new FrameDecoder(host.limits.frameBytesMax);
     this.#surface = surface;
+    socket.once('close', () => surface.closed?.());
   }
 
   protected override get underWay(): number {

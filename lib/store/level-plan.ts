@@ -57,7 +57,7 @@ export function planWrite(
 function planPut(write: Write, old: Decoded | undefined, replaced: boolean, edits: Edit[]): Plan {
   const { key, value } = write;
   if (value === undefined) throw new EncServerError('INTERNAL', 'a put without a value');
-  const revision = drawRevision();
+  const revision = value.revision ?? drawRevision();
   // The old entries go first: LevelDB applies a batch in order, and keys may be the same.
   if (old !== undefined) dropBeside(key, old, edits);
   edits.push({ type: 'put', key, value: encodeValue(value, revision) });

@@ -181,7 +181,10 @@ export class MongoWriter {
 
 function putOf(write: Write): Put {
   if (write.value === undefined) throw new EncServerError('INTERNAL', 'a put without a value');
-  return { write, document: encodeDocument(write.key, write.value, drawRevision()) };
+  return {
+    write,
+    document: encodeDocument(write.key, write.value, write.value.revision ?? drawRevision()),
+  };
 }
 
 /** Settles a put, or says what is to be done for it. */

@@ -23,6 +23,8 @@ export interface Value {
   readonly body: Buffer;
   /** Milliseconds since 1970 (UTC) from which the value counts as absent; 0 is never. */
   readonly expiryMs: number;
+  /** 8 bytes: of a value that is moved, and stays what it was. The store draws one without it. */
+  readonly revision?: Buffer | undefined;
 }
 
 /** A stored value without its body. */

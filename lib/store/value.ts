@@ -62,6 +62,7 @@ export function checkValue(value: Value): void {
   if (!Number.isSafeInteger(value.expiryMs) || value.expiryMs < 0) {
     throw new EncServerError('INVALID_FIELD', 'an expiry is a whole number of milliseconds');
   }
+  if (value.revision !== undefined) checkRevision(value.revision);
 }
 
 /**
@@ -70,7 +71,11 @@ export function checkValue(value: Value): void {
  * @throws EncServerError `INVALID_FIELD`
  */
 export function checkCondition(condition: Condition): void {
-  if (condition.kind !== 'revision' || condition.revision.length === REVISION_BYTES) return;
+  if (condition.kind === 'revision') checkRevision(condition.revision);
+}
+
+function checkRevision(revision: Buffer): void {
+  if (revision.length === REVISION_BYTES) return;
   throw new EncServerError('INVALID_FIELD', `a revision has ${REVISION_BYTES} bytes`);
 }
 

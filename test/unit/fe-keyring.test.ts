@@ -175,11 +175,11 @@ test('a keeper that could not ask asks again', async () => {
     const opening = [keeper.open(), keeper.open()];
     for (const one of opening) await rejectsWith(one, 'UNAVAILABLE');
     assert.equal(answers, 1);
-    assert.throws(() => keeper.pseudonymizer, { code: 'UNAVAILABLE' });
+    assert.throws(() => keeper.ring, { code: 'UNAVAILABLE' });
     const keyring = await keeper.open();
     assert.equal(keeper.keyring, keyring);
     assert.equal(await keeper.open(), keyring);
-    assert.equal(keeper.pseudonymizer, keeper.pseudonymizer);
+    assert.equal(keeper.ring, keeper.ring);
   });
 });
 

@@ -25,22 +25,25 @@ import { encodeScanItems } from '../scan-items.ts';
 import type { BeService, BeSession } from '../service.ts';
 
 const ANY = [FIELD.TRACE, FIELD.TIMEOUT] as const;
+/** What touches records says under which epoch of the keyring it was meant. */
+const RECORD = [...ANY, FIELD.EPOCH] as const;
 const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.HELLO]: [...ANY, FIELD.AGENT, FIELD.KEYRING, FIELD.EPOCH],
   [OPCODE.PING]: ANY,
   [OPCODE.INFO]: ANY,
   [OPCODE.PUT]: [
-    ...ANY,
+    ...RECORD,
     FIELD.STORE_KEY,
     FIELD.HEAD,
     FIELD.EXPIRY,
     FIELD.IF_ABSENT,
     FIELD.IF_REVISION,
+    FIELD.REVISION,
   ],
-  [OPCODE.GET]: [...ANY, FIELD.STORE_KEY, FIELD.ACCEPT_BYTES],
-  [OPCODE.HEAD]: [...ANY, FIELD.STORE_KEY],
-  [OPCODE.REMOVE]: [...ANY, FIELD.STORE_KEY, FIELD.IF_REVISION],
-  [OPCODE.SCAN]: [...ANY, FIELD.PREFIX, FIELD.AFTER, FIELD.LIMIT],
+  [OPCODE.GET]: [...RECORD, FIELD.STORE_KEY, FIELD.ACCEPT_BYTES],
+  [OPCODE.HEAD]: [...RECORD, FIELD.STORE_KEY],
+  [OPCODE.REMOVE]: [...RECORD, FIELD.STORE_KEY, FIELD.IF_REVISION],
+  [OPCODE.SCAN]: [...RECORD, FIELD.PREFIX, FIELD.AFTER, FIELD.LIMIT],
 };
 const NO_BYTES = Buffer.alloc(0);
 const SCAN_LIMIT = 1_000;
@@ -82,6 +85,16 @@ export class BeFrames implements FrameSurface {
     }
   }
 
+  closed(): void {
+    this.#service.goodbye(this.#session);
+  }
+
+  /** A connection may have greeted with a newer epoch since a request was written. */
+  #asker(fields: Fields): BeSession {
+    const epoch = fields.u32(FIELD.EPOCH);
+    return epoch === undefined || this.#session.epoch === undefined ? this.#session : { epoch };
+  }
+
   async #hello(fields: Fields, context: RequestContext): Promise<Reply> {
     const keyringId = fields.bytes(FIELD.KEYRING);
     const mark =
@@ -109,10 +122,12 @@ export class BeFrames implements FrameSurface {
       head: fields.bytes(FIELD.HEAD) ?? NO_BYTES,
       body,
       expiryMs: fields.u64(FIELD.EXPIRY) ?? 0,
+      revision: fields.bytes(FIELD.REVISION),
     };
     const key = fields.requireBytes(FIELD.STORE_KEY);
     const condition = conditionOf(fields);
-    const done = await this.#service.put(this.#session, key, value, condition, context);
+    const asker = this.#asker(fields);
+    const done = await this.#service.put(asker, key, value, condition, context);
     return {
       fields: [
         bytesField(FIELD.REVISION, done.revision),
@@ -125,26 +140,26 @@ export class BeFrames implements FrameSurface {
     const key = fields.requireBytes(FIELD.STORE_KEY);
     // An asker that names no bound takes whatever fits into a frame.
     const acceptBytes = fields.u32(FIELD.ACCEPT_BYTES) ?? this.#port.limits.frameBytesMax;
-    const found = await this.#service.get(this.#session, key, acceptBytes, context);
+    const found = await this.#service.get(this.#asker(fields), key, acceptBytes, context);
     return { fields: headFields(found), body: found.body ?? NO_BYTES };
   }
 
   async #head(fields: Fields, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.STORE_KEY);
-    const found = await this.#service.head(this.#session, key, context);
+    const found = await this.#service.head(this.#asker(fields), key, context);
     return { fields: [...headFields(found), u32Field(FIELD.SIZE, found.bodyBytes)] };
   }
 
   async #remove(fields: Fields, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.STORE_KEY);
     const condition = conditionOf(fields);
-    const removed = await this.#service.remove(this.#session, key, condition, context);
+    const removed = await this.#service.remove(this.#asker(fields), key, condition, context);
     return { fields: [u8Field(FIELD.REPLACED, removed ? 1 : 0)] };
   }
 
   async #scan(fields: Fields, context: RequestContext): Promise<Reply> {
     const page = await this.#service.scan(
-      this.#session,
+      this.#asker(fields),
       fields.requireBytes(FIELD.PREFIX),
       fields.bytes(FIELD.AFTER),
       fields.u32(FIELD.LIMIT) ?? SCAN_LIMIT,

@@ -1,0 +1,195 @@
+/** `enc-server keys list`, `add`, `activate`, `rewrap`, `retire`: the life of the keyring. */
+import type { Command } from 'commander';
+import { parseDurationMs } from '../config/quantity.ts';
+import type { Keyring, KeyringEntry } from '../crypto/keyring.ts';
+import { EXIT, type ExitCode } from '../errors.ts';
+import type { Rotation } from '../fe/rotation.ts';
+import { callFlags } from './client-flags.ts';
+import { addConfigFlag, address, duration, given } from './command-line.ts';
+import { firstSignal } from './signals.ts';
+import { table } from './table.ts';
+import { note, print, usage } from './terminal.ts';
+
+interface LifeFlags {
+  readonly config?: string;
+  readonly keyring?: string;
+  readonly dataDir?: string;
+  readonly be?: string;
+  readonly tokenFile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly json?: boolean;
+}
+
+interface ActivateFlags extends LifeFlags {
+  readonly wait: string;
+}
+
+interface RewrapFlags extends LifeFlags {
+  readonly rate?: string;
+}
+
+/** Takes what is to be done once the command line is read. */
+type Plan = (run: () => Promise<ExitCode>) => void;
+
+const RATE_MAX = 1_000_000;
+const FAILED_SHOWN_MAX = 20;
+
+export function addLifeCommands(command: Command, plan: Plan): void {
+  addFlags(command.command('list'))
+    .description('show the entries of the keyring, never their secrets')
+    .action((flags: LifeFlags) => plan(() => list(flags)));
+  addFlags(command.command('add'))
+    .description('begin a rotation: add a fresh entry, which nobody uses yet')
+    .action((flags: LifeFlags) => plan(() => add(flags)));
+  addFlags(command.command('activate'))
+    .description('write under the added entry, once every connected front end knows it')
+    .option('--wait <time>', 'how long to wait for front ends', duration, '30s')
+    .action((flags: ActivateFlags) => plan(() => activate(flags)));
+  addFlags(command.command('rewrap'))
+    .description('move the records under the active entry; may be cut off and run again')
+    .option('--rate <number>', 'records a second at the most (default: no bound)')
+    .action((flags: RewrapFlags) => {
+      const ratePerSecond = rateOf(flags.rate);
+      plan(() => rewrap(flags, ratePerSecond));
+    });
+  addFlags(command.command('retire'))
+    .description('end the rotation: the old entry is used no more; refused while records remain')
+    .action((flags: LifeFlags) => plan(() => retire(flags)));
+}
+
+function addFlags(command: Command): Command {
+  return addConfigFlag(command)
+    .option('--keyring <file>', 'the keyring (default: in the data folder)', given)
+    .option('--data-dir <folder>', 'the data folder of the front end', given)
+    .option('--be <address>', 'the back end, HOST:PORT', address)
+    .option('--token-file <path>', 'a file with the access token of a front end', given)
+    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
+    .option('--tls-cert <path>', 'the client certificate of a front end (PEM)', given)
+    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
+    .option('--json', 'print results and errors as JSON');
+}
+
+async function list(flags: LifeFlags): Promise<ExitCode> {
+  const keyring = await (await openRotation(flags)).read();
+  if (flags.json) return await printJson(describe(keyring));
+  const rows = [
+    ...rowsOf('pseudonyms', keyring.entries),
+    ...rowsOf('kept keys', keyring.wrapEntries),
+  ];
+  await print(`keyring ${keyring.keyringId.toString('hex')}, epoch ${keyring.epoch}\n`);
+  await print(table(['SECRET OF', 'NUMBER', 'STATE'], rows));
+  return EXIT.done;
+}
+
+async function add(flags: LifeFlags): Promise<ExitCode> {
+  const keyring = await (await openRotation(flags)).add();
+  note('next: give the file to every front end, back it up, then enc-server keys activate');
+  return await tell(keyring, flags);
+}
+
+async function activate(flags: ActivateFlags): Promise<ExitCode> {
+  const rotation = await openRotation(flags);
+  let told = 0;
+  const keyring = await rotation.activate(parseDurationMs(flags.wait) ?? 0, (connections) => {
+    if (connections !== told) note(`waiting for ${connections} connections of front ends`);
+    told = connections;
+  });
+  note('next: enc-server keys rewrap');
+  return await tell(keyring, flags);
+}
+
+async function rewrap(flags: RewrapFlags, ratePerSecond: number | undefined): Promise<ExitCode> {
+  const rotation = await openRotation(flags);
+  const stopping = new AbortController();
+  void firstSignal(() => process.exit(EXIT.internal)).then(() => stopping.abort());
+  const { progress, end } = await openProgress();
+  const { signal } = stopping;
+  const { moved, failed } = await rotation.rewrap({ ratePerSecond, progress, signal }).finally(end);
+  const isWhole = failed.length === 0 && !signal.aborted;
+  if (flags.json) await printJson({ moved, failed, complete: isWhole });
+  else await print(`moved ${moved} records, ${failed.length} failed\n`);
+  for (const { storeKey, code } of failed.slice(0, FAILED_SHOWN_MAX)) {
+    note(`${code} ${storeKey}`);
+  }
+  if (signal.aborted) note('stopped; run it again to go on');
+  else if (isWhole) note('next: enc-server keys retire');
+  if (failed.length > 0) return EXIT.wrongKey;
+  return signal.aborted ? EXIT.internal : EXIT.done;
+}
+
+async function retire(flags: LifeFlags): Promise<ExitCode> {
+  const keyring = await (await openRotation(flags)).retire();
+  note('back the keyring up; older copies of it are refused from now on');
+  return await tell(keyring, flags);
+}
+
+async function tell(keyring: Keyring, { json }: LifeFlags): Promise<ExitCode> {
+  if (json) return await printJson(describe(keyring));
+  const entries = keyring.entries.map(({ number, state }) => `${number} ${state}`).join(', ');
+  await print(`epoch ${keyring.epoch}: ${entries}\n`);
+  return EXIT.done;
+}
+
+async function printJson(value: unknown): Promise<ExitCode> {
+  await print(`${JSON.stringify(value)}\n`);
+  return EXIT.done;
+}
+
+function describe({ keyringId, epoch, entries, wrapEntries }: Keyring) {
+  const shown = ({ number, state }: KeyringEntry) => ({ number, state });
+  return {
+    keyring: keyringId.toString('hex'),
+    epoch,
+    entries: entries.map(shown),
+    wrapEntries: wrapEntries.map(shown),
+  };
+}
+
+function rowsOf(kind: string, entries: readonly KeyringEntry[]): string[][] {
+  return entries.map(({ number, state }) => [kind, String(number), state]);
+}
+
+/** Loaded when it is needed: help and mistakes on the command line are told without. */
+async function openRotation(flags: LifeFlags): Promise<Rotation> {
+  const [{ loadConfig }, { callOf }, { Rotation }] = await Promise.all([
+    import('../config/load.ts'),
+    import('../net/call-settings.ts'),
+    import('../fe/rotation.ts'),
+  ]);
+  const { keyring, dataDir, be: server } = flags;
+  const { config, warnings } = await loadConfig({
+    file: flags.config,
+    flags: {
+      feServerConfigs: { keyring, dataDir },
+      beClientConfigs: await callFlags({ ...flags, ...(server !== undefined && { server }) }),
+    },
+  });
+  for (const words of warnings) note(`enc-server keys: ${words}`);
+  const { timeoutMs } = config.beClientConfigs;
+  const link = { ...callOf(config.beClientConfigs), timeoutMs };
+  return new Rotation({ path: config.feServerConfigs.keyring, link });
+}
+
+/** A bar on a terminal; nothing elsewhere, where the result says it all. */
+async function openProgress() {
+  if (!process.stderr.isTTY) return { progress: () => undefined, end: () => undefined };
+  const { Presets, SingleBar } = await import('cli-progress');
+  const bar = new SingleBar({ stream: process.stderr, etaBuffer: 1_000 }, Presets.shades_classic);
+  bar.start(0, 0);
+  return {
+    progress: (done: number, all: number) => {
+      bar.setTotal(all);
+      bar.update(done);
+    },
+    end: () => bar.stop(),
+  };
+}
+
+function rateOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const rate = Number(text);
+  if (/^\d{1,7}$/.test(text) && rate >= 1 && rate <= RATE_MAX) return rate;
+  throw usage(`--rate is a whole number from 1 to ${RATE_MAX}`);
+}

@@ -1,0 +1,60 @@
+/**
+ * What one state of the keyring means for records: under which entry they are written, where else
+ * they may lie, and which entry wraps the keys that are kept.
+ */
+import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
+import type { EntryState, Keyring, KeyringEntry } from '../crypto/keyring.ts';
+import { Pseudonymizer } from '../crypto/pseudonym.ts';
+import { rewrapHeader, unwrapKey, type WrapSecret } from '../crypto/wrap.ts';
+import { EncServerError } from '../errors.ts';
+
+export class Ring {
+  readonly keyring: Keyring;
+  /** Where records are written, and looked for first. */
+  readonly active: Pseudonymizer;
+  /** Where records lie that were written before, while there is such an entry. */
+  readonly old: Pseudonymizer | undefined;
+  /** The entry that keys are wrapped under. */
+  readonly wrapEntry: WrapSecret;
+
+  /** @throws EncServerError `KEYRING_DAMAGED` if no entry is active */
+  constructor(keyring: Keyring) {
+    this.keyring = keyring;
+    const active = entryOf(keyring.entries, 'active');
+    const wrapEntry = entryOf(keyring.wrapEntries, 'active');
+    if (active === undefined || wrapEntry === undefined) {
+      throw new EncServerError('KEYRING_DAMAGED', 'no entry of the keyring is active');
+    }
+    const old = entryOf(keyring.entries, 'old');
+    this.active = new Pseudonymizer(active.secret, active.number);
+    this.old = old && new Pseudonymizer(old.secret, old.number);
+    this.wrapEntry = wrapEntry;
+  }
+
+  get epoch(): number {
+    return this.keyring.epoch;
+  }
+
+  /** The record key that a header keeps. Throws `ALTERED` if no entry of the keyring wrapped it. */
+  unwrap(header: Buffer, name: RecordName): Buffer {
+    return unwrapKey(header, name, this.#wrapperOf(header));
+  }
+
+  /** The header, its key wrapped under the active entry where it keeps one. Throws `ALTERED`. */
+  rewrap(header: Buffer, name: RecordName): Buffer {
+    const { wrapKeyNumber } = decodeHeader(header);
+    if (wrapKeyNumber === undefined || wrapKeyNumber === this.wrapEntry.number) return header;
+    return rewrapHeader(header, name, this.#wrapperOf(header), this.wrapEntry);
+  }
+
+  #wrapperOf(header: Buffer): WrapSecret {
+    const { wrapKeyNumber } = decodeHeader(header);
+    const entry = this.keyring.wrapEntries.find(({ number }) => number === wrapKeyNumber);
+    if (entry !== undefined) return entry;
+    throw new EncServerError('ALTERED', 'the record has no key that this keyring keeps');
+  }
+}
+
+function entryOf(entries: readonly KeyringEntry[], state: EntryState): KeyringEntry | undefined {
+  return entries.find((entry) => entry.state === state);
+}

@@ -1,0 +1,294 @@
+/**
+ * The life of a keyring, step by step: a new entry is added, activated once every front end knows
+ * it, the records are moved under it, and the old entry is retired. All of it goes through the
+ * back end, while both servers run; whatever is cut off is done by asking for it again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
+import { decodeHeader } from '../crypto/envelope.ts';
+import { decodeHead, isGrave } from '../crypto/head.ts';
+import { type Keyring, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
+import { activateEntry, addEntry, numberOf, retireEntry } from '../crypto/keyring-states.ts';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import { Budget } from '../net/budget.ts';
+import { codeOf } from './calls.ts';
+import { KeyringKeeper } from './keeper.ts';
+import { Placement, type RecordStore } from './placement.ts';
+import { Ring } from './ring.ts';
+
+export interface RotationOptions {
+  /** The keyring's file. */
+  readonly path: string;
+  /** How the back end is called. */
+  readonly link: BeClientOptions;
+}
+
+export interface RewrapOptions {
+  /** Records a second, at the most; without a bound where it is not given. */
+  readonly ratePerSecond?: number | undefined;
+  /** Told after each record: how many are moved, of how many. */
+  readonly progress?: (done: number, all: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Rewrapped {
+  readonly moved: number;
+  /** Those that could not be, with the reason. They lie where they lay. */
+  readonly failed: readonly { readonly storeKey: string; readonly code: string }[];
+}
+
+const LOOK_INTERVAL_MS = 200;
+const SCAN_ITEMS = 1_000;
+/** Moves that are under way at once. */
+const MOVES_AT_ONCE = 32;
+/** How long a move is tried while the back end is away, in milliseconds. */
+const AWAY_MS_MAX = 60_000;
+const AWAY_PAUSE_MS = 500;
+const MOVE_TIMEOUT_MS = 10_000;
+/** Any body that a frame brings. */
+const BODY_BYTES_MAX = 0xffff_ffff;
+
+export class Rotation {
+  readonly #options: RotationOptions;
+
+  constructor(options: RotationOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with `KEYRING_MISSING` and what is wrong with the file. */
+  async read(): Promise<Keyring> {
+    const { path } = this.#options;
+    const keyring = await loadKeyring(path);
+    if (keyring !== undefined) return keyring;
+    throw new EncServerError('KEYRING_MISSING', `there is no keyring ${path}`, {
+      hint: 'name it with --keyring; the first start of a front end makes it',
+    });
+  }
+
+  /** Rejects with `CONFLICT`, `STALE_EPOCH`, `KEYRING_MISMATCH`, `UNAVAILABLE`. */
+  async add(): Promise<Keyring> {
+    await this.#check(addEntry);
+    return await updateKeyring(this.#options.path, addEntry);
+  }
+
+  /**
+   * Waits until every connected front end knows the pending entry, at most `waitMs`, then makes
+   * it the active one. `waiting` is told how many connections do not know it yet. Rejects with
+   * `CONFLICT` if some never do, else as {@link add}.
+   */
+  async activate(waitMs: number, waiting: (connections: number) => void): Promise<Keyring> {
+    const { epoch } = await this.#check(activateEntry);
+    await this.#awaitFrontEnds(epoch, waitMs, waiting);
+    const keyring = await updateKeyring(this.#options.path, activateEntry);
+    await this.#withBe(keyring, async (be) => await be.greet(keyring));
+    return keyring;
+  }
+
+  /**
+   * Retires the old entry. Rejects with `CONFLICT` while a record lies under it. Where none is
+   * old any more, what an earlier attempt left is done.
+   */
+  async retire(): Promise<Keyring> {
+    let keyring = await this.read();
+    if (numberOf(keyring, 'old') !== undefined || !keyring.entries.some(isRetired)) {
+      await this.#check(retireEntry);
+      await this.#withBe(keyring, (be) => refuseUnlessEmpty(be, new Ring(keyring)));
+      keyring = await updateKeyring(this.#options.path, retireEntry);
+    }
+    // From the greeting on no move of before is done any more, and nothing needs its grave.
+    await this.#withBe(keyring, async (be) => {
+      await be.greet(keyring);
+      await sweepLeftovers(be, new Ring(keyring));
+    });
+    return keyring;
+  }
+
+  /** Moves what lies under the old entry. Rejects with `CONFLICT` if there is no such entry. */
+  async rewrap(options: RewrapOptions): Promise<Rewrapped> {
+    await this.#check((keyring) => {
+      if (numberOf(keyring, 'old') !== undefined) return keyring;
+      throw new EncServerError('CONFLICT', 'no entry of the keyring is old', {
+        hint: 'records are moved after enc-server keys activate',
+      });
+    });
+    const keeper = new KeyringKeeper(this.#options.path, async () => undefined);
+    const ring = new Ring(await keeper.open());
+    return await this.#withBe(ring.keyring, async (be) => {
+      const budget = new Budget(Number.MAX_SAFE_INTEGER);
+      return await new Mover(be, ring, new Placement(be, keeper, budget), options).run();
+    });
+  }
+
+  /** Reads the keyring, asks the store whether it is the one, and tries the step on it. */
+  async #check(step: (keyring: Keyring) => Keyring): Promise<Keyring> {
+    const keyring = await this.read();
+    step(keyring);
+    const stored = await this.#withBe(undefined, (be) => be.askKeyring());
+    if (stored !== undefined && !stored.keyringId.equals(keyring.keyringId)) {
+      throw new EncServerError('KEYRING_MISMATCH', 'the store belongs to another keyring');
+    }
+    if (stored === undefined || stored.epoch <= keyring.epoch) return keyring;
+    const words = `the keyring has epoch ${keyring.epoch}, and the store has seen ${stored.epoch}`;
+    const hint = 'this is an older copy of the keyring: put the newest one in its place';
+    throw new EncServerError('STALE_EPOCH', words, { hint });
+  }
+
+  async #awaitFrontEnds(
+    epoch: number,
+    waitMs: number,
+    waiting: (connections: number) => void,
+  ): Promise<void> {
+    const deadlineMs = Date.now() + waitMs;
+    await this.#withBe(undefined, async (be) => {
+      for (;;) {
+        const { frontEnds } = (await be.info()) as { frontEnds?: FrontEnds };
+        const stale = (frontEnds ?? []).filter((some) => some.epoch < epoch);
+        if (stale.length === 0) return;
+        const connections = stale.reduce((sum, some) => sum + some.connections, 0);
+        waiting(connections);
+        if (Date.now() >= deadlineMs) throw staleFrontEnds(connections, epoch);
+        await sleep(LOOK_INTERVAL_MS);
+      }
+    });
+  }
+
+  /** Bound to the keyring where one is given. */
+  async #withBe<T>(keyring: Keyring | undefined, work: (be: BeClient) => Promise<T>): Promise<T> {
+    const greeting = keyring === undefined ? {} : { keyring: async () => keyring };
+    const be = new BeClient({ ...this.#options.link, ...greeting });
+    try {
+      return await work(be);
+    } finally {
+      be.close();
+    }
+  }
+}
+
+type FrontEnds = readonly { readonly epoch: number; readonly connections: number }[];
+
+/** Moves the records of one entry, many at once. */
+class Mover {
+  readonly #be: BeClient;
+  readonly #ring: Ring;
+  readonly #placement: Placement;
+  readonly #options: RewrapOptions;
+  readonly #failed: { storeKey: string; code: string }[] = [];
+  #moved = 0;
+  #all = 0;
+  #nextAtMs = 0;
+
+  constructor(be: BeClient, ring: Ring, placement: Placement, options: RewrapOptions) {
+    this.#be = be;
+    this.#ring = ring;
+    this.#placement = placement;
+    this.#options = options;
+  }
+
+  async run(): Promise<Rewrapped> {
+    for await (const _key of this.#keys()) this.#all++;
+    const moves = this.#keys();
+    const workers = Array.from({ length: MOVES_AT_ONCE }, () => this.#work(moves));
+    await Promise.all(workers);
+    return { moved: this.#moved, failed: this.#failed };
+  }
+
+  async #work(moves: AsyncGenerator<ScanItem>): Promise<void> {
+    for (;;) {
+      const next = await moves.next();
+      if (next.done === true || this.#options.signal?.aborted) return;
+      await this.#pace();
+      await this.#move(next.value);
+      this.#options.progress?.(this.#moved + this.#failed.length, this.#all);
+    }
+  }
+
+  async #move({ key, head }: ScanItem): Promise<void> {
+    const untilMs = Date.now() + AWAY_MS_MAX;
+    for (;;) {
+      try {
+        const { old } = this.#ring;
+        if (old === undefined) return;
+        const name = old.open(key, decodeHead(head).sealedId);
+        await this.#placement.move(name, { timeoutMs: MOVE_TIMEOUT_MS });
+        this.#moved++;
+        return;
+      } catch (thrown) {
+        const { code, row } = toEncServerError(thrown);
+        const mayPass = row.retry !== 'never';
+        // The keyring went on without this command, or the back end does not come back.
+        if (code === 'STALE_EPOCH' || (mayPass && Date.now() >= untilMs)) throw thrown;
+        if (!mayPass) {
+          this.#failed.push({ storeKey: key.toString('hex'), code });
+          return;
+        }
+        await sleep(AWAY_PAUSE_MS);
+      }
+    }
+  }
+
+  /** Waits for the next turn of the rate. */
+  async #pace(): Promise<void> {
+    const { ratePerSecond } = this.#options;
+    if (ratePerSecond === undefined) return;
+    const now = Date.now();
+    this.#nextAtMs = Math.max(now, this.#nextAtMs) + 1_000 / ratePerSecond;
+    const waitMs = this.#nextAtMs - now;
+    if (waitMs >= 1) await sleep(waitMs);
+  }
+
+  async *#keys(): AsyncGenerator<ScanItem> {
+    const { old, epoch } = this.#ring;
+    if (old !== undefined) yield* scanAll(this.#be, old.entryPrefix, epoch);
+  }
+}
+
+async function* scanAll(be: RecordStore, prefix: Buffer, epoch: number): AsyncGenerator<ScanItem> {
+  let after: Buffer | undefined;
+  do {
+    const page = await be.scan(prefix, after, SCAN_ITEMS, { epoch });
+    yield* page.items;
+    after = page.next;
+  } while (after !== undefined);
+}
+
+async function refuseUnlessEmpty(be: BeClient, { old, epoch }: Ring): Promise<void> {
+  if (old === undefined) return;
+  const { items } = await be.scan(old.entryPrefix, undefined, 1, { epoch });
+  if (items.length === 0) return;
+  const hint = 'move them first: enc-server keys rewrap';
+  throw new EncServerError('CONFLICT', `records remain under entry ${old.entryNumber}`, { hint });
+}
+
+/**
+ * Takes away what was left for the sake of moves: graves, and the longer stay of what expires. No
+ * move of an older epoch may be under way any more.
+ */
+export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): Promise<void> {
+  for await (const { key, head, revision, expiryMs } of scanAll(be, active.entryPrefix, epoch)) {
+    const unchanged = { kind: 'revision', revision } as const;
+    const endMs = isGrave(head) ? 0 : decodeHeader(decodeHead(head).header).expiryMs;
+    const isOver = isGrave(head) || (endMs !== 0 && endMs <= Date.now());
+    if (!isOver && (endMs === 0 || expiryMs <= endMs || decodeHead(head).claim)) continue;
+    try {
+      if (isOver) {
+        await be.remove(key, unchanged, { epoch });
+        continue;
+      }
+      const { body = Buffer.alloc(0) } = await be.get(key, BODY_BYTES_MAX, { epoch });
+      await be.put(key, { head, body, revision, expiryMs: endMs }, unchanged, { epoch });
+    } catch (error) {
+      // Something else lies there by now, or nothing.
+      if (codeOf(error) !== 'CONFLICT' && codeOf(error) !== 'NOT_FOUND') throw error;
+    }
+  }
+}
+
+function isRetired({ state }: { readonly state: string }): boolean {
+  return state === 'retired';
+}
+
+function staleFrontEnds(connections: number, epoch: number): EncServerError {
+  const words = `${connections} connections of front ends do not know epoch ${epoch} yet`;
+  const hint = 'give those front ends the keyring file of this one; they load it by themselves';
+  return new EncServerError('CONFLICT', words, { hint });
+}

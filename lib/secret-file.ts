@@ -1,0 +1,72 @@
+/**
+ * Files of secrets that commands change while servers read them: always whole, for their owner
+ * alone, and no change is lost where two come at once.
+ */
+import { open, rename, stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EncServerError } from './errors.ts';
+
+const LOCK_TRIES = 200;
+const LOCK_PAUSE_MS = 25;
+/** Nobody takes that long to write a file: who left the lock is gone. */
+const LOCK_STALE_MS = 10_000;
+
+/** Puts new content in the place of a file (0600). When it resolves, it is on disk. */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const aside = `${path}.new`;
+  const file = await open(aside, 'w', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(aside, path);
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/**
+ * Does something while no other command changes the file. Rejects with `CONFLICT` when another
+ * one holds it for long, and with what the system says against the lock.
+ */
+export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const unlock = await lock(`${path}.lock`);
+  try {
+    return await work();
+  } finally {
+    await unlock();
+  }
+}
+
+/** A file that only one can make. Resolves to what removes it. */
+async function lock(path: string): Promise<() => Promise<void>> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await (await open(path, 'wx', 0o600)).close();
+      return async () => await unlink(path);
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    }
+    if (tries >= LOCK_TRIES) {
+      const hint = `if no command is running, remove ${path}`;
+      throw new EncServerError('CONFLICT', 'another command is changing the file', { hint });
+    }
+    await removeStale(path);
+    await sleep(LOCK_PAUSE_MS);
+  }
+}
+
+async function removeStale(path: string): Promise<void> {
+  try {
+    if (Date.now() - (await stat(path)).mtimeMs > LOCK_STALE_MS) await unlink(path);
+  } catch (thrown) {
+    // Its owner was faster.
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+  }
+}
