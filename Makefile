@@ -3,6 +3,7 @@
 NODE ?= node
 NPM ?= npm
 BIN := dist/bin
+RECORDS ?= 100000
 SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
 FAST := $$(find dist/test/unit dist/test/contract dist/test/vectors dist/test/fuzz -name '*.test.js')
 REAL := $$(find dist/test/integration -name '*.test.js')
@@ -11,7 +12,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-abuse api-fuzz \
+.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-rotation bench-abuse api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -90,6 +91,9 @@ bench-http: build ## Measure HTTP against a bare Fastify route and the binary di
 
 bench-mongo: build ## Measure the store on MongoDB (MONGODB_URI) against hand-written clients
 	$(NODE) dist/bench/mongo-figures.js
+
+bench-rotation: build ## Rotate the keyring under load (RECORDS=100000): no caller may notice
+	$(NODE) dist/bench/rotation.js $(RECORDS)
 
 bench-abuse: build ## Measure what slow connections and garbage cost honest callers
 	$(NODE) dist/bench/abuse-figures.js

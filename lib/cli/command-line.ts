@@ -12,7 +12,16 @@ const NAME_SHOWN_MAX = 24;
 
 /** A command with what every program has. */
 export function program(name: string, description: string): Command {
-  return addConfigFlag(new Command(name))
+  return addConfigFlag(bare(name, description));
+}
+
+/** A command that is nothing without a subcommand: the flags are those of its subcommands. */
+export function commandGroup(name: string, description: string): Command {
+  return bare(name, description).helpCommand(true).enablePositionalOptions();
+}
+
+function bare(name: string, description: string): Command {
+  return new Command(name)
     .description(description)
     .version(VERSION)
     .exitOverride()

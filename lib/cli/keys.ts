@@ -1,6 +1,6 @@
 /** `enc-server keys`: the keys that servers work with. */
 import { EXIT, type ExitCode } from '../errors.ts';
-import { addConfigFlag, given, parse, program } from './command-line.ts';
+import { addConfigFlag, commandGroup, given, parse } from './command-line.ts';
 import { addLifeCommands } from './keys-life.ts';
 import { note, print, runProgram, usage } from './terminal.ts';
 
@@ -15,7 +15,7 @@ interface TlsInitFlags {
 const DAYS_MAX = 3_650;
 
 export function runKeys(argv: readonly string[]): Promise<ExitCode> {
-  const command = program('enc-server keys', 'The keys that servers work with.').helpCommand(true);
+  const command = commandGroup('enc-server keys', 'The keys that servers work with.');
   let run: (() => Promise<ExitCode>) | undefined;
   addConfigFlag(command.command('tls-init'))
     .description('make an authority and certificates for development')

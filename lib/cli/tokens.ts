@@ -7,7 +7,7 @@ import { nearest } from '../config/nearest.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
-import { addConfigFlag, given, parse, program } from './command-line.ts';
+import { addConfigFlag, commandGroup, given, parse } from './command-line.ts';
 import { writeNewFile } from './record-io.ts';
 import { table } from './table.ts';
 import { deliver, note, print, runProgram, usage } from './terminal.ts';
@@ -33,7 +33,7 @@ const EXPIRES_MS_MAX = 100 * 365 * 86_400_000;
 
 export function runTokens(argv: readonly string[]): Promise<ExitCode> {
   const about = 'Makes, lists and revokes access tokens; running servers see it within a second.';
-  const command = program('enc-server tokens', about).helpCommand(true);
+  const command = commandGroup('enc-server tokens', about);
   let run: (() => Promise<ExitCode>) | undefined;
   addFlags(command.command('create').description('make a token; prints it, once'))
     .requiredOption('--scopes <list>', `what it may do: ${SCOPES.join(', ')}`)

@@ -13,19 +13,30 @@
  *   record may have been moved.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BeCall, BeClient, StoredHead } from '../be/client.ts';
+import type { BeCall } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
-import { type Claim, decodeHead, encodeHead, GRAVE_HEAD, isGrave } from '../crypto/head.ts';
+import { type Claim, decodeHead, encodeHead, isGrave } from '../crypto/head.ts';
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { codeOf, isExpired, notFound } from './calls.ts';
+import { codeOf } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
+import {
+  type FoundHead,
+  type FoundRecord,
+  GRAVE,
+  isGone,
+  lookUp,
+  orAbsent,
+  orConflict,
+  type RecordStore,
+  scanAll,
+} from './lookup.ts';
 import { CLAIMS_NAMESPACE } from './reserved.ts';
 import type { Ring } from './ring.ts';
 
-/** What is asked of the back end. */
-export type RecordStore = Pick<BeClient, 'put' | 'get' | 'head' | 'remove' | 'scan'>;
+export type { FoundHead, FoundRecord, RecordStore } from './lookup.ts';
+
 /** What says where records lie. */
 export type RingKeeper = Pick<KeyringKeeper, 'ring' | 'renew'>;
 
@@ -45,32 +56,12 @@ export interface SealedRecord {
   readonly claim?: Claim;
 }
 
-/** What is told of a stored record without its body. */
-export interface FoundHead {
-  readonly header: Buffer;
-  /** 8 bytes. */
-  readonly revision: Buffer;
-  /** Of the sealed body. */
-  readonly bodyBytes: number;
-  /** When the store forgets it, in milliseconds since 1970; 0 is never. */
-  readonly expiryMs: number;
-  readonly claim: Claim | undefined;
-  /** When the store was asked, in milliseconds since 1970. */
-  readonly askedAtMs: number;
-}
-
-export interface FoundRecord extends FoundHead {
-  readonly body: Buffer;
-}
-
 export interface Written {
   readonly revision: Buffer;
   /** Whether a record was there before. */
   readonly replaced: boolean;
 }
 
-/** Items of one page of a scan. */
-const SCAN_ITEMS = 1_000;
 const NO_BYTES = Buffer.alloc(0);
 const ALWAYS = { kind: 'always' } as const;
 const ABSENT = { kind: 'absent' } as const;
@@ -146,33 +137,39 @@ export class Placement {
 
   /**
    * The IDs of a namespace, in no order that means anything. Rejects with `UNAVAILABLE` when the
-   * keyring changes so that some could be told twice.
+   * keyring changes in the midst of it: some could be told twice.
    */
   async *listIds(namespace: Buffer): AsyncGenerator<Buffer> {
-    // The old entry first: what is moved meanwhile is met under the active one.
-    const { old, active, epoch } = this.#keeper.ring;
+    const untilMs = Date.now() + CHANGE_MS_MAX;
+    for (let isBegun = false; ; ) {
+      try {
+        for await (const id of this.#idsUnder(this.#keeper.ring, namespace)) {
+          isBegun = true;
+          yield id;
+        }
+        return;
+      } catch (error) {
+        if (codeOf(error) !== 'STALE_EPOCH') throw error;
+        const isRenewed = await this.#keeper.renew();
+        if (isBegun || Date.now() >= untilMs) {
+          throw new EncServerError('UNAVAILABLE', 'the keyring changed while IDs were listed');
+        }
+        if (!isRenewed) await sleep(CHANGE_PAUSE_MS);
+      }
+    }
+  }
+
+  async *#idsUnder({ old, active, epoch }: Ring, namespace: Buffer): AsyncGenerator<Buffer> {
     const told = new Set<string>();
+    // The old entry first: what is moved meanwhile is met under the active one.
     for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
-      for await (const { key, head } of this.#scan(pseudonymizer.prefix(namespace), epoch)) {
+      for await (const { key, head } of scanAll(this.#be, pseudonymizer.prefix(namespace), epoch)) {
         if (isGrave(head)) continue;
         const { id } = pseudonymizer.open(key, decodeHead(head).sealedId);
         if (old !== undefined && isTold(told, id)) continue;
         yield id;
       }
     }
-  }
-
-  async *#scan(prefix: Buffer, epoch: number) {
-    let after: Buffer | undefined;
-    do {
-      const page = await this.#be.scan(prefix, after, SCAN_ITEMS, { epoch }).catch((error) => {
-        if (codeOf(error) !== 'STALE_EPOCH') throw error;
-        void this.#keeper.renew();
-        throw new EncServerError('UNAVAILABLE', 'the keyring changed while IDs were listed');
-      });
-      yield* page.items;
-      after = page.next;
-    } while (after !== undefined);
   }
 
   /** Does something under the newest keyring, again from the start where that was too old. */
@@ -275,62 +272,6 @@ export class Placement {
   }
 }
 
-/** What lies where a record was deleted. */
-const GRAVE = { head: GRAVE_HEAD, body: NO_BYTES, expiryMs: 0 };
-
-/** Whether a grave lies there, or what by the time in its header is gone. */
-function isGone({ head }: StoredHead, askedAtMs: number): boolean {
-  return isGrave(head) || isExpired(decodeHead(head).header, askedAtMs);
-}
-
-/** Rejects with `NOT_FOUND`. */
-async function lookUp<T extends StoredHead>(
-  ring: Ring,
-  name: RecordName,
-  look: (storeKey: Buffer) => Promise<T>,
-): Promise<{ readonly found: T; readonly head: FoundHead }> {
-  for (;;) {
-    const askedAtMs = Date.now();
-    const found = await lookEverywhere(ring, name, look);
-    if (isGrave(found.head)) throw notFound();
-    const head = foundHead(found, askedAtMs);
-    // What ended while it was on its way says nothing of what is there now.
-    const isSure = found.expiryMs === 0 || isExpired(head.header, askedAtMs);
-    if (isSure || !isExpired(head.header, Date.now())) return { found, head };
-  }
-}
-
-async function lookEverywhere<T>(
-  { active, old }: Ring,
-  name: RecordName,
-  look: (storeKey: Buffer) => Promise<T>,
-): Promise<T> {
-  const { storeKey } = active.seal(name);
-  if (old === undefined) return await look(storeKey);
-  return (
-    (await orAbsent(look(storeKey))) ??
-    (await orAbsent(look(old.seal(name).storeKey))) ??
-    (await look(storeKey))
-  );
-}
-
-async function orAbsent<T>(found: Promise<T>): Promise<T | undefined> {
-  return await orUndefined(found, 'NOT_FOUND');
-}
-
-async function orConflict<T>(done: Promise<T>): Promise<T | undefined> {
-  return await orUndefined(done, 'CONFLICT');
-}
-
-async function orUndefined<T>(work: Promise<T>, code: string): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (codeOf(error) === code) return undefined;
-    throw error;
-  }
-}
-
 /**
  * When the store forgets what is written, in milliseconds since 1970; 0 is never. What was read
  * once leaves a copy for its reader under a name of its own: nothing else was ever there.
@@ -345,10 +286,4 @@ function isTold(told: Set<string>, id: Buffer): boolean {
   if (told.has(key)) return true;
   told.add(key);
   return false;
-}
-
-function foundHead(stored: StoredHead, askedAtMs: number): FoundHead {
-  const { revision, bodyBytes, expiryMs } = stored;
-  const { header, claim } = decodeHead(stored.head);
-  return { header, claim, revision, bodyBytes, expiryMs, askedAtMs };
 }

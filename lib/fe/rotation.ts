@@ -13,7 +13,8 @@ import { EncServerError, toEncServerError } from '../errors.ts';
 import { Budget } from '../net/budget.ts';
 import { codeOf } from './calls.ts';
 import { KeyringKeeper } from './keeper.ts';
-import { Placement, type RecordStore } from './placement.ts';
+import { type RecordStore, scanAll } from './lookup.ts';
+import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 
 export interface RotationOptions {
@@ -38,7 +39,6 @@ export interface Rewrapped {
 }
 
 const LOOK_INTERVAL_MS = 200;
-const SCAN_ITEMS = 1_000;
 /** Moves that are under way at once. */
 const MOVES_AT_ONCE = 32;
 /** How long a move is tried while the back end is away, in milliseconds. */
@@ -240,15 +240,6 @@ class Mover {
     const { old, epoch } = this.#ring;
     if (old !== undefined) yield* scanAll(this.#be, old.entryPrefix, epoch);
   }
-}
-
-async function* scanAll(be: RecordStore, prefix: Buffer, epoch: number): AsyncGenerator<ScanItem> {
-  let after: Buffer | undefined;
-  do {
-    const page = await be.scan(prefix, after, SCAN_ITEMS, { epoch });
-    yield* page.items;
-    after = page.next;
-  } while (after !== undefined);
 }
 
 async function refuseUnlessEmpty(be: BeClient, { old, epoch }: Ring): Promise<void> {

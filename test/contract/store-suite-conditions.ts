@@ -36,6 +36,21 @@ export function conditionSuite(subject: Subject): void {
       assert.equal((await store.get(key))?.body?.toString(), 'second');
     });
 
+    it('keeps the revision that a moved value brings, and draws one for all others', async () => {
+      const { store } = subject;
+      const [from, to] = [recordKey(1), recordKey(2)];
+      const { revision } = await store.put(from, value('moved'));
+      const moved = await store.put(to, { ...value('moved'), revision }, IF_ABSENT);
+      assert.deepEqual(moved, { revision, replaced: false });
+      assert.deepEqual((await store.head(to))?.revision, revision);
+      await rejectsWith(store.put(to, value('late'), NO_REVISION), 'CONFLICT');
+      const next = await store.put(to, value('next'), ifRevision(revision));
+      assert.notDeepEqual(next.revision, revision);
+      const short = { ...value('x'), revision: Buffer.alloc(7) };
+      await rejectsWith(store.put(to, short), 'INVALID_FIELD');
+      assert.equal((await store.get(to))?.body?.toString(), 'next');
+    });
+
     it('deletes only the revision that is meant', async () => {
       const { store } = subject;
       const key = recordKey(1);

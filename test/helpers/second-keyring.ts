@@ -30,7 +30,7 @@ const FILE_MEMBERS = [
   'checksum',
 ];
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
-const STATES = ['pending', 'active', 'retired'];
+const STATES = ['pending', 'active', 'old', 'retired'];
 
 /** Section "Keyring file": the bytes of one, or `KEYRING_DAMAGED`. */
 export function readKeyring(bytes: Buffer): Keyring {
