@@ -38,10 +38,13 @@ type Section = 'feClientConfigs' | 'beClientConfigs';
 export interface ClientCommand<F> {
   readonly name: string;
   readonly about: string;
+  /** What it takes instead of `--id`: an argument such as `<file>`, or nothing. */
+  readonly takes?: { readonly argument: string; readonly about: string } | 'nothing';
   readonly addFlags: (command: Command) => void;
   /** Throws for what is wrong with the flags, before anything is read or connected. */
   readonly check: (flags: F) => void;
-  readonly run: (flags: F, setting: ClientSetting) => Promise<ExitCode>;
+  /** `argument` is what it takes, where it takes one. */
+  readonly run: (flags: F, setting: ClientSetting, argument: string) => Promise<ExitCode>;
 }
 
 /** One client program: its subcommands, and the trial when there is none. */
@@ -69,12 +72,15 @@ export class ClientProgram {
 
   add<F>(command: ClientCommand<F>): void {
     const sub = this.#command.command(command.name).description(command.about);
-    sub.requiredOption('--id <id>', 'the ID, in UTF-8');
+    const { takes } = command;
+    if (takes === undefined) sub.requiredOption('--id <id>', 'the ID, in UTF-8');
+    else if (takes !== 'nothing') sub.argument(takes.argument, takes.about, given);
     command.addFlags(sub);
-    addSharedFlags(addConfigFlag(sub)).action((own: F & SharedFlags) => {
-      const flags = { ...this.#command.opts<SharedFlags>(), ...own };
+    addSharedFlags(addConfigFlag(sub)).action(() => {
+      const flags = { ...this.#command.opts<SharedFlags>(), ...sub.opts<F & SharedFlags>() };
+      const [argument = ''] = sub.processedArgs;
       command.check(flags);
-      this.#run = async () => await command.run(flags, await this.#setting(flags));
+      this.#run = async () => await command.run(flags, await this.#setting(flags), argument);
     });
   }
 

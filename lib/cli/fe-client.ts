@@ -2,11 +2,19 @@
 import { access } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parseDurationMs } from '../config/quantity.ts';
-import { checkName } from '../crypto/record-name.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
-import { drawKey, FeClient, type RecordFacts, type StoreCall } from '../fe/client.ts';
+import { drawKey, type RecordFacts, type StoreCall } from '../fe/client.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
-import { checkUtf8, duration, given, revision } from './command-line.ts';
+import { duration, given, revision } from './command-line.ts';
+import { EXPORT, IMPORT, LIST } from './fe-bulk.ts';
+import {
+  addNamespaceFlag,
+  checkNameFlags,
+  clientFor,
+  type NameFlags,
+  namespaceOf,
+  withClient,
+} from './fe-calls.ts';
 import {
   checkKeyFlags,
   checkRecordFlags,
@@ -21,11 +29,6 @@ import {
 } from './record-io.ts';
 import { deliver, note, usage } from './terminal.ts';
 import { runTrial } from './trial.ts';
-
-interface NameFlags {
-  readonly id: string;
-  readonly namespace?: string;
-}
 
 interface StoreFlags extends NameFlags, RecordFlags {
   readonly keyOut?: string;
@@ -49,6 +52,9 @@ export function runFeClient(argv: readonly string[]): Promise<ExitCode> {
   client.add(DELETE);
   client.add(HEAD);
   client.add(REKEY);
+  client.add(LIST);
+  client.add(IMPORT);
+  client.add(EXPORT);
   return client.run(argv);
 }
 
@@ -133,10 +139,6 @@ const REKEY: ClientCommand<RekeyFlags> = {
   },
   run: rekey,
 };
-
-function addNamespaceFlag(command: Command): Command {
-  return command.option('--namespace <name>', 'the namespace of the ID, at most 255 bytes');
-}
 
 function addKeyFlags(command: Command, aboutFile: string): Command {
   const about = '64 hex digits (visible in the process list), or - for standard input';
@@ -309,31 +311,4 @@ async function trial(setting: ClientSetting): Promise<ExitCode> {
       },
     }),
   );
-}
-
-function checkNameFlags(flags: NameFlags): void {
-  checkUtf8('--id', flags.id, 'other bytes are taken by the client library');
-  checkUtf8('--namespace', flags.namespace, 'other bytes are taken by the client library');
-  checkName({ id: Buffer.from(flags.id), namespace: Buffer.from(flags.namespace ?? '') });
-}
-
-function namespaceOf(flags: NameFlags): { namespace?: string } {
-  return flags.namespace === undefined ? {} : { namespace: flags.namespace };
-}
-
-function clientFor(setting: ClientSetting): FeClient {
-  const { address, token, tls, timeoutMs, frameBytesMax } = setting;
-  return new FeClient({ address, token, tls, timeoutMs, frameBytesMax });
-}
-
-async function withClient<T>(
-  setting: ClientSetting,
-  use: (client: FeClient) => Promise<T>,
-): Promise<T> {
-  const client = clientFor(setting);
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
 }

@@ -6,6 +6,7 @@ import { EXIT, type ExitCode } from '../errors.ts';
 import type { Rotation } from '../fe/rotation.ts';
 import { callFlags } from './client-flags.ts';
 import { addConfigFlag, address, duration, given } from './command-line.ts';
+import { openProgress } from './progress.ts';
 import { firstSignal } from './signals.ts';
 import { table } from './table.ts';
 import { note, print, usage } from './terminal.ts';
@@ -104,7 +105,7 @@ async function rewrap(flags: RewrapFlags, ratePerSecond: number | undefined): Pr
   const rotation = await openRotation(flags);
   const stopping = new AbortController();
   void firstSignal(() => process.exit(EXIT.internal)).then(() => stopping.abort());
-  const { progress, end } = await openProgress();
+  const { update: progress, end } = await openProgress();
   const { signal } = stopping;
   const { moved, failed } = await rotation.rewrap({ ratePerSecond, progress, signal }).finally(end);
   const isWhole = failed.length === 0 && !signal.aborted;
@@ -170,21 +171,6 @@ async function openRotation(flags: LifeFlags): Promise<Rotation> {
   const { timeoutMs } = config.beClientConfigs;
   const link = { ...callOf(config.beClientConfigs), timeoutMs };
   return new Rotation({ path: config.feServerConfigs.keyring, link });
-}
-
-/** A bar on a terminal; nothing elsewhere, where the result says it all. */
-async function openProgress() {
-  if (!process.stderr.isTTY) return { progress: () => undefined, end: () => undefined };
-  const { Presets, SingleBar } = await import('cli-progress');
-  const bar = new SingleBar({ stream: process.stderr, etaBuffer: 1_000 }, Presets.shades_classic);
-  bar.start(0, 0);
-  return {
-    progress: (done: number, all: number) => {
-      bar.setTotal(all);
-      bar.update(done);
-    },
-    end: () => bar.stop(),
-  };
 }
 
 function rateOf(text: string | undefined): number | undefined {

@@ -80,7 +80,7 @@ export async function writeNewFile(path: string, text: Buffer): Promise<void> {
     const file = await open(path, 'wx', 0o600);
     try {
       await writeAndSync(file, text);
-      await syncFolder(dirname(path));
+      await syncFolderOf(path);
     } catch (thrown) {
       await removeKeyFile(path);
       throw thrown;
@@ -171,8 +171,8 @@ async function writeAndSync(file: FileHandle, bytes: Buffer): Promise<void> {
 }
 
 /** Without this, a crash could forget that the file exists. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+export async function syncFolderOf(path: string): Promise<void> {
+  const folder = await open(dirname(path), 'r');
   try {
     await folder.sync();
   } finally {

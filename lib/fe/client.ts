@@ -7,22 +7,55 @@ import { EncServerError } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
-import {
-  bytesField,
-  emptyField,
-  type FieldEntry,
-  type Fields,
-  u64Field,
-} from '../protocol/fields.ts';
+import { bytesField, type FieldEntry, u32Field } from '../protocol/fields.ts';
 import { DEFAULT_LIMITS, KEY_BYTES } from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { AGENT } from '../version.ts';
+import {
+  type BatchAnswer,
+  type BatchRequest,
+  decodeAnswers,
+  encodeRequests,
+  isRepeatable,
+} from './client-batch.ts';
+import {
+  bufferOf,
+  type DeleteCall,
+  factsOf,
+  nameFields,
+  namespaceFields,
+  type Peeked,
+  pushStoreFields,
+  type RecordCall,
+  type RetrieveCall,
+  type Retrieved,
+  type StoreCall,
+  type Stored,
+} from './client-fields.ts';
 
 export type { ErrorCode } from '../errors.ts';
 export { EncServerError } from '../errors.ts';
 export type { CallOptions } from '../net/client.ts';
 export { parseAddress } from '../net/client.ts';
 export type { Address } from '../net/lane.ts';
+export type { BatchAnswer, BatchRequest } from './client-batch.ts';
+export type {
+  DeleteCall,
+  Peeked,
+  RecordCall,
+  RecordFacts,
+  RetrieveCall,
+  Retrieved,
+  StoreCall,
+  Stored,
+} from './client-fields.ts';
+
+/** Some of the IDs of a namespace. */
+export interface Listed {
+  readonly ids: readonly Buffer[];
+  /** To be given as `after` for the next page; undefined at the end. */
+  readonly next: Buffer | undefined;
+}
 
 export interface FeClientOptions {
   readonly address: Address;
@@ -38,75 +71,6 @@ export interface FeClientOptions {
   readonly tls?: TlsClientFiles | undefined;
   /** How often one call is sent at the most, where that is safe; default 3. */
   readonly attemptsMax?: number;
-}
-
-export interface RecordCall extends CallOptions {
-  /** At most 255 bytes; default: none. */
-  readonly namespace?: string | Uint8Array;
-}
-
-export interface StoreCall extends RecordCall {
-  /**
-   * Record key of 32 bytes. Drawn here where it is left out, never by the server: with its key
-   * known, the same STORE can be sent again when its answer was lost.
-   */
-  readonly key?: Uint8Array;
-  /** Only if nothing is stored under the ID: `CONFLICT` otherwise. */
-  readonly ifAbsent?: boolean;
-  /** Only if the record has this revision, 8 bytes: `CONFLICT` otherwise. */
-  readonly ifRevision?: Uint8Array;
-  /** The key of the record that is replaced: `WRONG_KEY` if it is another. */
-  readonly oldKey?: Uint8Array;
-  /** When the record ends, in milliseconds since 1970 (UTC). */
-  readonly expiryMs?: number;
-  /** The record can be read once; by its reader again within a minute. */
-  readonly once?: boolean;
-  /** Sealed with the record and given back with it; at most 255 bytes. */
-  readonly contentType?: string;
-}
-
-export interface RetrieveCall extends RecordCall {
-  /**
-   * 16 to 64 random bytes, drawn where left out: with the same ones, a record that can be read
-   * once can be asked for again within a minute, when its answer was lost.
-   */
-  readonly reader?: Uint8Array;
-}
-
-export interface DeleteCall extends RecordCall {
-  /** Only if this is the record's key: `WRONG_KEY` otherwise. */
-  readonly key?: Uint8Array;
-  /** Only if the record has this revision, 8 bytes: `CONFLICT` otherwise. */
-  readonly ifRevision?: Uint8Array;
-}
-
-export interface Stored {
-  /** The only key that opens the record, 32 bytes. The server keeps it nowhere. */
-  readonly key: Buffer;
-  /** 8 bytes that name this very write. */
-  readonly revision: Buffer;
-  /** Whether a record was there before. */
-  readonly replaced: boolean;
-}
-
-/** What is told of a record beside itself. */
-export interface RecordFacts {
-  /** 8 bytes that name its last write. */
-  readonly revision: Buffer;
-  /** Milliseconds since 1970 (UTC); undefined for never. */
-  readonly expiryMs: number | undefined;
-  /** Whether it can be read once. */
-  readonly once: boolean;
-}
-
-export interface Retrieved extends RecordFacts {
-  readonly record: Buffer;
-  readonly contentType: string | undefined;
-}
-
-export interface Peeked extends RecordFacts {
-  /** Of the sealed body, in bytes: a little more than the record. */
-  readonly sealedBytes: number;
 }
 
 /** A fresh record key of 32 random bytes. */
@@ -211,6 +175,38 @@ export class FeClient {
     return answer.fields.u8(FIELD.REPLACED) === 1;
   }
 
+  /**
+   * Many requests in one, at most 1,000, in no order. Resolves to an answer for each; those that
+   * failed have an error, and spoil no other. Sent again by itself where doing all of it twice is
+   * the same as once. A record longer than its share of the reply is `LARGE` and stays unread.
+   */
+  async batch(requests: readonly BatchRequest[], call: CallOptions = {}): Promise<BatchAnswer[]> {
+    const keyed = requests.map((request) =>
+      request.op === 'store' ? { ...request, key: bufferOf(request.key ?? drawKey()) } : request,
+    );
+    const body = encodeRequests(keyed, () => randomBytes(READER_BYTES));
+    const answer = await this.#client.call(
+      writeCall(OPCODE.BATCH, [], body, keyed.every(isRepeatable), call),
+    );
+    return decodeAnswers(answer.body, keyed);
+  }
+
+  /**
+   * One page of the IDs of a namespace, in no order that means anything; needs the scope `admin`.
+   *
+   * @param page `after`: `next` of the page before; `limit`: 1 to 10,000, default 1,000
+   */
+  async list(
+    page: { readonly after?: Uint8Array | undefined; readonly limit?: number } = {},
+    call: RecordCall = {},
+  ): Promise<Listed> {
+    const fields = namespaceFields(call);
+    if (page.after !== undefined) fields.push(bytesField(FIELD.AFTER, bufferOf(page.after)));
+    if (page.limit !== undefined) fields.push(u32Field(FIELD.LIMIT, page.limit));
+    const { fields: facts, body } = await this.#client.call(readCall(OPCODE.LIST, fields, call));
+    return { ids: decodeIds(body), next: facts.bytes(FIELD.AFTER) };
+  }
+
   /** Resolves when the server answers. */
   async ping(call: CallOptions = {}): Promise<void> {
     await this.#client.call(readCall(OPCODE.PING, [], call));
@@ -231,54 +227,18 @@ export class FeClient {
 /** Of a reader's token that is drawn here. */
 const READER_BYTES = 16;
 
-function pushStoreFields(fields: FieldEntry[], call: StoreCall): void {
-  const { ifRevision, oldKey, expiryMs, contentType } = call;
-  if (call.ifAbsent) fields.push(emptyField(FIELD.IF_ABSENT));
-  if (ifRevision !== undefined) fields.push(bytesField(FIELD.IF_REVISION, bufferOf(ifRevision)));
-  if (oldKey !== undefined) fields.push(bytesField(FIELD.OLD_KEY, bufferOf(oldKey)));
-  if (expiryMs !== undefined) fields.push(u64Field(FIELD.EXPIRY, checkedTime(expiryMs)));
-  if (call.once) fields.push(emptyField(FIELD.ONCE));
-  if (contentType !== undefined) {
-    fields.push(bytesField(FIELD.CONTENT_TYPE, Buffer.from(contentType, 'utf8')));
-  }
-}
-
-function checkedTime(expiryMs: number): number {
-  if (Number.isSafeInteger(expiryMs) && expiryMs > 0) return expiryMs;
-  throw new EncServerError('INVALID_FIELD', 'the expiry is no time', {
-    hint: 'milliseconds since 1970, such as Date.now() + 60_000',
-  });
-}
-
-function factsOf(fields: Fields): RecordFacts {
-  return {
-    revision: fields.requireBytes(FIELD.REVISION),
-    expiryMs: fields.u64(FIELD.EXPIRY),
-    once: fields.has(FIELD.ONCE),
-  };
-}
-
 function helloFields(token: string): FieldEntry[] {
   const agent = bytesField(FIELD.AGENT, Buffer.from(AGENT));
   return [agent, bytesField(FIELD.TOKEN, Buffer.from(token))];
 }
 
-function nameFields(id: string | Uint8Array, call: RecordCall): FieldEntry[] {
-  const fields = [bytesField(FIELD.ID, bufferOf(id))];
-  if (call.namespace !== undefined) {
-    fields.push(bytesField(FIELD.NAMESPACE, bufferOf(call.namespace)));
+function decodeIds(body: Buffer): Buffer[] {
+  const ids: Buffer[] = [];
+  for (let at = 0; at < body.length; ) {
+    const idAt = at + 2;
+    at = idAt > body.length ? Number.POSITIVE_INFINITY : idAt + body.readUInt16BE(at);
+    if (at > body.length) throw new EncServerError('BAD_FRAME', 'a list of IDs is cut');
+    ids.push(body.subarray(idAt, at));
   }
-  return fields;
-}
-
-/** The bytes themselves, not a copy. */
-function bufferOf(bytes: string | Uint8Array): Buffer {
-  if (typeof bytes === 'string') return Buffer.from(bytes, 'utf8');
-  if (Buffer.isBuffer(bytes)) return bytes;
-  if (bytes instanceof Uint8Array) {
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-  throw new EncServerError('INVALID_RECORD', 'IDs, keys and records are bytes or strings', {
-    hint: 'pass a Uint8Array',
-  });
+  return ids;
 }

@@ -12,7 +12,6 @@
  * - A read looks under the active entry, the old one, and the active one again: in between the
  *   record may have been moved.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
 import { type Claim, decodeHead, encodeHead, isGrave } from '../crypto/head.ts';
@@ -20,7 +19,6 @@ import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
 import { codeOf } from './calls.ts';
-import type { KeyringKeeper } from './keeper.ts';
 import {
   type FoundHead,
   type FoundRecord,
@@ -30,15 +28,12 @@ import {
   orAbsent,
   orConflict,
   type RecordStore,
-  scanAll,
 } from './lookup.ts';
 import { CLAIMS_NAMESPACE } from './reserved.ts';
 import type { Ring } from './ring.ts';
+import { type RingKeeper, withRing } from './with-ring.ts';
 
 export type { FoundHead, FoundRecord, RecordStore } from './lookup.ts';
-
-/** What says where records lie. */
-export type RingKeeper = Pick<KeyringKeeper, 'ring' | 'renew'>;
 
 /** Under what condition a record is written or deleted. A revision has 8 bytes. */
 export type WriteCondition =
@@ -65,9 +60,6 @@ export interface Written {
 const NO_BYTES = Buffer.alloc(0);
 const ALWAYS = { kind: 'always' } as const;
 const ABSENT = { kind: 'absent' } as const;
-/** How long a request is tried again while the keyring changes, in milliseconds. */
-const CHANGE_MS_MAX = 5_000;
-const CHANGE_PAUSE_MS = 20;
 /** What expires stays so long while moves may be under way, in milliseconds. */
 const MOVE_MS_MAX = 3_600_000;
 
@@ -89,7 +81,7 @@ export class Placement {
     condition: WriteCondition,
     call: BeCall,
   ): Promise<Written> {
-    return this.#withRing(call, async (ring, at) => {
+    return withRing(this.#keeper, call, async (ring, at) => {
       const { storeKey, sealedId } = ring.active.seal(name);
       const head = encodeHead(sealedId, ring.rewrap(sealed.header, name), sealed.claim);
       const value = { head, body: sealed.body, expiryMs: storedUntil(ring, name, sealed.expiryMs) };
@@ -106,7 +98,7 @@ export class Placement {
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
   get(name: RecordName, acceptBytes: number, call: BeCall): Promise<FoundRecord> {
-    return this.#withRing(call, async (ring, at) => {
+    return withRing(this.#keeper, call, async (ring, at) => {
       const { found, head } = await lookUp(ring, name, (key) => this.#be.get(key, acceptBytes, at));
       return { ...head, body: found.body ?? NO_BYTES };
     });
@@ -114,7 +106,7 @@ export class Placement {
 
   /** Rejects with `NOT_FOUND`. */
   head(name: RecordName, call: BeCall): Promise<FoundHead> {
-    return this.#withRing(call, async (ring, at) => {
+    return withRing(this.#keeper, call, async (ring, at) => {
       const { head } = await lookUp(ring, name, (key) => this.#be.head(key, at));
       return head;
     });
@@ -122,7 +114,7 @@ export class Placement {
 
   /** Resolves to whether there was a record. Rejects with `CONFLICT`. */
   remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
-    return this.#withRing(call, async (ring, at) => {
+    return withRing(this.#keeper, call, async (ring, at) => {
       const { storeKey } = ring.active.seal(name);
       if (ring.old === undefined) return await this.#be.remove(storeKey, condition, at);
       await this.#settle(ring, name, at);
@@ -132,62 +124,7 @@ export class Placement {
 
   /** Moves a record from the old entry to the active one, if it still lies there. */
   move(name: RecordName, call: BeCall): Promise<void> {
-    return this.#withRing(call, (ring, at) => this.#settle(ring, name, at));
-  }
-
-  /**
-   * The IDs of a namespace, in no order that means anything. Rejects with `UNAVAILABLE` when the
-   * keyring changes in the midst of it: some could be told twice.
-   */
-  async *listIds(namespace: Buffer): AsyncGenerator<Buffer> {
-    const untilMs = Date.now() + CHANGE_MS_MAX;
-    for (let isBegun = false; ; ) {
-      try {
-        for await (const id of this.#idsUnder(this.#keeper.ring, namespace)) {
-          isBegun = true;
-          yield id;
-        }
-        return;
-      } catch (error) {
-        if (codeOf(error) !== 'STALE_EPOCH') throw error;
-        const isRenewed = await this.#keeper.renew();
-        if (isBegun || Date.now() >= untilMs) {
-          throw new EncServerError('UNAVAILABLE', 'the keyring changed while IDs were listed');
-        }
-        if (!isRenewed) await sleep(CHANGE_PAUSE_MS);
-      }
-    }
-  }
-
-  async *#idsUnder({ old, active, epoch }: Ring, namespace: Buffer): AsyncGenerator<Buffer> {
-    const told = new Set<string>();
-    // The old entry first: what is moved meanwhile is met under the active one.
-    for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
-      for await (const { key, head } of scanAll(this.#be, pseudonymizer.prefix(namespace), epoch)) {
-        if (isGrave(head)) continue;
-        const { id } = pseudonymizer.open(key, decodeHead(head).sealedId);
-        if (old !== undefined && isTold(told, id)) continue;
-        yield id;
-      }
-    }
-  }
-
-  /** Does something under the newest keyring, again from the start where that was too old. */
-  async #withRing<T>(call: BeCall, work: (ring: Ring, at: BeCall) => Promise<T>): Promise<T> {
-    const sinceMs = Date.now();
-    for (let at = call; ; ) {
-      const { ring } = this.#keeper;
-      try {
-        return await work(ring, { ...at, epoch: ring.epoch });
-      } catch (error) {
-        if (codeOf(error) !== 'STALE_EPOCH') throw error;
-        const passedMs = Date.now() - sinceMs;
-        const leftMs = (call.timeoutMs ?? CHANGE_MS_MAX) - passedMs;
-        if (leftMs <= CHANGE_PAUSE_MS || passedMs > CHANGE_MS_MAX) throw error;
-        at = { ...call, timeoutMs: leftMs };
-        if (!(await this.#keeper.renew())) await sleep(CHANGE_PAUSE_MS);
-      }
-    }
+    return withRing(this.#keeper, call, (ring, at) => this.#settle(ring, name, at));
   }
 
   /** Once it resolves, nothing lies under the old entry. */
@@ -279,11 +216,4 @@ export class Placement {
 function storedUntil({ old }: Ring, { namespace }: RecordName, expiryMs: number): number {
   if (old === undefined || expiryMs === 0 || namespace.equals(CLAIMS_NAMESPACE)) return expiryMs;
   return Math.max(expiryMs, Date.now() + MOVE_MS_MAX);
-}
-
-function isTold(told: Set<string>, id: Buffer): boolean {
-  const key = id.toString('latin1');
-  if (told.has(key)) return true;
-  told.add(key);
-  return false;
 }

@@ -19,12 +19,14 @@ import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
+import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
 import { Placement, type WriteCondition } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { isReserved } from './reserved.ts';
 import { type WritePolicy, Writer } from './writing.ts';
 
+export type { IdPage } from './listing.ts';
 export type { WriteCondition } from './placement.ts';
 export type { OpeningKey, ReadRecord } from './reading.ts';
 
@@ -79,12 +81,14 @@ const ALWAYS = { kind: 'always' } as const;
 export class FeService {
   readonly #options: FeServiceOptions;
   readonly #placement: Placement;
+  readonly #listing: Listing;
   readonly #reader: Reader;
   readonly #writer: Writer;
 
   constructor(options: FeServiceOptions) {
     this.#options = options;
     this.#placement = new Placement(options.be, options.keeper, options.budget);
+    this.#listing = new Listing(options.be, options.keeper);
     this.#reader = new Reader({ ...options, placement: this.#placement });
     this.#writer = new Writer(this.#placement, options.writePolicy);
   }
@@ -189,10 +193,27 @@ export class FeService {
     }
   }
 
+  /**
+   * One page of the IDs of a namespace, in no order that means anything. For operators. Rejects
+   * with `NOT_ALLOWED`, `INVALID_FIELD`, `UNAVAILABLE`.
+   *
+   * @param after `next` of the page before
+   * @param limit 1 to 10,000
+   */
+  async listPage(
+    namespace: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+    context: RequestContext,
+  ): Promise<IdPage> {
+    context.caller.require('admin', namespace);
+    return await this.#listing.listPage(namespace, after, limit, callOf(context));
+  }
+
   /** The IDs of a namespace, in no order that means anything. For operators. */
   async *listIds(namespace: Buffer, { caller }: RequestContext): AsyncGenerator<Buffer> {
     caller.require('admin', namespace);
-    yield* this.#placement.listIds(namespace);
+    yield* this.#listing.listIds(namespace);
   }
 
   /**

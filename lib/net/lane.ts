@@ -1,7 +1,7 @@
 /** A client's connection: many requests at once, made when needed and again after it broke. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { type FieldEntry, Fields, u32Field } from '../protocol/fields.ts';
-import { decodeErrorReply, encodeRequest, type Frame } from '../protocol/frame.ts';
+import { decodeError, encodeRequest, type Frame } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Backoff } from './backoff.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';
@@ -210,7 +210,7 @@ export class Lane {
     if (frame.reply && frame.requestId !== 0) {
       this.#answered(frame);
     } else if (frame.reply) {
-      this.#refusal = decodeErrorReply(frame);
+      this.#refusal = decodeError(frame);
       this.#leave();
     } else if (frame.code === OPCODE.GOAWAY) {
       this.#leave();
@@ -220,7 +220,7 @@ export class Lane {
   #answered(frame: Frame): void {
     const pending = this.#pending.get(frame.requestId);
     if (pending === undefined) throw new EncServerError('BAD_FRAME', 'a reply to no request');
-    const error = frame.code === 0 ? undefined : decodeErrorReply(frame);
+    const error = frame.code === 0 ? undefined : decodeError(frame);
     const fields = Fields.decode(frame.fieldBytes);
     this.#delete(pending);
     // Of an abandoned request nobody hears any more.

@@ -17,6 +17,7 @@ export const OPERATIONS = [
   'peek',
   'rekey',
   'list',
+  'batch',
   'put',
   'get',
   'head',

@@ -190,18 +190,23 @@ export function encodeReply(
 
 /** The reply that says what failed: the body is `message; hint`, and LARGE carries SIZE. */
 export function encodeErrorReply(requestId: number, error: EncServerError): Buffer[] {
-  const fields = error.sizeBytes === undefined ? [] : [u32Field(FIELD.SIZE, error.sizeBytes)];
-  const words = Buffer.from(`${error.message}; ${error.hint}`);
-  return encodeReply(error.row.status, requestId, fields, words);
+  const { code, fields, body } = encodeError(error);
+  return encodeReply(code, requestId, fields, body);
+}
+
+/** What a reply, or an answer of a batch, says of an error. */
+export function encodeError({ row, sizeBytes, message, hint }: EncServerError) {
+  const fields = sizeBytes === undefined ? [] : [u32Field(FIELD.SIZE, sizeBytes)];
+  return { code: row.status, fields, body: Buffer.from(`${message}; ${hint}`) };
 }
 
 /**
- * The error in a reply whose status is not 0. The other side's words are cut short and freed of
+ * The error in a reply, or an answer of a batch, whose status is not 0. The other side's words are cut short and freed of
  * control characters, as they may end up on a terminal.
  *
  * @throws EncServerError as `Fields.decode`.
  */
-export function decodeErrorReply(reply: Frame): EncServerError {
+export function decodeError(reply: Pick<Frame, 'code' | 'fieldBytes' | 'body'>): EncServerError {
   const code = codeOfStatus(reply.code);
   const words = reply.body.toString('utf8', 0, WORDS_BYTES_MAX).replace(/\p{Cc}+/gu, ' ');
   const end = words.indexOf('; ');

@@ -14,6 +14,8 @@ export const FRAME_OVERHEAD_BYTES = 64 * 1024;
 export const FRAME_BYTES_CEILING = 16 * 1024 * 1024;
 /** A record above this goes over the bulk lane between front end and back end, in bytes. */
 export const BULK_BYTES_MIN = 64 * 1024;
+/** Items of one batch. */
+export const BATCH_ITEMS_MAX = 1_000;
 /** Longest first line that is waited for to tell text from HTTP, in bytes. */
 export const DETECT_BYTES_MAX = 4096;
 

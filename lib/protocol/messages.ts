@@ -16,6 +16,8 @@ export const OPCODE = {
   DELETE: 18,
   PEEK: 19,
   REKEY: 20,
+  BATCH: 21,
+  LIST: 22,
 
   PUT: 32,
   GET: 33,

@@ -5,7 +5,7 @@ import { EncServerError } from '../../lib/errors.ts';
 import { detect } from '../../lib/protocol/detect.ts';
 import { bytesField, Fields } from '../../lib/protocol/fields.ts';
 import {
-  decodeErrorReply,
+  decodeError,
   encodeReply,
   encodeRequest,
   type Frame,
@@ -151,7 +151,7 @@ test('a stream with a wrong byte is cut the same in whatever pieces', () => {
         for (const result of whole) {
           if (typeof result === 'string') continue;
           codeOf(FIELD_CODES, () => Fields.decode(result.fieldBytes));
-          codeOf(FIELD_CODES, () => decodeErrorReply(result));
+          codeOf(FIELD_CODES, () => decodeError(result));
         }
       },
     ),

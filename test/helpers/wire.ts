@@ -1,12 +1,7 @@
 /** A peer that sends and receives bytes as they are, and knows no rule of the protocol. */
 import { connect, type Socket } from 'node:net';
 import type { FieldEntry } from '../../lib/protocol/fields.ts';
-import {
-  decodeErrorReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../../lib/protocol/frame.ts';
+import { decodeError, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FRAME_BYTES_CEILING } from '../../lib/protocol/limits.ts';
 
 export class Wire {
@@ -152,7 +147,7 @@ function decodeOne(bytes: Buffer): Frame {
 
 /** `OK`, or the code of the error that a reply carries. */
 export function statusOf(frame: Frame): string {
-  return frame.code === 0 ? 'OK' : decodeErrorReply(frame).code;
+  return frame.code === 0 ? 'OK' : decodeError(frame).code;
 }
 
 /** Asks again and again until the answer is true. */

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient } from '../../lib/be/client.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { bytesField } from '../../lib/protocol/fields.ts';
-import { decodeErrorReply, type Frame } from '../../lib/protocol/frame.ts';
+import { decodeError, type Frame } from '../../lib/protocol/frame.ts';
 import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 import { makeToken, revokeToken, type TestToken } from '../helpers/access.ts';
 import { rejectsWith } from '../helpers/codes.ts';
@@ -66,7 +66,7 @@ function from(address: string, token: string | undefined, headers: Record<string
 }
 
 function codeOf(frame: Frame): string {
-  return frame.code === 0 ? 'ok' : decodeErrorReply(frame).code;
+  return frame.code === 0 ? 'ok' : decodeError(frame).code;
 }
 
 test('text: nobody may ask before AUTH, and everyone for help', async () => {

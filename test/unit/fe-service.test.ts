@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { bytesField, Fields, u32Field } from '../../lib/protocol/fields.ts';
-import { decodeErrorReply } from '../../lib/protocol/frame.ts';
+import { decodeError } from '../../lib/protocol/frame.ts';
 import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 import { ALWAYS, type ScanItem } from '../../lib/store/store.ts';
 import { rejectsWith } from '../helpers/codes.ts';
@@ -144,7 +144,7 @@ test('what is larger than its asker accepts is LARGE with its size', async () =>
   const wire = await Wire.open(servers.fe.port);
   const fields = [bytesField(FIELD.ID, Buffer.from('accept')), bytesField(FIELD.KEY, key)];
   wire.request(OPCODE.RETRIEVE, 1, [...fields, u32Field(FIELD.ACCEPT_BYTES, 99_999)]);
-  const error = decodeErrorReply(await wire.frame());
+  const error = decodeError(await wire.frame());
   assert.deepEqual([error.code, error.sizeBytes], ['LARGE', 100_000]);
   wire.request(OPCODE.RETRIEVE, 2, [...fields, u32Field(FIELD.ACCEPT_BYTES, 100_000)]);
   assert.equal(statusOf(await wire.frame()), 'OK');

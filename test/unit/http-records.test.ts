@@ -197,7 +197,7 @@ describe('/v1/records', () => {
       [put('t', 'x', { 'Content-Type': 'no type' }), 415, 'INVALID_FIELD'],
       [put('%ff', 'x'), 400, 'INVALID_FIELD'],
       [http(port, 'POST', '/v1/records/alice'), 405, 'UNKNOWN_VERB'],
-      [http(port, 'GET', '/v1/records'), 404, 'NOT_FOUND'],
+      [http(port, 'GET', '/v1/nothing'), 404, 'NOT_FOUND'],
     ];
     for (const [answering, status, code] of cases) {
       const answer = await answering;

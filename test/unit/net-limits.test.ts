@@ -1,7 +1,7 @@
 /** Limits of a whole server, each exceeded; everyone else goes on. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeErrorReply } from '../../lib/protocol/frame.ts';
+import { decodeError } from '../../lib/protocol/frame.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { http } from '../helpers/http.ts';
 import { Gate, startListening } from '../helpers/listening.ts';
@@ -24,7 +24,7 @@ test('requestsMax: what is too much is refused, the connection and what is under
   second.request(OPCODE.PING, 1, [], 'b');
   while (entered < 2) await new Promise(setImmediate);
   second.request(OPCODE.PING, 2, [], 'c');
-  assert.equal(decodeErrorReply(await second.frame()).code, 'OVERLOADED');
+  assert.equal(decodeError(await second.frame()).code, 'OVERLOADED');
   const text = await Wire.open(listening.port);
   text.send('PING\n');
   assert.match(await text.line(), /^ERROR OVERLOADED too many requests are under way; /);

@@ -13,7 +13,7 @@ import { callOf } from '../../lib/net/call-settings.ts';
 import { peerOf } from '../../lib/net/peer.ts';
 import { TlsDoor } from '../../lib/net/tls-door.ts';
 import { type TlsClientFiles, tlsErrorOf } from '../../lib/net/tls-files.ts';
-import { decodeErrorReply } from '../../lib/protocol/frame.ts';
+import { decodeError } from '../../lib/protocol/frame.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { issueOdd, makeCertificates, type TestCertificates } from '../helpers/certificates.ts';
 import { rejectsWith } from '../helpers/codes.ts';
@@ -111,7 +111,7 @@ test('plaintext from beyond loopback is refused in the words of its dialect', {
   assert.match(await say('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), /only TLS is spoken here/);
   const frames = await Wire.open(listening.port, outside);
   frames.request(OPCODE.PING, 1);
-  assert.equal(decodeErrorReply(await frames.frame()).code, 'NOT_ALLOWED');
+  assert.equal(decodeError(await frames.frame()).code, 'NOT_ALLOWED');
   frames.close();
   const address = { host: outside ?? '', port: listening.port };
   const plain = new FeClient({ address, attemptsMax: 1 });

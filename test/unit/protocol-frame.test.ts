@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { EncServerError } from '../../lib/errors.ts';
 import { bytesField, Fields, u32Field } from '../../lib/protocol/fields.ts';
 import {
-  decodeErrorReply,
+  decodeError,
   encodeErrorReply,
   encodeReply,
   encodeRequest,
@@ -185,9 +185,8 @@ describe('encodeRequest', () => {
   });
 });
 
-describe('decodeErrorReply', () => {
-  const decode = (chunks: Buffer[]) =>
-    decodeErrorReply(decodeAll([Buffer.concat(chunks)])[0] as Frame);
+describe('decodeError', () => {
+  const decode = (chunks: Buffer[]) => decodeError(decodeAll([Buffer.concat(chunks)])[0] as Frame);
 
   it('gives back what was encoded, words with semicolons included', () => {
     const error = new EncServerError('LARGE', 'the body is large', {

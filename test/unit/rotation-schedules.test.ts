@@ -13,9 +13,10 @@ import { activateEntry, addEntry, retireEntry } from '../../lib/crypto/keyring-s
 import { randomKey } from '../../lib/crypto/random.ts';
 import { EncServerError } from '../../lib/errors.ts';
 import { isExpired } from '../../lib/fe/calls.ts';
-import { Placement, type RecordStore, type RingKeeper } from '../../lib/fe/placement.ts';
+import { Placement, type RecordStore } from '../../lib/fe/placement.ts';
 import { Ring } from '../../lib/fe/ring.ts';
 import { sweepLeftovers } from '../../lib/fe/rotation.ts';
+import type { RingKeeper } from '../../lib/fe/with-ring.ts';
 import { Budget } from '../../lib/net/budget.ts';
 import { RequestContext } from '../../lib/net/request.ts';
 import { OWN_SESSION } from '../../lib/net/session.ts';

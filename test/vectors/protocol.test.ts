@@ -5,7 +5,7 @@ import { EncServerError, ERRORS, type ErrorCode } from '../../lib/errors.ts';
 import { detect } from '../../lib/protocol/detect.ts';
 import { bytesField, type FieldEntry, Fields } from '../../lib/protocol/fields.ts';
 import {
-  decodeErrorReply,
+  decodeError,
   encodeErrorReply,
   encodeReply,
   encodeRequest,
@@ -93,7 +93,7 @@ describe('PROTOCOL.md: frames that are good', () => {
   for (const vector of replies.filter((reply) => reply.has('message'))) {
     it(`is an error both ways: ${vector.title}`, () => {
       const bytes = vector.bytes('bytes');
-      const error = decodeErrorReply(decodeOne(bytes));
+      const error = decodeError(decodeOne(bytes));
       assert.equal(error.code, vector.text('status'));
       assert.equal(error.message, vector.text('message'));
       assert.equal(error.hint, vector.text('hint'));

@@ -5,6 +5,8 @@ import { EncServerError } from '../../errors.ts';
 import type { FrameSurface, Reply } from '../../net/frame-connection.ts';
 import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
+import { operationOf } from '../../net/traffic.ts';
+import { type BatchItem, decodeBatch, encodeBatch, tooMany } from '../../protocol/batch.ts';
 import {
   bytesField,
   emptyField,
@@ -14,9 +16,10 @@ import {
   u32Field,
   u64Field,
 } from '../../protocol/fields.ts';
-import type { Frame } from '../../protocol/frame.ts';
+import { encodeError, type Frame } from '../../protocol/frame.ts';
 import { FIELD, type FieldType, OPCODE } from '../../protocol/messages.ts';
 import { AGENT } from '../../version.ts';
+import { doBatch, shareOf } from '../batches.ts';
 import { checkCallersNamespace } from '../reserved.ts';
 import type { FeService, HeadOutput, WriteCondition } from '../service.ts';
 
@@ -40,7 +43,30 @@ const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.DELETE]: [...NAME, FIELD.KEY, FIELD.IF_REVISION],
   [OPCODE.PEEK]: NAME,
   [OPCODE.REKEY]: [...NAME, FIELD.KEY, FIELD.OLD_KEY],
+  [OPCODE.BATCH]: ANY,
+  [OPCODE.LIST]: [...ANY, FIELD.NAMESPACE, FIELD.AFTER, FIELD.LIMIT],
 };
+/** The operations that a batch can have. */
+const BATCHED: ReadonlyMap<number, string> = new Map([
+  [OPCODE.STORE, 'store'],
+  [OPCODE.RETRIEVE, 'retrieve'],
+  [OPCODE.DELETE, 'delete'],
+]);
+/** IDs of a page where no number is asked for, and at the most. */
+const LIST_IDS = 1_000;
+const LIST_IDS_MAX = 10_000;
+/** What an answer of a batch takes beside a record, about, and never much more. In bytes. */
+const ANSWER_BYTES = 512;
+
+/** One operation on a record, its fields checked. */
+interface Asked {
+  readonly code: number;
+  readonly fields: Fields;
+  readonly body: Buffer;
+  /** The longest record that it may be answered with, in bytes. */
+  readonly acceptBytesMax?: number;
+}
+
 type RecordFacts = Pick<HeadOutput, 'revision' | 'expiryMs' | 'once'>;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -70,17 +96,52 @@ export class FeFrames implements FrameSurface {
         return { fields: [], body: frame.body };
       case OPCODE.INFO:
         return this.#info(context);
-      case OPCODE.STORE:
-        return await this.#store(fields, frame.body, context);
-      case OPCODE.RETRIEVE:
-        return await this.#retrieve(fields, context);
+      case OPCODE.BATCH:
+        return await this.#batch(frame.body, context);
+      case OPCODE.LIST:
+        return await this.#list(fields, context);
       case OPCODE.PEEK:
         return await this.#peek(fields, context);
       case OPCODE.REKEY:
         return await this.#rekey(fields, context);
       default:
-        return await this.#delete(fields, context);
+        return await this.#record({ code: frame.code, fields, body: frame.body }, context);
     }
+  }
+
+  /** The operations that a batch can have, too. */
+  async #record(asked: Asked, context: RequestContext): Promise<Reply> {
+    const { code, fields, body } = asked;
+    if (code === OPCODE.STORE) return await this.#store(fields, body, context);
+    if (code === OPCODE.RETRIEVE) return await this.#retrieve(asked, context);
+    return await this.#delete(fields, context);
+  }
+
+  async #batch(body: Buffer, context: RequestContext): Promise<Reply> {
+    const items = decodeBatch(body);
+    const retrieves = items.filter(({ code }) => code === OPCODE.RETRIEVE).length;
+    const roomBytes = this.#port.limits.frameBytesMax - items.length * ANSWER_BYTES;
+    if (roomBytes < 0) throw tooMany();
+    const acceptBytesMax = shareOf(roomBytes, retrieves);
+    const outcomes = await doBatch(
+      items,
+      ({ code }) => operationOf(BATCHED.get(code)),
+      (item) => this.#record(askedOf(item, acceptBytesMax), context),
+      { dialect: 'frames', traffic: this.#port.traffic, context },
+    );
+    const answers = outcomes.map((outcome) =>
+      'error' in outcome ? encodeError(outcome.error) : { code: 0, ...outcome.done },
+    );
+    return { fields: [], body: encodeBatch(answers, true) };
+  }
+
+  async #list(fields: Fields, context: RequestContext): Promise<Reply> {
+    const namespace = namespaceOf(fields, context);
+    const limit = Math.max(1, Math.min(fields.u32(FIELD.LIMIT) ?? LIST_IDS, LIST_IDS_MAX));
+    const after = fields.bytes(FIELD.AFTER);
+    const { ids, next } = await this.#service.listPage(namespace, after, limit, context);
+    const body = Buffer.concat(ids.flatMap((id) => [lengthOf(id), id]));
+    return { fields: next === undefined ? [] : [bytesField(FIELD.AFTER, next)], body };
   }
 
   #hello(): Reply {
@@ -117,11 +178,12 @@ export class FeFrames implements FrameSurface {
     return { fields: reply };
   }
 
-  async #retrieve(fields: Fields, context: RequestContext): Promise<Reply> {
+  async #retrieve({ fields, acceptBytesMax }: Asked, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.KEY);
+    const bounds = [fields.u32(FIELD.ACCEPT_BYTES), acceptBytesMax].filter(isBound);
     const options = {
       reader: fields.bytes(FIELD.READER),
-      acceptBytesMax: fields.u32(FIELD.ACCEPT_BYTES),
+      ...(bounds.length > 0 && { acceptBytesMax: Math.min(...bounds) }),
     };
     const name = nameOf(fields, context);
     const found = await this.#service.retrieve(name, key, context, options);
@@ -157,11 +219,42 @@ export class FeFrames implements FrameSurface {
   }
 }
 
+function nameOf(fields: Fields, context: RequestContext): RecordName {
+  return { namespace: namespaceOf(fields, context), id: fields.requireBytes(FIELD.ID) };
+}
+
 /** Who may touch one namespace alone need not name it. */
-function nameOf(fields: Fields, { caller }: RequestContext): RecordName {
+function namespaceOf(fields: Fields, { caller }: RequestContext): Buffer {
   const namespace = fields.bytes(FIELD.NAMESPACE) ?? caller.namespace ?? NO_BYTES;
   checkCallersNamespace(namespace);
-  return { namespace, id: fields.requireBytes(FIELD.ID) };
+  return namespace;
+}
+
+/**
+ * An item of a batch, checked. What it retrieves may be no longer than its share of the reply.
+ *
+ * @throws EncServerError as `Fields.decode`; `UNKNOWN_OPCODE`
+ */
+function askedOf({ code, fieldBytes, body }: BatchItem, acceptBytesMax: number): Asked {
+  const takes = TAKES[code];
+  if (takes === undefined || !BATCHED.has(code)) {
+    throw new EncServerError('UNKNOWN_OPCODE', `a batch has no operation ${code}`, {
+      hint: 'its items are STORE, RETRIEVE and DELETE',
+    });
+  }
+  const fields = Fields.decode(fieldBytes, takes);
+  if (fields.has(FIELD.TOKEN)) {
+    throw new EncServerError('UNKNOWN_FIELD', 'a token goes with the whole batch');
+  }
+  return { code, fields, body, acceptBytesMax };
+}
+
+function isBound(bytes: number | undefined): bytes is number {
+  return bytes !== undefined;
+}
+
+function lengthOf(id: Buffer): Buffer {
+  return Buffer.of(id.length >> 8, id.length & 0xff);
 }
 
 function conditionOf(fields: Fields): WriteCondition {

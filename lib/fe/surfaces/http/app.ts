@@ -8,6 +8,7 @@ import { EncServerError } from '../../../errors.ts';
 import { answerClientError, type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
 import { sessionOf } from '../../../net/http-session.ts';
 import { answerError, answerFailure } from './answers.ts';
+import { addBatchRoutes } from './batch.ts';
 import { addDataRoutes } from './data.ts';
 import { addDocuments } from './documents.ts';
 import { addGoRoutes } from './go-records.ts';
@@ -58,6 +59,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   addDataRoutes(app, host);
   addGoRoutes(app, host);
   addRecordRoutes(app, host);
+  addBatchRoutes(app, host);
   await app.ready();
   // Whoever reads a body says so itself, once there is room for it.
   app.server.on('checkContinue', (request, response) => {

@@ -13,7 +13,7 @@ export function problemOf(description: string) {
   };
 }
 
-const FAILURES = {
+export const FAILURES = {
   400: problemOf('Something in the request is malformed.'),
   401: problemOf('A token is needed, or the one that was sent is not valid.'),
   429: problemOf('Too many requests, or too many wrong keys.'),

@@ -3,10 +3,11 @@ import type { FastifyReply, FastifyRequest, FastifyTypeProviderDefault } from 'f
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
+import { decodePercent } from '../../../protocol/percent.ts';
 import { countReply, readBody } from './body.ts';
 import { entityTag, isModified, preconditionFailed, writeConditionOf } from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
-import { decodePercent, keyOf, nameOf } from './names.ts';
+import { keyOf, nameOf } from './names.ts';
 import { describeRecords } from './records-document.ts';
 import type { RecordHeaders } from './schemas.ts';
 

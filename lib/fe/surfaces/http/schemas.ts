@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { ID_BYTES_MAX, NAMESPACE_BYTES_MAX } from '../../../protocol/limits.ts';
+import { BATCH_ITEMS_MAX, ID_BYTES_MAX, NAMESPACE_BYTES_MAX } from '../../../protocol/limits.ts';
 
 /**
  * A key for the examples of /docs, so that they open what they stored. Drawn at each start, and
@@ -205,6 +205,83 @@ export const problem = z.object({
   status: z.int(),
   detail: z.string().describe('What to do about it.'),
   code: z.string().describe('Stable; match on this.'),
+});
+
+// --- /v1/batch and lists -------------------------------------------------------------------
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const base64 = z.string().regex(BASE64);
+const batchName = {
+  id: z.string().min(1).refine(wellFormed).optional().describe('User ID, as text in UTF-8.'),
+  id64: base64.min(4).optional().describe('User ID of any bytes, in base64; instead of id.'),
+  namespace: z.string().refine(wellFormed).optional().describe('At most 255 bytes in UTF-8.'),
+};
+const batchStore = z.object({
+  op: z.literal('store'),
+  ...batchName,
+  record: z.string().refine(wellFormed).optional().describe('The record, as text in UTF-8.'),
+  record64: base64.optional().describe('The record, in base64; instead of record.'),
+  key: hexKey.optional().describe("The caller's own key; without it, one is drawn."),
+  oldKey: hexKey.optional(),
+  contentType: z.string().max(255).optional(),
+  expires: z.iso.datetime({ offset: true }).optional(),
+  once: z.boolean().optional(),
+  ifAbsent: z.boolean().optional(),
+  ifRevision: z
+    .string()
+    .regex(/^[0-9A-Fa-f]{16}$/)
+    .optional(),
+});
+const batchRetrieve = z.object({ op: z.literal('retrieve'), ...batchName, key: hexKey });
+const batchDelete = z.object({
+  op: z.literal('delete'),
+  ...batchName,
+  key: hexKey.optional(),
+});
+
+export const batchItem = z.discriminatedUnion('op', [batchStore, batchRetrieve, batchDelete]);
+export type HttpBatchItem = z.output<typeof batchItem>;
+
+/** Items are checked one by one: a malformed one spoils no other. */
+export const batch = z
+  .object({ items: z.array(z.unknown().meta({ type: 'object' })).max(BATCH_ITEMS_MAX) })
+  .meta({
+    example: {
+      items: [
+        { op: 'store', id: EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
+        { op: 'retrieve', id: EXAMPLE_ID, key: EXAMPLE_KEY },
+      ],
+    },
+  });
+
+export const batchAnswers = z.object({
+  items: z
+    .array(
+      z.looseObject({
+        status: z.int().describe('What the request alone would have been answered with.'),
+        code: z.string().optional().describe('Of a failure; stable.'),
+      }),
+    )
+    .describe('One answer for each item, in their order.'),
+});
+
+export const listHeaders = z.looseObject({ 'enc-namespace': shared['enc-namespace'] });
+export const listQuery = z.object({
+  after: z
+    .string()
+    .regex(/^(?:[0-9a-f]{22}|[0-9a-f]{54})$/)
+    .optional()
+    .describe('next of the page before.'),
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/)
+    .optional()
+    .describe('So many IDs at the most, 1 to 9,999; default 1,000.')
+    .meta({ example: '100' }),
+});
+export const listed = z.object({
+  ids: z.array(z.string()).describe('IDs, percent-encoded as in Enc-Record-Id, in no order.'),
+  next: z.string().optional().describe('To be sent as after; absent at the end.'),
 });
 
 // --- the server itself --------------------------------------------------------------------

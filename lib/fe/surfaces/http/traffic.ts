@@ -12,6 +12,8 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /v1/record': 'retrieve',
   'HEAD /v1/record': 'peek',
   'DELETE /v1/record': 'delete',
+  'GET /v1/records': 'list',
+  'POST /v1/batch': 'batch',
   'POST /records': 'store',
   'GET /records/:id': 'retrieve',
   'DELETE /records/:id': 'delete',

@@ -1,0 +1,203 @@
+/** `fe-client import`: stores the records of a file of JSON lines, many in a request. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { type BatchRequest, drawKey, type FeClient } from '../fe/client.ts';
+import type { ClientSetting } from './client-flags.ts';
+import {
+  broken,
+  bytesOf,
+  type LineName,
+  linesOf,
+  type Members,
+  measure,
+  nameOf,
+  parseLine,
+} from './jsonl.ts';
+import { KeyLines } from './key-lines.ts';
+import { openProgress, type Progress } from './progress.ts';
+import { note } from './terminal.ts';
+
+export interface ImportFlags {
+  readonly keysOut: string;
+}
+
+type StoreRequest = BatchRequest & { readonly op: 'store' };
+
+/** A line that is to be sent. */
+interface Sending extends LineName {
+  readonly line: number;
+  readonly request: StoreRequest;
+  /** Whether its key is in the file of the keys already. */
+  readonly isKnown: boolean;
+}
+
+/** What is wrong with a line. */
+export interface LineError {
+  readonly line: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+const ITEMS_MAX = 500;
+const BYTES_MAX = 4 * 1024 * 1024;
+/** How often an item is sent that the server has not done: it has too much to do. */
+const TRIES_MAX = 6;
+const PAUSE_MS = 250;
+const ERRORS_SHOWN_MAX = 1_000;
+
+export async function importRecords(
+  path: string,
+  { keysOut }: ImportFlags,
+  setting: ClientSetting,
+  client: FeClient,
+): Promise<ExitCode> {
+  const { digest, lines } = await measure(path);
+  const keys = await KeyLines.open(keysOut, digest);
+  const progress = await openProgress();
+  const run = new Import(client, keys, lines, progress);
+  try {
+    await run.all(path);
+  } catch (error) {
+    note('stopped; the same command goes on where it was');
+    throw error;
+  } finally {
+    progress.end();
+    await keys.close();
+  }
+  const { stored, errors } = run;
+  const facts = { stored, failed: errors.length, errors: errors.slice(0, ERRORS_SHOWN_MAX) };
+  if (!setting.json) tellErrors(errors);
+  await setting.result(`stored ${stored} records, ${errors.length} failed`, facts);
+  return errors.length === 0 ? EXIT.done : EXIT.usage;
+}
+
+/** A line each, on standard error. */
+export function tellErrors(errors: readonly LineError[]): void {
+  for (const { line, code, message } of errors.slice(0, ERRORS_SHOWN_MAX)) {
+    note(`line ${line}: ${code} ${message}`);
+  }
+  const more = errors.length - ERRORS_SHOWN_MAX;
+  if (more > 0) note(`and ${more} more`);
+}
+
+class Import {
+  readonly #client: FeClient;
+  readonly #keys: KeyLines;
+  readonly #lines: number;
+  readonly #progress: Progress;
+  readonly errors: LineError[] = [];
+  stored = 0;
+  #batch: Sending[] = [];
+  #bytes = 0;
+  #lastLine: number;
+
+  constructor(client: FeClient, keys: KeyLines, lines: number, progress: Progress) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#lines = lines;
+    this.#progress = progress;
+    this.#lastLine = keys.doneLine;
+  }
+
+  async all(path: string): Promise<void> {
+    const { doneLine } = this.#keys;
+    const failed = new Set(this.#keys.failed);
+    for await (const { number, text } of linesOf(path)) {
+      if (number <= doneLine && !failed.has(number)) continue;
+      await this.#take(number, text);
+      this.#lastLine = Math.max(this.#lastLine, number);
+    }
+    await this.#send();
+  }
+
+  async #take(line: number, text: string): Promise<void> {
+    try {
+      const members = parseLine(text);
+      const name = nameOf(members);
+      const known = this.#keys.keys.get(line);
+      const request = requestOf(members, name, known ?? drawKey());
+      const bytes = request.record.length + name.id.length;
+      if (this.#batch.length === ITEMS_MAX || this.#bytes + bytes > BYTES_MAX) await this.#send();
+      this.#batch.push({ ...name, line, request, isKnown: known !== undefined });
+      this.#bytes += bytes;
+    } catch (error) {
+      // What the file has against itself; what the network or the disk says ends the command.
+      if (!(error instanceof EncServerError) || error.row.exit !== EXIT.usage) throw error;
+      this.#fail(line, error);
+      await this.#keys.markDone(this.#keys.doneLine, [line], []);
+    }
+  }
+
+  /** The keys are on disk before the records are sent. */
+  async #send(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#bytes = 0;
+    const fresh = batch.filter(({ isKnown }) => !isKnown);
+    await this.#keys.add(
+      fresh.map(({ line, id, namespace, request }) => ({
+        line,
+        id,
+        namespace,
+        key: request.key as Buffer,
+      })),
+    );
+    const failed = await this.#store(batch);
+    const lines = batch.map(({ line }) => line);
+    for (const line of lines) if (!failed.includes(line)) this.stored++;
+    const last = Math.max(this.#keys.doneLine, this.#lastLine);
+    await this.#keys.markDone(
+      last,
+      failed,
+      lines.filter((line) => !failed.includes(line)),
+    );
+    this.#progress.update(last, Math.max(this.#lines, last));
+  }
+
+  /** Resolves to the lines that failed. */
+  async #store(batch: readonly Sending[]): Promise<number[]> {
+    const failed: number[] = [];
+    let open = batch;
+    for (let tries = 1; open.length > 0; tries++) {
+      const answers = await this.#client.batch(open.map(({ request }) => request));
+      const again: Sending[] = [];
+      for (const [index, sending] of open.entries()) {
+        const error = answers[index]?.error;
+        if (error === undefined) continue;
+        if (error.row.retry === 'always' && tries < TRIES_MAX) {
+          again.push(sending);
+        } else {
+          failed.push(sending.line);
+          this.#fail(sending.line, error);
+        }
+      }
+      open = again;
+      if (open.length > 0) await sleep(PAUSE_MS * tries);
+    }
+    return failed;
+  }
+
+  #fail(line: number, { code, message }: EncServerError): void {
+    this.errors.push({ line, code, message });
+  }
+}
+
+function requestOf(members: Members, { id, namespace }: LineName, key: Buffer): StoreRequest {
+  const record = bytesOf(members, 'record');
+  if (record === undefined) throw broken('the line has no record');
+  const { contentType, expires, once = false } = members;
+  const expiryMs = expires === undefined ? undefined : Date.parse(String(expires));
+  const isTyped = contentType === undefined || typeof contentType === 'string';
+  if (!isTyped || typeof once !== 'boolean') throw broken('contentType or once is malformed');
+  if (expiryMs !== undefined && !(expiryMs > 0)) throw broken('expires is no time (RFC 3339)');
+  return {
+    op: 'store',
+    id,
+    record,
+    key,
+    once,
+    ...(namespace !== undefined && { namespace }),
+    ...(contentType !== undefined && { contentType }),
+    ...(expiryMs !== undefined && { expiryMs }),
+  };
+}

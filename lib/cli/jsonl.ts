@@ -1,0 +1,139 @@
+/** Files of one JSON object a line: records that are imported and exported, and their keys. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { checkName } from '../crypto/record-name.ts';
+import { EncServerError } from '../errors.ts';
+import { fileError } from './terminal.ts';
+
+const LINE_FEED = 0x0a;
+/** Read at once when the end of a file is looked for. */
+const TAIL_BYTES = 64 * 1024;
+
+/** A name as it stands in a line: text where it is UTF-8, else base64. */
+export interface LineName {
+  readonly id: Buffer;
+  readonly namespace: Buffer | undefined;
+}
+
+export type Members = Readonly<Record<string, unknown>>;
+
+/** The lines of a file with their numbers, from 1; empty ones are passed over. */
+export async function* linesOf(path: string): AsyncGenerator<{ number: number; text: string }> {
+  const input = createReadStream(path);
+  try {
+    let number = 0;
+    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      number++;
+      if (text.trim() !== '') yield { number, text };
+    }
+  } catch (cause) {
+    if (cause instanceof EncServerError) throw cause;
+    throw fileError('cannot read', path, cause);
+  } finally {
+    input.destroy();
+  }
+}
+
+/** SHA-256 of a file, and how many lines end in it. */
+export async function measure(path: string): Promise<{ digest: string; lines: number }> {
+  const hash = createHash('sha256');
+  let lines = 0;
+  try {
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      for (let at = chunk.indexOf(LINE_FEED); at >= 0; at = chunk.indexOf(LINE_FEED, at + 1))
+        lines++;
+    }
+  } catch (cause) {
+    throw fileError('cannot read', path, cause);
+  }
+  return { digest: hash.digest('hex'), lines };
+}
+
+/**
+ * Cuts off a last line that was not written to its end. Resolves to how many bytes are left.
+ * Rejects with `FILE_ERROR`.
+ */
+export async function cutTornLine(path: string): Promise<number> {
+  try {
+    const file = await open(path, 'r+');
+    try {
+      const whole = await wholeBytes(file);
+      await file.truncate(whole);
+      return whole;
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw fileError('cannot go on with', path, cause);
+  }
+}
+
+/** Up to the last line feed. */
+async function wholeBytes(file: FileHandle): Promise<number> {
+  const buffer = Buffer.alloc(TAIL_BYTES);
+  for (let end = (await file.stat()).size; end > 0; ) {
+    const start = Math.max(0, end - TAIL_BYTES);
+    const { bytesRead } = await file.read(buffer, 0, end - start, start);
+    const last = buffer.subarray(0, bytesRead).lastIndexOf(LINE_FEED);
+    if (last >= 0) return start + last + 1;
+    end = start;
+  }
+  return 0;
+}
+
+/** @throws EncServerError `INVALID_RECORD` in words that quote nothing */
+export function parseLine(text: string): Members {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return value as Members;
+    }
+  } catch {
+    // The parser's own words quote the line.
+  }
+  throw broken('the line is no JSON object');
+}
+
+/** @throws EncServerError `INVALID_RECORD`, `INVALID_ID`, `INVALID_NAMESPACE` */
+export function nameOf(line: Members): LineName {
+  const id = bytesOf(line, 'id');
+  if (id === undefined) throw broken('the line has no id');
+  const namespace = bytesOf(line, 'namespace');
+  checkName({ id, namespace: namespace ?? Buffer.alloc(0) });
+  return { id, namespace };
+}
+
+/**
+ * What stands under `name` as text, or under `name64` in base64.
+ *
+ * @throws EncServerError `INVALID_RECORD` if it is neither, or both
+ */
+export function bytesOf(line: Members, name: string): Buffer | undefined {
+  const [text, base64] = [line[name], line[`${name}64`]];
+  if (text === undefined && base64 === undefined) return undefined;
+  if (text !== undefined && base64 !== undefined) throw broken(`${name} is there twice`);
+  if (typeof text === 'string') return Buffer.from(text, 'utf8');
+  if (typeof base64 === 'string') {
+    const bytes = Buffer.from(base64, 'base64');
+    if (bytes.toString('base64') === base64) return bytes;
+  }
+  throw broken(`${name} is no text and no base64`);
+}
+
+/** The members under which bytes stand in a line. */
+export function membersOf(name: string, bytes: Buffer | undefined): Members {
+  if (bytes === undefined) return {};
+  const text = bytes.toString('utf8');
+  return Buffer.from(text, 'utf8').equals(bytes)
+    ? { [name]: text }
+    : { [`${name}64`]: bytes.toString('base64') };
+}
+
+export function broken(words: string): EncServerError {
+  return new EncServerError('INVALID_RECORD', words, {
+    hint: 'a line is a JSON object with id or id64, and record or record64',
+  });
+}

@@ -1,0 +1,132 @@
+/**
+ * The file of the keys of an import. Its first line says which file is imported; then come the
+ * keys, on disk before they are used, and after each batch up to which line it went. So an import
+ * that was cut off goes on where it was, with the same keys.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { EncServerError } from '../errors.ts';
+import { encodeHex } from '../protocol/hex.ts';
+import { cutTornLine, type LineName, linesOf, membersOf, parseLine } from './jsonl.ts';
+import { syncFolderOf } from './record-io.ts';
+import { fileError } from './terminal.ts';
+
+const FORMAT = 'enc-server-ts keys';
+const VERSION = 1;
+
+/** A key that is used for a line of the import file. */
+export interface KeyLine extends LineName {
+  readonly line: number;
+  /** 32 bytes. */
+  readonly key: Buffer;
+}
+
+export class KeyLines {
+  readonly #path: string;
+  readonly #file: FileHandle;
+  /** Keys that were drawn for lines which are not done. */
+  readonly keys = new Map<number, Buffer>();
+  /** The last line that was sent, and answered. */
+  doneLine = 0;
+  /** Lines up to there that were answered with an error. */
+  readonly failed = new Set<number>();
+
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /**
+   * Makes the file, or goes on with the one that is there. Rejects with `CONFLICT` if that one
+   * belongs to another import, `FILE_ERROR`.
+   *
+   * @param digest SHA-256 of the import file, in hexadecimal digits
+   */
+  static async open(path: string, digest: string): Promise<KeyLines> {
+    try {
+      const lines = new KeyLines(path, await open(path, 'ax', 0o600));
+      await lines.#append([headLine(digest)]);
+      await syncFolderOf(path);
+      return lines;
+    } catch (thrown) {
+      const cause = thrown instanceof EncServerError ? thrown.cause : thrown;
+      if ((cause as NodeJS.ErrnoException | undefined)?.code !== 'EEXIST') {
+        throw thrown instanceof EncServerError ? thrown : fileError('cannot write', path, thrown);
+      }
+    }
+    const wholeBytes = await cutTornLine(path);
+    const lines = new KeyLines(path, await open(path, 'a', 0o600));
+    if (wholeBytes === 0) await lines.#append([headLine(digest)]);
+    else await lines.#read(digest);
+    return lines;
+  }
+
+  /** The keys are on disk when it resolves. */
+  async add(keys: readonly KeyLine[]): Promise<void> {
+    await this.#append(keys.map(keyLine));
+  }
+
+  /** All lines up to `line` were answered, some for the first time with an error or without. */
+  async markDone(line: number, failed: readonly number[], mended: readonly number[]) {
+    const mark = { done: line, failed, mended };
+    this.#take(mark);
+    await this.#append([Buffer.from(`${JSON.stringify(mark)}\n`)]);
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #append(lines: readonly Buffer[]): Promise<void> {
+    const bytes = Buffer.concat(lines);
+    try {
+      await this.#file.appendFile(bytes);
+      await this.#file.sync();
+    } catch (cause) {
+      throw fileError('cannot write', this.#path, cause);
+    } finally {
+      bytes.fill(0);
+    }
+  }
+
+  async #read(digest: string): Promise<void> {
+    let isFirst = true;
+    for await (const { text } of linesOf(this.#path)) {
+      const line = parseLine(text);
+      if (isFirst && (line['format'] !== FORMAT || line['import'] !== digest)) {
+        const hint = 'name another file with --keys-out, or import the file that it belongs to';
+        throw new EncServerError('CONFLICT', `${this.#path} belongs to another import`, { hint });
+      }
+      isFirst = false;
+      this.#take(line);
+    }
+  }
+
+  #take(line: Readonly<Record<string, unknown>>): void {
+    const { done, failed = [], mended = [], line: number, key } = line;
+    if (typeof done === 'number') {
+      for (const one of failed as number[]) this.failed.add(one);
+      for (const one of mended as number[]) this.failed.delete(one);
+      this.doneLine = Math.max(this.doneLine, done);
+      // A line that failed keeps its key: it may have been stored all the same.
+      for (const [known] of this.keys) {
+        if (known <= this.doneLine && !this.failed.has(known)) this.keys.delete(known);
+      }
+    } else if (typeof number === 'number' && typeof key === 'string') {
+      this.keys.set(number, Buffer.from(key, 'hex'));
+    }
+  }
+}
+
+function headLine(digest: string): Buffer {
+  const about = 'Secret: the only keys of these records.';
+  return Buffer.from(
+    `${JSON.stringify({ format: FORMAT, version: VERSION, about, import: digest })}\n`,
+  );
+}
+
+/** The key goes into the line as bytes, not by way of a string. */
+function keyLine({ line, id, namespace, key }: KeyLine): Buffer {
+  const start = { line, ...membersOf('id', id), ...membersOf('namespace', namespace) };
+  const head = `${JSON.stringify(start).slice(0, -1)},"key":"`;
+  return Buffer.concat([Buffer.from(head), encodeHex(key), Buffer.from('"}\n')]);
+}

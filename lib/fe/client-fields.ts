@@ -1,0 +1,127 @@
+/** What the client library asks for and is answered, and how it stands in frames. */
+import { EncServerError } from '../errors.ts';
+import type { CallOptions } from '../net/client.ts';
+import {
+  bytesField,
+  emptyField,
+  type FieldEntry,
+  type Fields,
+  u64Field,
+} from '../protocol/fields.ts';
+import { FIELD } from '../protocol/messages.ts';
+
+export interface RecordCall extends CallOptions {
+  /** At most 255 bytes; default: none. */
+  readonly namespace?: string | Uint8Array;
+}
+
+export interface StoreCall extends RecordCall {
+  /**
+   * Record key of 32 bytes. Drawn here where it is left out, never by the server: with its key
+   * known, the same STORE can be sent again when its answer was lost.
+   */
+  readonly key?: Uint8Array;
+  /** Only if nothing is stored under the ID: `CONFLICT` otherwise. */
+  readonly ifAbsent?: boolean;
+  /** Only if the record has this revision, 8 bytes: `CONFLICT` otherwise. */
+  readonly ifRevision?: Uint8Array;
+  /** The key of the record that is replaced: `WRONG_KEY` if it is another. */
+  readonly oldKey?: Uint8Array;
+  /** When the record ends, in milliseconds since 1970 (UTC). */
+  readonly expiryMs?: number;
+  /** The record can be read once; by its reader again within a minute. */
+  readonly once?: boolean;
+  /** Sealed with the record and given back with it; at most 255 bytes. */
+  readonly contentType?: string;
+}
+
+export interface RetrieveCall extends RecordCall {
+  /**
+   * 16 to 64 random bytes, drawn where left out: with the same ones, a record that can be read
+   * once can be asked for again within a minute, when its answer was lost.
+   */
+  readonly reader?: Uint8Array;
+}
+
+export interface DeleteCall extends RecordCall {
+  /** Only if this is the record's key: `WRONG_KEY` otherwise. */
+  readonly key?: Uint8Array;
+  /** Only if the record has this revision, 8 bytes: `CONFLICT` otherwise. */
+  readonly ifRevision?: Uint8Array;
+}
+
+export interface Stored {
+  /** The only key that opens the record, 32 bytes. The server keeps it nowhere. */
+  readonly key: Buffer;
+  /** 8 bytes that name this very write. */
+  readonly revision: Buffer;
+  /** Whether a record was there before. */
+  readonly replaced: boolean;
+}
+
+/** What is told of a record beside itself. */
+export interface RecordFacts {
+  /** 8 bytes that name its last write. */
+  readonly revision: Buffer;
+  /** Milliseconds since 1970 (UTC); undefined for never. */
+  readonly expiryMs: number | undefined;
+  /** Whether it can be read once. */
+  readonly once: boolean;
+}
+
+export interface Retrieved extends RecordFacts {
+  readonly record: Buffer;
+  readonly contentType: string | undefined;
+}
+
+export interface Peeked extends RecordFacts {
+  /** Of the sealed body, in bytes: a little more than the record. */
+  readonly sealedBytes: number;
+}
+
+export function pushStoreFields(fields: FieldEntry[], call: StoreCall): void {
+  const { ifRevision, oldKey, expiryMs, contentType } = call;
+  if (call.ifAbsent) fields.push(emptyField(FIELD.IF_ABSENT));
+  if (ifRevision !== undefined) fields.push(bytesField(FIELD.IF_REVISION, bufferOf(ifRevision)));
+  if (oldKey !== undefined) fields.push(bytesField(FIELD.OLD_KEY, bufferOf(oldKey)));
+  if (expiryMs !== undefined) fields.push(u64Field(FIELD.EXPIRY, checkedTime(expiryMs)));
+  if (call.once) fields.push(emptyField(FIELD.ONCE));
+  if (contentType !== undefined) {
+    fields.push(bytesField(FIELD.CONTENT_TYPE, Buffer.from(contentType, 'utf8')));
+  }
+}
+
+function checkedTime(expiryMs: number): number {
+  if (Number.isSafeInteger(expiryMs) && expiryMs > 0) return expiryMs;
+  throw new EncServerError('INVALID_FIELD', 'the expiry is no time', {
+    hint: 'milliseconds since 1970, such as Date.now() + 60_000',
+  });
+}
+
+export function factsOf(fields: Fields): RecordFacts {
+  return {
+    revision: fields.requireBytes(FIELD.REVISION),
+    expiryMs: fields.u64(FIELD.EXPIRY),
+    once: fields.has(FIELD.ONCE),
+  };
+}
+
+export function nameFields(id: string | Uint8Array, call: RecordCall): FieldEntry[] {
+  return [bytesField(FIELD.ID, bufferOf(id)), ...namespaceFields(call)];
+}
+
+export function namespaceFields({ namespace }: RecordCall): FieldEntry[] {
+  return namespace === undefined ? [] : [bytesField(FIELD.NAMESPACE, bufferOf(namespace))];
+}
+
+/** The bytes themselves, not a copy. */
+export function bufferOf(bytes: string | Uint8Array): Buffer {
+  if (typeof bytes === 'string') return Buffer.from(bytes, 'utf8');
+  if (Buffer.isBuffer(bytes)) return bytes;
+  if (bytes instanceof Uint8Array) {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+  throw new EncServerError('INVALID_RECORD', 'IDs, keys and records are bytes or strings', {
+    hint: 'pass a Uint8Array',
+  });
+}

@@ -1,0 +1,100 @@
+/** Which IDs a namespace has, read back from what the store knows them by. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BeCall } from '../be/client.ts';
+import { decodeHead, isGrave } from '../crypto/head.ts';
+import { EncServerError } from '../errors.ts';
+import { codeOf } from './calls.ts';
+import { type RecordStore, scanAll } from './lookup.ts';
+import type { Ring } from './ring.ts';
+import { CHANGE_MS_MAX, CHANGE_PAUSE_MS, type RingKeeper, withRing } from './with-ring.ts';
+
+/** Some of the IDs of a namespace. */
+export interface IdPage {
+  readonly ids: readonly Buffer[];
+  /** To be given as `after` for the next page: 11 or 27 bytes that mean nothing else. */
+  readonly next: Buffer | undefined;
+}
+
+export class Listing {
+  readonly #be: RecordStore;
+  readonly #keeper: RingKeeper;
+
+  constructor(be: RecordStore, keeper: RingKeeper) {
+    this.#be = be;
+    this.#keeper = keeper;
+  }
+
+  /**
+   * The IDs of a namespace, in no order that means anything. Rejects with `UNAVAILABLE` when the
+   * keyring changes in the midst of it: some could be told twice.
+   */
+  async *listIds(namespace: Buffer): AsyncGenerator<Buffer> {
+    const untilMs = Date.now() + CHANGE_MS_MAX;
+    for (let isBegun = false; ; ) {
+      try {
+        for await (const id of this.#idsUnder(this.#keeper.ring, namespace)) {
+          isBegun = true;
+          yield id;
+        }
+        return;
+      } catch (error) {
+        if (codeOf(error) !== 'STALE_EPOCH') throw error;
+        const isRenewed = await this.#keeper.renew();
+        if (isBegun || Date.now() >= untilMs) {
+          throw new EncServerError('UNAVAILABLE', 'the keyring changed while IDs were listed');
+        }
+        if (!isRenewed) await sleep(CHANGE_PAUSE_MS);
+      }
+    }
+  }
+
+  /**
+   * One page of the IDs of a namespace. `next` is what to go on after; undefined at the end.
+   * While the keyring is rotated an ID may be told twice, and none is left out.
+   */
+  listPage(
+    namespace: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+    call: BeCall,
+  ): Promise<IdPage> {
+    return withRing(this.#keeper, call, async ({ old, active, epoch }, at) => {
+      const [first, last] = [old ?? active, active].map((one) => one.prefix(namespace));
+      const isFirst = after === undefined || isUnder(after, first);
+      const pseudonymizer = isFirst ? (old ?? active) : active;
+      const prefix = (isFirst ? first : last) as Buffer;
+      // What an entry ended with that is retired by now is followed by all of the active one.
+      const from = after !== undefined && isUnder(after, prefix) ? after : undefined;
+      const page = await this.#be.scan(prefix, from, limit, { ...at, epoch });
+      const ids = page.items
+        .filter(({ head }) => !isGrave(head))
+        .map(({ key, head }) => pseudonymizer.open(key, decodeHead(head).sealedId).id);
+      const onward = old !== undefined && isFirst ? last : undefined;
+      return { ids, next: page.next ?? onward };
+    });
+  }
+
+  async *#idsUnder({ old, active, epoch }: Ring, namespace: Buffer): AsyncGenerator<Buffer> {
+    const told = new Set<string>();
+    // The old entry first: what is moved meanwhile is met under the active one.
+    for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
+      for await (const { key, head } of scanAll(this.#be, pseudonymizer.prefix(namespace), epoch)) {
+        if (isGrave(head)) continue;
+        const { id } = pseudonymizer.open(key, decodeHead(head).sealedId);
+        if (old !== undefined && isTold(told, id)) continue;
+        yield id;
+      }
+    }
+  }
+}
+
+function isUnder(key: Buffer, prefix: Buffer | undefined): boolean {
+  return prefix !== undefined && key.subarray(0, prefix.length).equals(prefix);
+}
+
+function isTold(told: Set<string>, id: Buffer): boolean {
+  const key = id.toString('latin1');
+  if (told.has(key)) return true;
+  told.add(key);
+  return false;
+}

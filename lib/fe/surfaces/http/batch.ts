@@ -1,0 +1,175 @@
+/** `POST /v1/batch`: many records in one request. `GET /v1/records`: which IDs there are. */
+import type { RecordName } from '../../../crypto/envelope.ts';
+import { EncServerError } from '../../../errors.ts';
+import type { RequestContext } from '../../../net/request.ts';
+import { operationOf } from '../../../net/traffic.ts';
+import { encodePercent } from '../../../protocol/percent.ts';
+import { doBatch, type ItemOutcome, shareOf } from '../../batches.ts';
+import { checkCallersNamespace } from '../../reserved.ts';
+import type { FeService, WriteCondition } from '../../service.ts';
+import { countReply } from './body.ts';
+import { contextOf, type HttpApp, type HttpHost } from './host.ts';
+import { readJson } from './json.ts';
+import { keyOf, nameOf } from './names.ts';
+import { FAILURES, problemOf } from './records-document.ts';
+import * as schemas from './schemas.ts';
+
+const TAGS = ['records'];
+const LIST_IDS = 1_000;
+const NO_ID = Buffer.alloc(0);
+
+export function addBatchRoutes(app: HttpApp, host: HttpHost): void {
+  addBatch(app, host);
+  addList(app, host);
+}
+
+function addBatch(app: HttpApp, host: HttpHost): void {
+  const { service, limits, budget, traffic } = host;
+  const schema = {
+    tags: TAGS,
+    summary: 'Store, retrieve and delete many records',
+    description:
+      'Each item has an answer of its own; a bad one spoils no other. They are done side by ' +
+      'side, in no order.',
+    body: schemas.batch,
+    response: {
+      200: schemas.batchAnswers.describe('What became of each item.'),
+      413: problemOf('The batch is larger than the server takes.'),
+      ...FAILURES,
+    },
+  };
+  app.post('/v1/batch', { schema, preValidation: readJson(host, 400) }, async (request, reply) => {
+    const context = contextOf(request, limits);
+    const { items } = request.body;
+    const retrieves = items.filter((item) => opOf(item) === 'retrieve').length;
+    const acceptBytesMax = shareOf(limits.recordBytesMax, retrieves);
+    const outcomes = await doBatch(
+      items,
+      (item) => operationOf(opOf(item)),
+      (item) => doItem(service, checked(item), acceptBytesMax, context),
+      { dialect: 'http', traffic, context },
+    );
+    const answers = outcomes.map(shown);
+    countReply(reply, budget, retrieves * acceptBytesMax);
+    return { items: answers };
+  });
+}
+
+function addList(app: HttpApp, { service, limits }: HttpHost): void {
+  const schema = {
+    tags: TAGS,
+    summary: 'List the IDs of a namespace',
+    description: 'Needs the scope admin. While the keyring is rotated, an ID may be told twice.',
+    headers: schemas.listHeaders,
+    querystring: schemas.listQuery,
+    response: {
+      200: schemas.listed,
+      403: problemOf('The token has not the scope admin.'),
+      ...FAILURES,
+    },
+  };
+  app.get('/v1/records', { schema, exposeHeadRoute: false }, async (request) => {
+    const { after, limit } = request.query;
+    const { namespace } = nameOf(NO_ID, request.headers['enc-namespace'], request.session.caller);
+    const page = await service.listPage(
+      namespace,
+      after === undefined ? undefined : Buffer.from(after, 'hex'),
+      limit === undefined ? LIST_IDS : Number(limit),
+      contextOf(request, limits),
+    );
+    const next = page.next?.toString('hex');
+    return { ids: page.ids.map(encodePercent), ...(next !== undefined && { next }) };
+  });
+}
+
+function opOf(item: unknown): string | undefined {
+  const op = typeof item === 'object' && item !== null && 'op' in item ? item.op : undefined;
+  return typeof op === 'string' ? op : undefined;
+}
+
+/** Throws `INVALID_FIELD` in words that repeat nothing of the item. */
+function checked(item: unknown): schemas.HttpBatchItem {
+  const { success, data, error } = schemas.batchItem.safeParse(item);
+  if (success) return data;
+  const [name = 'op'] = error.issues[0]?.path ?? [];
+  const known = /^[a-zA-Z0-9]{1,16}$/.test(String(name)) ? `"${String(name)}"` : 'it';
+  throw new EncServerError('INVALID_FIELD', `the item is malformed: ${known} is missing or wrong`, {
+    hint: 'see /docs for what is expected',
+  });
+}
+
+type Answer = Record<string, unknown> & { readonly status: number };
+
+async function doItem(
+  service: FeService,
+  item: schemas.HttpBatchItem,
+  acceptBytesMax: number,
+  context: RequestContext,
+): Promise<Answer> {
+  const name = itemName(item, context);
+  const key = keyOf(item.key);
+  if (item.op === 'delete') {
+    return { status: 204, existed: await service.delete(name, key, context) };
+  }
+  if (item.op === 'retrieve') {
+    const found = await service.retrieve(name, keyOf(item.key), context, { acceptBytesMax });
+    const { record, contentType, revision, expiryMs } = found;
+    return {
+      status: 200,
+      record64: record.toString('base64'),
+      ...(contentType !== undefined && { contentType }),
+      ...(expiryMs > 0 && { expires: new Date(expiryMs).toISOString() }),
+      revision: revision.toString('hex'),
+    };
+  }
+  const { contentType, once, expires } = item;
+  const done = await service.store(
+    {
+      name,
+      key,
+      record: bytesOf(item.record, item.record64, 'record'),
+      oldKey: keyOf(item.oldKey),
+      condition: conditionOf(item),
+      contentType,
+      once,
+      expiryMs: expires === undefined ? undefined : Date.parse(expires),
+    },
+    context,
+  );
+  return {
+    status: done.replaced ? 200 : 201,
+    ...(done.drawnKey && { key: done.drawnKey.toString('hex') }),
+    revision: done.revision.toString('hex'),
+    replaced: done.replaced,
+  };
+}
+
+function itemName(item: schemas.HttpBatchItem, { caller }: RequestContext): RecordName {
+  const id = bytesOf(item.id, item.id64, 'id');
+  if (item.namespace === undefined) return { namespace: caller.namespace ?? NO_ID, id };
+  const namespace = Buffer.from(item.namespace, 'utf8');
+  checkCallersNamespace(namespace);
+  return { namespace, id };
+}
+
+/** Of the two forms of a value, one is given. */
+function bytesOf(text: string | undefined, base64: string | undefined, name: string): Buffer {
+  if ((text === undefined) === (base64 === undefined)) {
+    const code = text === undefined ? 'MISSING_FIELD' : 'INVALID_FIELD';
+    throw new EncServerError(code, `the item takes one of ${name} and ${name}64`);
+  }
+  return text === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(text, 'utf8');
+}
+
+function conditionOf(item: { ifAbsent?: boolean | undefined; ifRevision?: string | undefined }) {
+  const { ifAbsent = false, ifRevision } = item;
+  if (ifRevision === undefined) return { kind: ifAbsent ? 'absent' : 'always' } as WriteCondition;
+  if (!ifAbsent) return { kind: 'revision', revision: Buffer.from(ifRevision, 'hex') } as const;
+  throw new EncServerError('INVALID_FIELD', 'two conditions exclude each other');
+}
+
+function shown(outcome: ItemOutcome<Answer>): Answer {
+  if ('done' in outcome) return outcome.done;
+  const { row, code, message, hint } = outcome.error;
+  return { status: row.http, code, title: message, detail: hint };
+}

@@ -1,0 +1,35 @@
+/** Work that knows where records lie, and what comes of it when the keyring changes meanwhile. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BeCall } from '../be/client.ts';
+import { codeOf } from './calls.ts';
+import type { KeyringKeeper } from './keeper.ts';
+import type { Ring } from './ring.ts';
+
+/** What says where records lie. */
+export type RingKeeper = Pick<KeyringKeeper, 'ring' | 'renew'>;
+
+/** How long a request is tried again while the keyring changes, in milliseconds. */
+export const CHANGE_MS_MAX = 5_000;
+export const CHANGE_PAUSE_MS = 20;
+
+/** Does something under the newest keyring, again from the start where that was too old. */
+export async function withRing<T>(
+  keeper: RingKeeper,
+  call: BeCall,
+  work: (ring: Ring, at: BeCall) => Promise<T>,
+): Promise<T> {
+  const sinceMs = Date.now();
+  for (let at = call; ; ) {
+    const { ring } = keeper;
+    try {
+      return await work(ring, { ...at, epoch: ring.epoch });
+    } catch (error) {
+      if (codeOf(error) !== 'STALE_EPOCH') throw error;
+      const passedMs = Date.now() - sinceMs;
+      const leftMs = (call.timeoutMs ?? CHANGE_MS_MAX) - passedMs;
+      if (leftMs <= CHANGE_PAUSE_MS || passedMs > CHANGE_MS_MAX) throw error;
+      at = { ...call, timeoutMs: leftMs };
+      if (!(await keeper.renew())) await sleep(CHANGE_PAUSE_MS);
+    }
+  }
+}

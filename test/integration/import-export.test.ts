@@ -1,0 +1,124 @@
+/** Many records from a file and back: whole, cut off, with broken lines, and in the wrong order. */
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathOf, type RunningUp, run, runCommand, startUp } from '../helpers/programs.ts';
+
+let folder: string;
+let up: RunningUp;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'enc-server-ts-bulk-'));
+  up = await startUp(join(folder, 'data'));
+});
+after(async () => {
+  await up.killAll();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function feClient(...args: string[]) {
+  const { code, stdout, stderr } = await run('fe-client', [...args, ...up.toFe]);
+  return { code, stdout: stdout.toString(), stderr };
+}
+
+const file = (name: string) => join(folder, name);
+const linesOf = async (name: string) =>
+  (await readFile(file(name), 'utf8'))
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+
+async function writeLines(name: string, lines: readonly unknown[]): Promise<void> {
+  const text = lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line)));
+  await writeFile(file(name), `${text.join('\n')}\n`);
+}
+
+test('records come back as they were; a broken line is named, and exit codes tell', async () => {
+  const records = [
+    { id: 'alice', record: 'hello' },
+    { id64: '/w==', record64: 'AAECAw==', namespace: 'n', contentType: 'image/x' },
+    { id: 'bob', record: '', expires: '2099-01-01T00:00:00.000Z' },
+    { id: 'large', record64: Buffer.alloc(3 * 1024 * 1024, 7).toString('base64') },
+  ];
+  await writeLines('in.jsonl', [
+    records[0],
+    'no json',
+    records[1],
+    { id: 'x' },
+    ...records.slice(2),
+  ]);
+  const imported = await feClient('import', file('in.jsonl'), '--keys-out', file('keys.jsonl'));
+  assert.equal(imported.code, 2);
+  assert.equal(imported.stdout, 'stored 4 records, 2 failed\n');
+  assert.match(imported.stderr, /line 2: INVALID_RECORD .*\n.*line 4: INVALID_RECORD/);
+  assert.ok(!imported.stderr.includes('no json'));
+  assert.equal((await stat(file('keys.jsonl'))).mode & 0o777, 0o600);
+  const exported = await feClient('export', file('keys.jsonl'), '--out', file('out.jsonl'));
+  assert.equal(exported.code, 0, exported.stderr);
+  const out = (await linesOf('out.jsonl')).map(({ line, ...rest }) => rest);
+  const same = { ...records[1], record: '\u0000\u0001\u0002\u0003' } as Record<string, string>;
+  delete same['record64'];
+  assert.deepEqual(out.slice(0, 3), [records[0], same, records[2]]);
+  assert.equal(Buffer.from(out[3].record ?? out[3].record64, 'utf8').length, 3 * 1024 * 1024);
+  const listed = await feClient('list', '--namespace', 'n');
+  assert.equal(listed.stdout, '%ff\n');
+  assert.deepEqual((await feClient('list')).stdout.trim().split('\n').sort(), [
+    'alice',
+    'bob',
+    'large',
+  ]);
+});
+
+test('an import that is killed goes on with the same keys, an export where it was', async () => {
+  const count = 20_000;
+  const records = Array.from({ length: count }, (_none, index) => ({
+    id: `many ${index}`,
+    record: `record ${index}`,
+  }));
+  await writeLines('many.jsonl', records);
+  const args = ['import', file('many.jsonl'), '--keys-out', file('many.keys'), ...up.toFe];
+  const program = [process.execPath, pathOf('fe-client'), ...args];
+  const killed = await runCommand('timeout', ['-s', 'KILL', '1', ...program]);
+  assert.notEqual(killed.code, 0);
+  // As if the power had gone in the middle of a line.
+  await appendFile(file('many.keys'), '{"line":99999,"id":"ma');
+  const other = await feClient('import', file('in.jsonl'), '--keys-out', file('many.keys'));
+  assert.equal(other.code, 7);
+  assert.match(other.stderr, /CONFLICT .* belongs to another import/);
+  const resumed = await feClient(...args.slice(0, 4), '--json');
+  assert.equal(resumed.code, 0, resumed.stderr);
+  const { stored } = JSON.parse(resumed.stdout);
+  assert.ok(stored > 0 && stored < count, `went on with ${stored}`);
+  const nothing = await feClient(...args.slice(0, 4), '--json');
+  assert.equal(JSON.parse(nothing.stdout).stored, 0);
+  const exporting = ['export', file('many.keys'), '--out', file('many.out')];
+  assert.equal((await feClient(...exporting)).code, 0);
+  const out = await linesOf('many.out');
+  const sorted = out.map(({ line, ...rest }) => rest);
+  assert.deepEqual(sorted, records);
+  // What was cut off is asked for again, and nothing else.
+  const { size } = await stat(file('many.out'));
+  await truncate(file('many.out'), Math.floor(size / 2));
+  assert.equal((await feClient(...exporting)).code, 0);
+  assert.deepEqual(await linesOf('many.out'), out);
+});
+
+test('what cannot be exported is told, and what is no such file is refused', async () => {
+  await writeLines('one.jsonl', [
+    { id: 'gone', record: 'x' },
+    { id: 'stays', record: 'y' },
+  ]);
+  await feClient('import', file('one.jsonl'), '--keys-out', file('one.keys'));
+  await feClient('delete', '--id', 'gone');
+  const { code, stdout, stderr } = await feClient('export', file('one.keys'), '--out', file('o'));
+  assert.equal(code, 3);
+  assert.equal(stdout, 'exported 1 records, 1 failed\n');
+  assert.match(stderr, /line 2: NOT_FOUND/);
+  assert.equal((await feClient('export', file('one.keys'), '--out', file('one.jsonl'))).code, 2);
+  assert.equal((await feClient('export', file('none'), '--out', file('p'))).code, 2);
+  assert.equal((await feClient('import', file('none'), '--keys-out', file('q'))).code, 2);
+  assert.equal((await feClient('import', file('one.jsonl'))).code, 2);
+  assert.equal((await feClient('import', '--keys-out', file('q'))).code, 2);
+});
