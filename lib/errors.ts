@@ -162,6 +162,8 @@ export const ERRORS = {
     'chmod 600 the keyring file'),
   KEYRING_DAMAGED: row(54, 500, GRPC.dataLoss, EXIT.usage, 'never',
     'put the keyring file back from its backup'),
+  KEYRING_LOCKED: row(55, 503, GRPC.failedPrecondition, EXIT.notAllowed, 'never',
+    'give what opens it: keyringPassphrase, or the key service of keyringTransitUrl'),
 
   // Who may.
   NOT_ALLOWED: row(60, 403, GRPC.permissionDenied, EXIT.notAllowed, 'never',

@@ -1,7 +1,9 @@
 /** `enc-server keys list`, `add`, `activate`, `rewrap`, `retire`: the life of the keyring. */
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Config } from '../config/load.ts';
 import { parseDurationMs } from '../config/quantity.ts';
-import type { Keyring, KeyringEntry } from '../crypto/keyring.ts';
+import type { Keyring, KeyringEntry, ProviderKind } from '../crypto/keyring.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import type { Rotation } from '../fe/rotation.ts';
 import { callFlags } from './client-flags.ts';
@@ -9,7 +11,7 @@ import { addConfigFlag, address, duration, given } from './command-line.ts';
 import { openProgress } from './progress.ts';
 import { firstSignal } from './signals.ts';
 import { table } from './table.ts';
-import { note, print, usage } from './terminal.ts';
+import { fileError, note, print, usage } from './terminal.ts';
 
 interface LifeFlags {
   readonly config?: string;
@@ -25,6 +27,10 @@ interface LifeFlags {
 
 interface ActivateFlags extends LifeFlags {
   readonly wait: string;
+}
+
+interface ProviderFlags extends LifeFlags {
+  readonly newPassphraseFile?: string;
 }
 
 interface RewrapFlags extends LifeFlags {
@@ -58,6 +64,50 @@ export function addLifeCommands(command: Command, plan: Plan): void {
   addFlags(command.command('retire'))
     .description('end the rotation: the old entry is used no more; refused while records remain')
     .action((flags: LifeFlags) => plan(() => retire(flags)));
+  addFlags(command.command('provider <kind>'))
+    .description('change who seals the secrets of the keyring: file, passphrase or transit')
+    .option('--new-passphrase-file <path>', 'the new passphrase; - for standard input', given)
+    .action((word: string, flags: ProviderFlags) => {
+      const kind = kindFrom(word);
+      plan(() => provider(flags, kind));
+    });
+}
+
+/** Everything but how the secrets lie in the file stays, and no back end is asked. */
+async function provider(flags: ProviderFlags, kind: ProviderKind): Promise<ExitCode> {
+  const { changeProvider } = await import('../crypto/keyring.ts');
+  const { meansOf } = await import('../fe/means.ts');
+  const { feServerConfigs } = await configFor(flags);
+  const means = meansOf(feServerConfigs);
+  const { newPassphraseFile: path } = flags;
+  const newMeans =
+    path === undefined ? means : { ...means, passphrase: await readPassphrase(path) };
+  const keyring = await changeProvider(feServerConfigs.keyring, means, kind, newMeans);
+  note(`the secrets of the keyring are ${SEALED_BY[kind]}; back it up`);
+  return await tell(keyring, flags);
+}
+
+const SEALED_BY: Readonly<Record<ProviderKind, string>> = {
+  file: 'in its file as they are',
+  passphrase: 'sealed by the passphrase: set it for every front end (keyringPassphrase)',
+  transit: 'sealed by the key service: set it for every front end (keyringTransitUrl)',
+};
+
+/** The text of a file, or of standard input for `-`, without its line end. */
+async function readPassphrase(path: string): Promise<Buffer> {
+  const text = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: unknown) => {
+    throw fileError('cannot read the passphrase from', path, cause);
+  });
+  let end = text.length;
+  while (end > 0 && (text[end - 1] === 0x0a || text[end - 1] === 0x0d)) end--;
+  if (end > 0) return text.subarray(0, end);
+  throw usage('the passphrase is empty');
+}
+
+function kindFrom(word: string): ProviderKind {
+  const kind = (Object.keys(SEALED_BY) as ProviderKind[]).find((one) => one === word);
+  if (kind !== undefined) return kind;
+  throw usage('no such provider', `choose from ${Object.keys(SEALED_BY).join(', ')}`);
 }
 
 function addFlags(command: Command): Command {
@@ -154,11 +204,20 @@ function rowsOf(kind: string, entries: readonly KeyringEntry[]): string[][] {
 
 /** Loaded when it is needed: help and mistakes on the command line are told without. */
 async function openRotation(flags: LifeFlags): Promise<Rotation> {
-  const [{ loadConfig }, { callOf }, { Rotation }] = await Promise.all([
-    import('../config/load.ts'),
+  const [{ callOf }, { Rotation }, { meansOf }] = await Promise.all([
     import('../net/call-settings.ts'),
     import('../fe/rotation.ts'),
+    import('../fe/means.ts'),
   ]);
+  const { beClientConfigs, feServerConfigs } = await configFor(flags);
+  const link = { ...callOf(beClientConfigs), timeoutMs: beClientConfigs.timeoutMs };
+  const { keyring: path } = feServerConfigs;
+  return new Rotation({ path, link, means: meansOf(feServerConfigs) });
+}
+
+/** The configuration of the front end whose keyring it is. */
+async function configFor(flags: LifeFlags): Promise<Config> {
+  const { loadConfig } = await import('../config/load.ts');
   const { keyring, dataDir, be: server } = flags;
   const { config, warnings } = await loadConfig({
     file: flags.config,
@@ -168,9 +227,7 @@ async function openRotation(flags: LifeFlags): Promise<Rotation> {
     },
   });
   for (const words of warnings) note(`enc-server keys: ${words}`);
-  const { timeoutMs } = config.beClientConfigs;
-  const link = { ...callOf(config.beClientConfigs), timeoutMs };
-  return new Rotation({ path: config.feServerConfigs.keyring, link });
+  return config;
 }
 
 function rateOf(text: string | undefined): number | undefined {

@@ -130,6 +130,7 @@ function complete(parsed: ParsedConfig, layers: readonly Layer[], env: NodeJS.Pr
       ...files(fe),
       dataDir: feDataDir,
       keyring,
+      keyringTransitCa: fe.keyringTransitCa === '' ? '' : absolutePath(fe.keyringTransitCa, env),
       tokens: tokens(fe.tokens, feDataDir, 'fe'),
     },
     beServerConfigs: {

@@ -33,6 +33,45 @@ export const SECTIONS = {
         expects: 'the path of a file',
         fallback: '`fe/keyring.json` in `dataDir`',
       }),
+      keyringPassphrase: text('', {
+        about:
+          'The passphrase that opens the keyring, and seals one that is made: its secrets do not ' +
+          'lie in the file then. `enc-server keys provider` changes a keyring that is there.',
+        expects: 'text on one line',
+        fallback: 'none',
+        secret: true,
+      }),
+      keyringTransitUrl: text(
+        '',
+        {
+          about:
+            'A key service that opens the keyring, and seals one that is made: the transit engine ' +
+            'of Vault or OpenBao, or what has its shape.',
+          expects: 'a URL such as https://vault.example:8200/v1/transit',
+          fallback: 'none',
+        },
+        /^(?:https?:\/\/[^\s@?#]+)?$/,
+      ),
+      keyringTransitKey: text(
+        'enc-server-ts',
+        { about: "The name of the key in the key service's engine.", expects: 'a name' },
+        /^[\w.-]{1,128}$/,
+      ),
+      keyringTransitToken: text(
+        '',
+        {
+          about: 'The token for the key service, sent as `X-Vault-Token`.',
+          expects: 'a token',
+          fallback: 'none',
+          secret: true,
+        },
+        /^[\x21-\x7e]*$/,
+      ),
+      keyringTransitCa: text('', {
+        about: 'The authority of the key service (PEM).',
+        expects: 'the path of a file',
+        fallback: "the system's authorities",
+      }),
       textEncoding: choice(
         ['raw', 'hex'],
         'raw',

@@ -35,15 +35,16 @@ export interface Keyring {
   readonly wrapEntries: readonly KeyringEntry[];
 }
 
-const FORMAT = 'enc-server-ts keyring';
-const VERSION = 1;
-/** Secrets lie in the file itself. Other providers come with later versions of this program. */
+export const FORMAT = 'enc-server-ts keyring';
+export const VERSION = 1;
+/** Secrets lie in the file itself: here. Those of the other providers: `sealed-keyring.ts`. */
 const PROVIDER = 'file';
+const SEALED_PROVIDERS: readonly unknown[] = ['passphrase', 'transit'];
 const ABOUT = 'Secret. Back it up: without this file no record in the store can be found.';
-const KEYRING_ID_BYTES = 16;
+export const KEYRING_ID_BYTES = 16;
 const CHECKSUM_BYTES = 32;
 const NUMBER_MAX = 0xffff;
-const EPOCH_MAX = 0xffff_ffff;
+export const EPOCH_MAX = 0xffff_ffff;
 const STATES: readonly unknown[] = ['pending', 'active', 'old', 'retired'] satisfies EntryState[];
 const MEMBERS = [
   'format',
@@ -58,7 +59,7 @@ const MEMBERS = [
 ];
 const ENTRY_MEMBERS = ['number', 'state', 'secret'];
 
-type Members = Readonly<Record<string, unknown>>;
+export type Members = Readonly<Record<string, unknown>>;
 
 /** The file's bytes. They hold the secrets: wipe them after use. */
 export function encodeKeyring(keyring: Keyring): Buffer {
@@ -76,11 +77,15 @@ export function encodeKeyring(keyring: Keyring): Buffer {
   return Buffer.from(`${JSON.stringify(file, undefined, 2)}\n`, 'utf8');
 }
 
-/** @throws KEYRING_DAMAGED if the bytes are no whole keyring of a known version */
+/**
+ * @throws KEYRING_DAMAGED if the bytes are no whole keyring of a known version
+ * @throws KEYRING_LOCKED if its secrets are sealed
+ */
 export function decodeKeyring(bytes: Buffer): Keyring {
-  const file = parse(bytes);
-  if (file['format'] !== FORMAT) throw damaged('the file is no keyring');
-  checkVersion(file);
+  const file = parseKeyringFile(bytes);
+  if (file['provider'] !== PROVIDER) {
+    throw new EncServerError('KEYRING_LOCKED', 'the secrets of the keyring are sealed');
+  }
   checkMembers(file, MEMBERS);
   const keyring: Keyring = {
     keyringId: hexMember(file, 'keyringId', KEYRING_ID_BYTES),
@@ -93,6 +98,14 @@ export function decodeKeyring(bytes: Buffer): Keyring {
     throw damaged('the checksum of the keyring does not fit its content');
   }
   return keyring;
+}
+
+/** The members of a keyring of this version, with sealed secrets or without. Throws as above. */
+export function parseKeyringFile(bytes: Buffer): Members {
+  const file = parse(bytes);
+  if (file['format'] !== FORMAT) throw damaged('the file is no keyring');
+  checkVersion(file);
+  return file;
 }
 
 /** SHA-256 over lines of text, one fact a line: the same whatever the spacing of the JSON. */
@@ -113,7 +126,7 @@ function entryMembers(entry: KeyringEntry): Members {
   return { number: entry.number, state: entry.state, secret: entry.secret.toString('hex') };
 }
 
-function parse(bytes: Buffer): Members {
+export function parse(bytes: Buffer): Members {
   if (!isUtf8(bytes)) throw damaged('the keyring is no UTF-8');
   let file: unknown;
   try {
@@ -129,7 +142,7 @@ function parse(bytes: Buffer): Members {
 function checkVersion(file: Members): void {
   const version = file['version'];
   const provider = file['provider'];
-  if (version === VERSION && provider === PROVIDER) return;
+  if (version === VERSION && (provider === PROVIDER || SEALED_PROVIDERS.includes(provider))) return;
   const newer = typeof version === 'number' && version > VERSION;
   if (newer || (version === VERSION && typeof provider === 'string')) {
     const hint = 'update this program, or use the keyring that this release made';
@@ -138,16 +151,25 @@ function checkVersion(file: Members): void {
   throw damaged('unknown keyring version');
 }
 
-function checkMembers(value: Members, known: readonly string[]): void {
+export function checkMembers(value: Members, known: readonly string[]): void {
   for (const member of Object.keys(value)) {
     if (!known.includes(member)) throw damaged('the keyring has a member that is not known');
   }
 }
 
 function entriesMember(file: Members, member: string): KeyringEntry[] {
+  return entriesOf(file, member, decodeEntry);
+}
+
+/** A list of entries, each of them read by `decode`. */
+export function entriesOf<T extends Omit<KeyringEntry, 'secret'>>(
+  file: Members,
+  member: string,
+  decode: (value: unknown) => T,
+): T[] {
   const list = file[member];
   if (!Array.isArray(list)) throw damaged(`the keyring has no list of ${member}`);
-  const entries = list.map(decodeEntry);
+  const entries = list.map(decode);
   const ascending = entries.every((entry, i) => entry.number > (entries[i - 1]?.number ?? 0));
   if (!ascending) throw damaged(`the numbers of ${member} do not ascend`);
   if (entries.filter((entry) => entry.state === 'active').length !== 1) {
@@ -157,18 +179,23 @@ function entriesMember(file: Members, member: string): KeyringEntry[] {
 }
 
 function decodeEntry(value: unknown): KeyringEntry {
-  if (!isMembers(value)) throw damaged('a keyring entry is malformed');
-  checkMembers(value, ENTRY_MEMBERS);
-  const state = value['state'];
-  if (!isState(state)) throw damaged('a keyring entry has an unknown state');
-  return {
-    number: numberMember(value, 'number', NUMBER_MAX),
-    state,
-    secret: hexMember(value, 'secret', KEY_BYTES),
-  };
+  const entry = decodePublicEntry(value, ENTRY_MEMBERS);
+  return { ...entry, secret: hexMember(value as Members, 'secret', KEY_BYTES) };
 }
 
-function numberMember(value: Members, member: string, max: number): number {
+/** What of an entry is no secret. */
+export function decodePublicEntry(
+  value: unknown,
+  members: readonly string[],
+): Omit<KeyringEntry, 'secret'> {
+  if (!isMembers(value)) throw damaged('a keyring entry is malformed');
+  checkMembers(value, members);
+  const state = value['state'];
+  if (!isState(state)) throw damaged('a keyring entry has an unknown state');
+  return { number: numberMember(value, 'number', NUMBER_MAX), state };
+}
+
+export function numberMember(value: Members, member: string, max: number): number {
   const number = value[member];
   if (typeof number === 'number' && Number.isInteger(number) && number >= 1 && number <= max) {
     return number;
@@ -176,7 +203,7 @@ function numberMember(value: Members, member: string, max: number): number {
   throw damaged(`the ${member} in the keyring is not a number from 1 to ${max}`);
 }
 
-function hexMember(value: Members, member: string, bytes: number): Buffer {
+export function hexMember(value: Members, member: string, bytes: number): Buffer {
   const hex = value[member];
   if (typeof hex === 'string' && hex.length === bytes * 2 && /^[0-9a-f]+$/.test(hex)) {
     return Buffer.from(hex, 'hex');
@@ -184,14 +211,14 @@ function hexMember(value: Members, member: string, bytes: number): Buffer {
   throw damaged(`the ${member} in the keyring is not ${bytes * 2} lower-case hex digits`);
 }
 
-function isMembers(value: unknown): value is Members {
+export function isMembers(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isState(value: unknown): value is EntryState {
+export function isState(value: unknown): value is EntryState {
   return STATES.includes(value);
 }
 
-function damaged(message: string, hint?: string): EncServerError {
+export function damaged(message: string, hint?: string): EncServerError {
   return new EncServerError('KEYRING_DAMAGED', message, hint === undefined ? {} : { hint });
 }

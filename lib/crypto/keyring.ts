@@ -7,10 +7,25 @@ import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EncServerError } from '../errors.ts';
 import { replaceFile, withFileLock } from '../secret-file.ts';
-import { decodeKeyring, encodeKeyring, type Keyring } from './keyring-file.ts';
+import { decodeKeyring, encodeKeyring, type Keyring, parseKeyringFile } from './keyring-file.ts';
+import {
+  drawProviderKey,
+  type KeyringMeans,
+  kindOf,
+  openProviderKey,
+  type ProviderKind,
+} from './providers/provider.ts';
 import { randomBytesPooled, randomKey } from './random.ts';
+import { decodeSealedKeyring, encodeSealedKeyring, openSealedKeyring } from './sealed-keyring.ts';
 
 export type { EntryState, Keyring, KeyringEntry } from './keyring-file.ts';
+export type { KeyringMeans, ProviderKind } from './providers/provider.ts';
+
+/** A keyring, and how its secrets lie in its file. */
+interface Loaded {
+  readonly keyring: Keyring;
+  readonly kind: ProviderKind;
+}
 
 const KEYRING_ID_BYTES = 16;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
@@ -18,19 +33,21 @@ const GROUP_AND_OTHERS = 0o077;
 
 /**
  * Makes a keyring with one entry of each kind and writes it to a new file (0600), in a folder
- * that is made when missing (0700). When it resolves, the file is on disk.
+ * that is made when missing (0700). When it resolves, the file is on disk. Its secrets are sealed
+ * where there are means for that.
  *
  * @throws CONFLICT if there is a file of that name; it is left alone
  * @throws FILE_ERROR if the file cannot be written
+ * @throws UNAVAILABLE, KEYRING_LOCKED as the key service says
  */
-export async function createKeyring(path: string): Promise<Keyring> {
+export async function createKeyring(path: string, means: KeyringMeans = {}): Promise<Keyring> {
   const keyring: Keyring = {
     keyringId: randomBytesPooled(KEYRING_ID_BYTES),
     epoch: 1,
     entries: [{ number: 1, state: 'active', secret: randomKey() }],
     wrapEntries: [{ number: 1, state: 'active', secret: randomKey() }],
   };
-  const bytes = encodeKeyring(keyring);
+  const bytes = await encodeFor(keyring, kindOf(means), means);
   try {
     await writeNew(resolve(path), bytes);
   } catch (thrown) {
@@ -48,9 +65,18 @@ export async function createKeyring(path: string): Promise<Keyring> {
  * @returns undefined if there is no such file
  * @throws KEYRING_UNSAFE if group or others have any permission on the file
  * @throws KEYRING_DAMAGED if it is cut short, malformed, changed, or of an unknown version
+ * @throws KEYRING_LOCKED if its secrets are sealed, and the means are not there or the wrong ones
+ * @throws UNAVAILABLE if the key service is away
  * @throws FILE_ERROR if it cannot be read
  */
-export async function loadKeyring(path: string): Promise<Keyring | undefined> {
+export async function loadKeyring(
+  path: string,
+  means: KeyringMeans = {},
+): Promise<Keyring | undefined> {
+  return (await load(path, means))?.keyring;
+}
+
+async function load(path: string, means: KeyringMeans): Promise<Loaded | undefined> {
   let file: FileHandle;
   try {
     file = await open(path, 'r');
@@ -59,7 +85,7 @@ export async function loadKeyring(path: string): Promise<Keyring | undefined> {
     throw fileError('the keyring file cannot be opened', thrown);
   }
   try {
-    return await readFrom(file);
+    return await readFrom(file, means);
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
     throw fileError('the keyring file cannot be read', thrown);
@@ -79,14 +105,47 @@ export async function loadKeyring(path: string): Promise<Keyring | undefined> {
 export async function updateKeyring(
   path: string,
   change: (keyring: Keyring) => Keyring,
+  means: KeyringMeans = {},
+): Promise<Keyring> {
+  return await rewrite(
+    path,
+    means,
+    (known) => ({ ...known, keyring: change(known.keyring) }),
+    means,
+  );
+}
+
+/**
+ * Seals the secrets of a keyring another way; all else of it stays, its epoch too.
+ *
+ * @param means what opens the file as it is
+ * @param newMeans what shall open it
+ * @throws as {@link updateKeyring}
+ */
+export async function changeProvider(
+  path: string,
+  means: KeyringMeans,
+  kind: ProviderKind,
+  newMeans: KeyringMeans,
+): Promise<Keyring> {
+  return await rewrite(path, means, ({ keyring }) => ({ keyring, kind }), newMeans);
+}
+
+async function rewrite(
+  path: string,
+  means: KeyringMeans,
+  change: (known: Loaded) => Loaded,
+  newMeans: KeyringMeans,
 ): Promise<Keyring> {
   try {
     return await withFileLock(path, async () => {
-      const known = await loadKeyring(path);
+      const known = await load(path, means);
       if (known === undefined) throw new EncServerError('KEYRING_MISSING', `no keyring ${path}`);
-      const keyring = change(known);
-      if (keyring.epoch < known.epoch) throw new EncServerError('INTERNAL', 'the epoch went back');
-      const bytes = encodeKeyring(keyring);
+      const { keyring, kind } = change(known);
+      if (keyring.epoch < known.keyring.epoch) {
+        throw new EncServerError('INTERNAL', 'the epoch went back');
+      }
+      const bytes = await encodeFor(keyring, kind, newMeans);
       await replaceFile(path, bytes).finally(() => bytes.fill(0));
       return keyring;
     });
@@ -96,8 +155,23 @@ export async function updateKeyring(
   }
 }
 
+/** The bytes of the file; to be wiped after use. */
+async function encodeFor(
+  keyring: Keyring,
+  kind: ProviderKind,
+  means: KeyringMeans,
+): Promise<Buffer> {
+  if (kind === 'file') return encodeKeyring(keyring);
+  const { key, how } = await drawProviderKey(kind, means);
+  try {
+    return encodeSealedKeyring(keyring, kind, how, key);
+  } finally {
+    key.fill(0);
+  }
+}
+
 /** The open file is what is checked: its name could come to mean another one in between. */
-async function readFrom(file: FileHandle): Promise<Keyring> {
+async function readFrom(file: FileHandle, means: KeyringMeans): Promise<Loaded> {
   const status = await file.stat();
   if (!status.isFile()) throw new EncServerError('FILE_ERROR', 'the keyring is not a file');
   if ((status.mode & GROUP_AND_OTHERS) !== 0) {
@@ -108,7 +182,15 @@ async function readFrom(file: FileHandle): Promise<Keyring> {
   }
   const bytes = await file.readFile();
   try {
-    return decodeKeyring(bytes);
+    const members = parseKeyringFile(bytes);
+    if (members['provider'] === 'file') return { keyring: decodeKeyring(bytes), kind: 'file' };
+    const sealed = decodeSealedKeyring(members);
+    const key = await openProviderKey(sealed.kind, sealed.how, means);
+    try {
+      return { keyring: openSealedKeyring(sealed, key), kind: sealed.kind };
+    } finally {
+      key.fill(0);
+    }
   } finally {
     bytes.fill(0);
   }

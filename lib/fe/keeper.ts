@@ -4,7 +4,7 @@
  */
 import { stat } from 'node:fs/promises';
 import type { KeyringFacts } from '../be/client.ts';
-import { createKeyring, type Keyring, loadKeyring } from '../crypto/keyring.ts';
+import { createKeyring, type Keyring, type KeyringMeans, loadKeyring } from '../crypto/keyring.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { Ring } from './ring.ts';
 
@@ -22,6 +22,7 @@ export interface Following {
 
 export class KeyringKeeper {
   readonly path: string;
+  readonly #means: KeyringMeans;
   readonly #askStore: () => Promise<KeyringFacts | undefined>;
   /** The newest that was read; followed once the back end was told. */
   #newest: Keyring | undefined;
@@ -38,10 +39,18 @@ export class KeyringKeeper {
   /** Why there is no keyring, where it was tried. */
   #error: EncServerError | undefined;
 
-  /** `askStore` tells the keyring that the store was filled under, and rejects if it cannot. */
-  constructor(path: string, askStore: () => Promise<KeyringFacts | undefined>) {
+  /**
+   * `askStore` tells the keyring that the store was filled under, and rejects if it cannot. `means`
+   * are what opens the file where its secrets are sealed.
+   */
+  constructor(
+    path: string,
+    askStore: () => Promise<KeyringFacts | undefined>,
+    means: KeyringMeans = {},
+  ) {
     this.path = path;
     this.#askStore = askStore;
+    this.#means = means;
   }
 
   /** Whether this process made the keyring file. */
@@ -68,7 +77,8 @@ export class KeyringKeeper {
   /**
    * The newest keyring, read from its file or made. Rejects with `KEYRING_MISSING` when the store
    * was filled under a keyring that is not here, `UNAVAILABLE` when the store cannot be asked
-   * about that, `KEYRING_UNSAFE` and `KEYRING_DAMAGED` for the file.
+   * about that, or its key service is away, `KEYRING_UNSAFE`, `KEYRING_DAMAGED` and
+   * `KEYRING_LOCKED` for the file.
    */
   async open(): Promise<Keyring> {
     if (this.#newest !== undefined) return this.#newest;
@@ -130,7 +140,7 @@ export class KeyringKeeper {
 
   /** Throws what is wrong with the file. */
   async #readNewer(known: Keyring): Promise<void> {
-    const read = await loadKeyring(this.path);
+    const read = await loadKeyring(this.path, this.#means);
     if (read === undefined) throw new EncServerError('KEYRING_MISSING', 'the file is gone');
     if (!read.keyringId.equals(known.keyringId)) {
       throw new EncServerError('KEYRING_MISMATCH', 'the file is another keyring');
@@ -152,7 +162,7 @@ export class KeyringKeeper {
 
   async #loadOrMake(): Promise<Keyring> {
     this.#seenMark = await markOf(this.path);
-    const keyring = (await loadKeyring(this.path)) ?? (await this.#make());
+    const keyring = (await loadKeyring(this.path, this.#means)) ?? (await this.#make());
     this.#ring = new Ring(keyring);
     this.#newest = keyring;
     return keyring;
@@ -165,12 +175,13 @@ export class KeyringKeeper {
       throw new EncServerError('KEYRING_MISSING', words);
     }
     try {
-      const keyring = await createKeyring(this.path);
+      const keyring = await createKeyring(this.path, this.#means);
       this.#made = true;
       return keyring;
     } catch (thrown) {
       // Another front end was faster: its keyring is the one.
-      const theirs = codeOf(thrown) === 'CONFLICT' ? await loadKeyring(this.path) : undefined;
+      const theirs =
+        codeOf(thrown) === 'CONFLICT' ? await loadKeyring(this.path, this.#means) : undefined;
       if (theirs === undefined) throw thrown;
       return theirs;
     }

@@ -68,7 +68,9 @@ export class Listing {
       const page = await this.#be.scan(prefix, from, limit, { ...at, epoch });
       const ids = page.items
         .filter(({ head }) => !isGrave(head))
-        .map(({ key, head }) => pseudonymizer.open(key, decodeHead(head).sealedId).id);
+        .map(({ key, head }) => pseudonymizer.open(key, decodeHead(head).sealedId))
+        .filter((name) => name.namespace.equals(namespace))
+        .map(({ id }) => id);
       const onward = old !== undefined && isFirst ? last : undefined;
       return { ids, next: page.next ?? onward };
     });
@@ -80,9 +82,11 @@ export class Listing {
     for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
       for await (const { key, head } of scanAll(this.#be, pseudonymizer.prefix(namespace), epoch)) {
         if (isGrave(head)) continue;
-        const { id } = pseudonymizer.open(key, decodeHead(head).sealedId);
-        if (old !== undefined && isTold(told, id)) continue;
-        yield id;
+        const name = pseudonymizer.open(key, decodeHead(head).sealedId);
+        // Two namespaces may share a prefix by chance.
+        if (!name.namespace.equals(namespace)) continue;
+        if (old !== undefined && isTold(told, name.id)) continue;
+        yield name.id;
       }
     }
   }

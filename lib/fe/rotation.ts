@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
 import { decodeHeader } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
-import { type Keyring, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
+import { type Keyring, type KeyringMeans, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
 import { activateEntry, addEntry, numberOf, retireEntry } from '../crypto/keyring-states.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { Budget } from '../net/budget.ts';
@@ -20,6 +20,8 @@ import { Ring } from './ring.ts';
 export interface RotationOptions {
   /** The keyring's file. */
   readonly path: string;
+  /** What opens it, where its secrets are sealed. */
+  readonly means?: KeyringMeans;
   /** How the back end is called. */
   readonly link: BeClientOptions;
 }
@@ -57,8 +59,8 @@ export class Rotation {
 
   /** Rejects with `KEYRING_MISSING` and what is wrong with the file. */
   async read(): Promise<Keyring> {
-    const { path } = this.#options;
-    const keyring = await loadKeyring(path);
+    const { path, means } = this.#options;
+    const keyring = await loadKeyring(path, means);
     if (keyring !== undefined) return keyring;
     throw new EncServerError('KEYRING_MISSING', `there is no keyring ${path}`, {
       hint: 'name it with --keyring; the first start of a front end makes it',
@@ -68,7 +70,7 @@ export class Rotation {
   /** Rejects with `CONFLICT`, `STALE_EPOCH`, `KEYRING_MISMATCH`, `UNAVAILABLE`. */
   async add(): Promise<Keyring> {
     await this.#check(addEntry);
-    return await updateKeyring(this.#options.path, addEntry);
+    return await this.#update(addEntry);
   }
 
   /**
@@ -79,7 +81,7 @@ export class Rotation {
   async activate(waitMs: number, waiting: (connections: number) => void): Promise<Keyring> {
     const { epoch } = await this.#check(activateEntry);
     await this.#awaitFrontEnds(epoch, waitMs, waiting);
-    const keyring = await updateKeyring(this.#options.path, activateEntry);
+    const keyring = await this.#update(activateEntry);
     await this.#withBe(keyring, async (be) => await be.greet(keyring));
     return keyring;
   }
@@ -93,7 +95,7 @@ export class Rotation {
     if (numberOf(keyring, 'old') !== undefined || !keyring.entries.some(isRetired)) {
       await this.#check(retireEntry);
       await this.#withBe(keyring, (be) => refuseUnlessEmpty(be, new Ring(keyring)));
-      keyring = await updateKeyring(this.#options.path, retireEntry);
+      keyring = await this.#update(retireEntry);
     }
     // From the greeting on no move of before is done any more, and nothing needs its grave.
     await this.#withBe(keyring, async (be) => {
@@ -111,12 +113,18 @@ export class Rotation {
         hint: 'records are moved after enc-server keys activate',
       });
     });
-    const keeper = new KeyringKeeper(this.#options.path, async () => undefined);
+    const { path, means } = this.#options;
+    const keeper = new KeyringKeeper(path, async () => undefined, means);
     const ring = new Ring(await keeper.open());
     return await this.#withBe(ring.keyring, async (be) => {
       const budget = new Budget(Number.MAX_SAFE_INTEGER);
       return await new Mover(be, ring, new Placement(be, keeper, budget), options).run();
     });
+  }
+
+  async #update(step: (keyring: Keyring) => Keyring): Promise<Keyring> {
+    const { path, means } = this.#options;
+    return await updateKeyring(path, step, means);
   }
 
   /** Reads the keyring, asks the store whether it is the one, and tries the step on it. */

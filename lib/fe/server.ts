@@ -12,6 +12,7 @@ import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
+import { meansOf } from './means.ts';
 import { missingOf } from './readiness.ts';
 import { FeService } from './service.ts';
 import { FeFrames } from './surfaces/frames.ts';
@@ -25,6 +26,7 @@ const FATAL = new Set([
   'KEYRING_MISMATCH',
   'KEYRING_UNSAFE',
   'KEYRING_DAMAGED',
+  'KEYRING_LOCKED',
   'STALE_EPOCH',
   'FILE_ERROR',
   // The back end takes other front ends, or is none: somebody has to look at the settings.
@@ -61,7 +63,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
       },
     },
   );
-  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config));
+  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config), meansOf(section));
   const be = new BeClient({
     ...callOf(link),
     smallConnections: link.smallConnections,

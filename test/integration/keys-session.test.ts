@@ -1,6 +1,6 @@
 /** A rotation as a person does it, and as it goes wrong: cut off, in the wrong order, under load. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -99,6 +99,33 @@ test('a rewrap that is killed goes on where it was', async () => {
   const asks = drawn.map((key, index) => `RETRIEVE64 many-${index} ${key}\n`);
   const answers = await runCommand('node', ['-e', SAY, port], { input: asks.join('') });
   assert.equal(answers.stdout.toString(), 'aGk=\n'.repeat(count));
+});
+
+test('the secrets are sealed by a passphrase, and stay the same secrets', async () => {
+  const [passphrase, other] = [join(folder, 'passphrase'), join(folder, 'other')];
+  await writeFile(passphrase, 'correct horse battery staple\n');
+  await writeFile(other, 'something else\n');
+  const path = join(folder, 'data', 'fe', 'keyring.json');
+  const before = JSON.parse(await readFile(path, 'utf8'));
+  const seal = ['provider', 'passphrase', '--new-passphrase-file', passphrase];
+  const { code, stdout, stderr } = await keys(...seal);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^epoch \d+: /);
+  const text = await readFile(path, 'utf8');
+  for (const { secret } of before.entries) assert.ok(!text.includes(secret));
+  const refused = await keys('list');
+  assert.equal(refused.code, 6);
+  assert.match(refused.stderr, /KEYRING_LOCKED/);
+  const variable = 'ENC_SERVER_TS_FESERVERCONFIGS_KEYRINGPASSPHRASE_FILE';
+  const withFile = async (file: string, ...args: string[]) =>
+    await run('enc-server', ['keys', ...args, '--data-dir', join(folder, 'data')], {
+      env: { [variable]: file },
+    });
+  assert.equal((await withFile(other, 'list')).code, 6);
+  assert.equal((await withFile(passphrase, 'list')).code, 0);
+  assert.equal((await withFile(passphrase, 'provider', 'vault')).code, 2);
+  assert.equal((await withFile(passphrase, 'provider', 'file')).code, 0);
+  assert.deepEqual(JSON.parse(await readFile(path, 'utf8')), before);
 });
 
 /** Says its input to a port of this machine, line after line, and prints what is answered. */

@@ -185,7 +185,7 @@ test('what the parser of JSON says about a broken file, secrets and all, stays i
 test('a keyring of a newer release is refused with a hint of its own', async () => {
   const newer: readonly [string, Json][] = [
     ['newer version', { version: 2 }],
-    ['newer provider', { provider: 'passphrase' }],
+    ['newer provider', { provider: 'hsm' }],
   ];
   for (const [name, members] of newer) {
     const path = await changed(`${name}.json`, (file) => Object.assign(file, members));

@@ -243,16 +243,14 @@ export const batchItem = z.discriminatedUnion('op', [batchStore, batchRetrieve, 
 export type HttpBatchItem = z.output<typeof batchItem>;
 
 /** Items are checked one by one: a malformed one spoils no other. */
-export const batch = z
-  .object({ items: z.array(z.unknown().meta({ type: 'object' })).max(BATCH_ITEMS_MAX) })
-  .meta({
-    example: {
-      items: [
-        { op: 'store', id: EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
-        { op: 'retrieve', id: EXAMPLE_ID, key: EXAMPLE_KEY },
-      ],
-    },
-  });
+export const batch = z.object({ items: z.array(z.unknown()).max(BATCH_ITEMS_MAX) }).meta({
+  example: {
+    items: [
+      { op: 'store', id: EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
+      { op: 'retrieve', id: EXAMPLE_ID, key: EXAMPLE_KEY },
+    ],
+  },
+});
 
 export const batchAnswers = z.object({
   items: z

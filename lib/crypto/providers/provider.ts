@@ -1,0 +1,64 @@
+/**
+ * Who keeps the key that seals the secrets of a keyring. A provider gives a key-encryption key of
+ * 32 bytes for each writing of the file, and says in the file how to get it again.
+ */
+import { EncServerError } from '../../errors.ts';
+import { drawFromPassphrase, keyFromPassphrase } from './passphrase.ts';
+import { drawFromTransit, keyFromTransit, type TransitSettings } from './transit.ts';
+
+export type ProviderKind = 'file' | SealedKind;
+export type SealedKind = 'passphrase' | 'transit';
+
+/** What stands in the file: names with numbers or texts, none of them secret. */
+export type How = Readonly<Record<string, string | number>>;
+
+/** What a server or a command has to open keyrings with. */
+export interface KeyringMeans {
+  /** Its bytes in UTF-8. */
+  readonly passphrase?: Buffer | undefined;
+  readonly transit?: TransitSettings | undefined;
+}
+
+export interface DrawnKey {
+  /** 32 bytes; to be wiped after use. */
+  readonly key: Buffer;
+  readonly how: How;
+}
+
+/** A fresh key. Rejects with `KEYRING_LOCKED` where the means are missing, `UNAVAILABLE`. */
+export async function drawProviderKey(kind: SealedKind, means: KeyringMeans): Promise<DrawnKey> {
+  if (kind === 'passphrase') return await drawFromPassphrase(passphraseOf(means));
+  return await drawFromTransit(transitOf(means));
+}
+
+/**
+ * The key that a file was sealed under. Rejects with `KEYRING_LOCKED` where the means are missing
+ * or not the right ones, `KEYRING_DAMAGED` for what stands in the file, `UNAVAILABLE`.
+ */
+export async function openProviderKey(
+  kind: SealedKind,
+  how: How,
+  means: KeyringMeans,
+): Promise<Buffer> {
+  if (kind === 'passphrase') return await keyFromPassphrase(passphraseOf(means), how);
+  return await keyFromTransit(transitOf(means), how);
+}
+
+/** What a new keyring is sealed by: the key service before the passphrase, if there is either. */
+export function kindOf({ passphrase, transit }: KeyringMeans): ProviderKind {
+  if (transit !== undefined) return 'transit';
+  return passphrase === undefined ? 'file' : 'passphrase';
+}
+
+function passphraseOf({ passphrase }: KeyringMeans): Buffer {
+  if (passphrase !== undefined) return passphrase;
+  const hint =
+    'set keyringPassphrase; ENC_SERVER_TS_FESERVERCONFIGS_KEYRINGPASSPHRASE_FILE names a file';
+  throw new EncServerError('KEYRING_LOCKED', 'the keyring is sealed by a passphrase', { hint });
+}
+
+function transitOf({ transit }: KeyringMeans): TransitSettings {
+  if (transit !== undefined) return transit;
+  const hint = 'set keyringTransitUrl and keyringTransitToken';
+  throw new EncServerError('KEYRING_LOCKED', 'the keyring is sealed by a key service', { hint });
+}

@@ -1,0 +1,239 @@
+/** Who seals the secrets of a keyring: nobody, a passphrase, a key service. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import {
+  changeProvider,
+  createKeyring,
+  type Keyring,
+  type KeyringMeans,
+  loadKeyring,
+  updateKeyring,
+} from '../../lib/crypto/keyring.ts';
+import { addEntry } from '../../lib/crypto/keyring-states.ts';
+import { FeClient } from '../../lib/fe/client.ts';
+import { startFe } from '../../lib/fe/server.ts';
+import { silentLog } from '../../lib/log.ts';
+import { rejectsWith } from '../helpers/codes.ts';
+import { KeyService } from '../helpers/key-service.ts';
+import { startServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
+import { until } from '../helpers/wire.ts';
+
+let folder: string;
+let service: KeyService;
+const pass: KeyringMeans = { passphrase: Buffer.from('correct horse battery staple') };
+
+before(async () => {
+  folder = await temporaryFolder();
+  service = await KeyService.start();
+});
+after(async () => {
+  await service.close();
+  await rm(folder, { recursive: true });
+});
+
+function transit(changes: object = {}): KeyringMeans {
+  const { url, token } = service;
+  return { transit: { url, token, key: 'ring', ca: '', timeoutMs: 2_000, ...changes } };
+}
+
+function secretsOf({ entries, wrapEntries }: Keyring): string[] {
+  return [...entries, ...wrapEntries].map(({ secret }) => secret.toString('hex'));
+}
+
+async function edit(path: string, change: (file: Record<string, unknown>) => void): Promise<void> {
+  const file = JSON.parse(await readFile(path, 'utf8'));
+  change(file);
+  await writeFile(path, JSON.stringify(file));
+}
+
+const KINDS = [
+  { kind: 'passphrase', means: () => pass },
+  { kind: 'transit', means: () => transit() },
+] as const;
+
+for (const { kind, means } of KINDS) {
+  describe(`a keyring sealed by ${kind}`, () => {
+    it('has no secret in its file, and opens to what it was', async () => {
+      const path = join(folder, `${kind}.json`);
+      const made = await createKeyring(path, means());
+      const text = await readFile(path, 'utf8');
+      assert.equal(JSON.parse(text).provider, kind);
+      for (const secret of secretsOf(made)) assert.ok(!text.includes(secret));
+      assert.equal((await stat(path)).mode & 0o777, 0o600);
+      assert.deepEqual(await loadKeyring(path, means()), made);
+      const added = await updateKeyring(path, addEntry, means());
+      assert.deepEqual(await loadKeyring(path, means()), added);
+      assert.equal(JSON.parse(await readFile(path, 'utf8')).provider, kind);
+    });
+
+    it('is KEYRING_LOCKED without what opens it, and KEYRING_DAMAGED where it is', async () => {
+      const path = join(folder, `${kind}-locked.json`);
+      await createKeyring(path, means());
+      const good = `${path}.good`;
+      await copyFile(path, good);
+      await rejectsWith(loadKeyring(path), 'KEYRING_LOCKED');
+      const changes: [string, (file: Record<string, unknown>) => void][] = [
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { epoch: 7 })],
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { sealed: '00' })],
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { nonce: '00'.repeat(12) })],
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { how: {} })],
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { version: 2 })],
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { provider: 'other' })],
+        ['KEYRING_DAMAGED', (file) => Object.assign(file, { more: 1 })],
+      ];
+      for (const [code, change] of changes) {
+        await copyFile(good, path);
+        await edit(path, change);
+        await rejectsWith(loadKeyring(path, means()), code as 'KEYRING_DAMAGED');
+      }
+    });
+
+    it('becomes one of the other kinds and back, and stays the same keyring', async () => {
+      const path = join(folder, `${kind}-changed.json`);
+      const made = await createKeyring(path);
+      await changeProvider(path, {}, kind, means());
+      assert.deepEqual(await loadKeyring(path, means()), made);
+      const other = kind === 'transit' ? 'passphrase' : 'transit';
+      const both = { ...pass, ...transit() };
+      await changeProvider(path, both, other, both);
+      assert.deepEqual(await loadKeyring(path, both), made);
+      await changeProvider(path, both, 'file', {});
+      assert.deepEqual(await loadKeyring(path), made);
+    });
+  });
+}
+
+describe('a passphrase', () => {
+  it('opens nothing if it is another one', async () => {
+    const path = join(folder, 'wrong.json');
+    await createKeyring(path, pass);
+    const wrong = { passphrase: Buffer.from('correct horse') };
+    const error = await rejectsWith(loadKeyring(path, wrong), 'KEYRING_LOCKED');
+    assert.match(error.message, /passphrase is wrong/);
+    await rejectsWith(updateKeyring(path, addEntry, wrong), 'KEYRING_LOCKED');
+    await loadKeyring(path, pass);
+  });
+
+  it('is not asked to cost any memory or time', async () => {
+    const path = join(folder, 'costly.json');
+    await createKeyring(path, pass);
+    const good = await readFile(path, 'utf8');
+    const costs = [
+      { N: 2 ** 30 },
+      { N: 2 ** 20, r: 16 },
+      { N: 100_000 },
+      { N: 2 ** 13 },
+      { r: 1_000 },
+      { p: 64 },
+      { r: 0.5 },
+      { salt: 'ab' },
+    ];
+    for (const cost of costs) {
+      const file = JSON.parse(good);
+      Object.assign(file.how, cost);
+      // The checksum must not be what refuses it: whoever changes the file can compute it.
+      file.checksum = checksum(file);
+      await writeFile(path, JSON.stringify(file));
+      const error = await rejectsWith(loadKeyring(path, pass), 'KEYRING_DAMAGED');
+      assert.doesNotMatch(error.message, /checksum/);
+    }
+    const file = JSON.parse(good);
+    // Whoever changes what is no secret, and computes the checksum, is noticed as well.
+    file.epoch = 9;
+    file.checksum = checksum(file);
+    await writeFile(path, JSON.stringify(file));
+    await rejectsWith(loadKeyring(path, pass), 'KEYRING_LOCKED');
+  });
+});
+
+/** As docs/ENVELOPE.md has it. */
+function checksum(file: {
+  how: Record<string, string | number>;
+  [member: string]: unknown;
+}): string {
+  const entries = (name: string) =>
+    (file[name] as { number: number; state: string }[]).map(
+      ({ number, state }) => `${name === 'entries' ? 'entry' : 'wrapEntry'} ${number} ${state}`,
+    );
+  const lines = [
+    'enc-server-ts keyring',
+    'version 1',
+    `provider ${file['provider']}`,
+    ...Object.keys(file.how)
+      .sort()
+      .map((name) => `how ${name} ${file.how[name]}`),
+    `keyringId ${file['keyringId']}`,
+    `epoch ${file['epoch']}`,
+    ...entries('entries'),
+    ...entries('wrapEntries'),
+    `nonce ${file['nonce']}`,
+    `sealed ${file['sealed']}`,
+  ];
+  return createHash('sha256')
+    .update(`${lines.join('\n')}\n`)
+    .digest('hex');
+}
+
+describe('a key service', () => {
+  it('is asked once for a file, and what it answers against it is told', async () => {
+    const path = join(folder, 'service.json');
+    await createKeyring(path, transit());
+    const before = service.asked;
+    await loadKeyring(path, transit());
+    assert.equal(service.asked - before, 1);
+    await rejectsWith(loadKeyring(path, transit({ token: 'wrong' })), 'KEYRING_LOCKED');
+    await rejectsWith(loadKeyring(path, transit({ url: 'http://127.0.0.1:1' })), 'UNAVAILABLE');
+    await rejectsWith(loadKeyring(path, transit({ ca: '/nowhere' })), 'FILE_ERROR');
+    const answers = [
+      [503, '{"errors":["sealed"]}', 'UNAVAILABLE'],
+      [429, '', 'UNAVAILABLE'],
+      [400, '{}', 'KEYRING_LOCKED'],
+      [200, 'no json', 'KEYRING_LOCKED'],
+      [200, '{"data":{"plaintext":"AAAA"}}', 'KEYRING_LOCKED'],
+      [200, `{"data":"${'x'.repeat(70_000)}"}`, 'UNAVAILABLE'],
+    ] as const;
+    for (const [status, body, code] of answers) {
+      service.failure = { status, body };
+      await rejectsWith(loadKeyring(path, transit()), code);
+    }
+    service.failure = undefined;
+    await loadKeyring(path, transit());
+  });
+
+  it('may be away when a front end starts, and at any time later', async () => {
+    const { url: keyringTransitUrl, token: keyringTransitToken } = service;
+    const settings = { keyringTransitUrl, keyringTransitToken, keyringTransitKey: 'ring' };
+    const servers = await startServers({ feServerConfigs: settings });
+    const { keyring } = servers.config.feServerConfigs;
+    assert.equal(JSON.parse(await readFile(keyring, 'utf8')).provider, 'transit');
+    const client = new FeClient({ address: { host: '127.0.0.1', port: servers.fe.port } });
+    const { key } = await client.store('alice', Buffer.from('hello'));
+    await service.close();
+    // What is in memory is enough.
+    assert.equal(`${(await client.retrieve('alice', key)).record}`, 'hello');
+    client.close();
+    await servers.fe.close();
+    const beClientConfigs = { serverAddr: `127.0.0.1:${servers.be.port}` };
+    const config = await testConfig(servers.folder, { feServerConfigs: settings, beClientConfigs });
+    const again = await startFe(config, silentLog);
+    const other = new FeClient({
+      address: { host: '127.0.0.1', port: again.port },
+      attemptsMax: 1,
+    });
+    await rejectsWith(other.retrieve('alice', key), 'UNAVAILABLE');
+    await service.listen();
+    await until(async () => {
+      const found = await other.retrieve('alice', key).catch(() => undefined);
+      return found?.record.toString() === 'hello';
+    });
+    other.close();
+    await again.close();
+    const locked = { ...settings, keyringTransitToken: 'wrong' };
+    const refused = await testConfig(servers.folder, { feServerConfigs: locked, beClientConfigs });
+    await rejectsWith(startFe(refused, silentLog), 'KEYRING_LOCKED');
+    await servers.close();
+  });
+});
