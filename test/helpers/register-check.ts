@@ -8,16 +8,18 @@ export interface Seen {
   readonly calledAt: number;
   /** Infinity where no answer came: it may have been done any time, or never. */
   answeredAt: number;
-  readonly kind: 'put' | 'create' | 'exchange' | 'remove' | 'get';
+  readonly kind: 'put' | 'create' | 'exchange' | 'remove' | 'get' | 'wrong';
   /** Of what is written. */
   readonly value?: string;
+  /** Whether what is written can be read once. */
+  readonly once?: boolean;
   /** When that ends, on the clock of the test; 0 is never. */
   readonly expiryMs?: number;
   /** What an exchange expects. */
   readonly expected?: string;
   /** Whether a put may have taken what was left of a deleted record for one. */
   mayCountGraves?: boolean;
-  /** What was answered: `ok`, `CONFLICT`, `NOT_FOUND`. */
+  /** What was answered: `ok`, `CONFLICT`, `NOT_FOUND`, `ALREADY_READ`, `WRONG_KEY`. */
   outcome?: string;
   /** What was found, or written. */
   found?: { readonly value?: string; readonly revision?: string; readonly there?: boolean };
@@ -30,47 +32,71 @@ interface State {
   readonly value: string;
   readonly revision: string;
   readonly expiryMs: number;
+  readonly once: boolean;
+  /** Whether it was read once. */
+  readonly isRead: boolean;
 }
 
 /** Whether there is such an order. The record is not there at first. */
 export function isLinearizable(history: readonly Seen[]): boolean {
-  const ended = history.filter((seen) => Number.isFinite(seen.answeredAt));
-  const dead = new Set<string>();
-  // Between two of these moments nothing changes.
-  const clocks = [...new Set(history.flatMap(momentsOf))]
-    .filter(Number.isFinite)
+  const seens = history.filter((seen) => !isIdle(seen, history));
+  // Of time it matters only how many of the values have ended: so few moments are looked at.
+  const ends = [...new Set(seens.map(({ expiryMs = 0 }) => expiryMs))]
+    .filter((expiryMs) => expiryMs > 0)
     .sort((a, b) => a - b);
-  const search = (done: ReadonlySet<Seen>, state: State | undefined, clock: number): boolean => {
-    if (ended.every((seen) => done.has(seen))) return true;
-    const ids = history.map((seen) => (done.has(seen) ? 1 : 0)).join('');
-    const id = `${ids} ${state?.value} ${state?.revision} ${clock}`;
+  const endedBy = (clock: number) => ends.filter((end) => end <= clock).length;
+  const bounds = seens.map((seen) => ({
+    seen,
+    from: endedBy(seen.clockCalled),
+    to: endedBy(seen.clockAnswered),
+  }));
+  const all = new Set(bounds);
+  const dead = new Set<string>();
+  const search = (
+    open: ReadonlySet<Bounded>,
+    state: State | undefined,
+    moment: number,
+  ): boolean => {
+    const firstAnswer = Math.min(...[...open].map(({ seen }) => seen.answeredAt));
+    if (firstAnswer === Number.POSITIVE_INFINITY) return true;
+    const ids = bounds.map((one) => (open.has(one) ? 1 : 0)).join('');
+    const id = `${ids} ${state?.value} ${state?.revision} ${state?.isRead} ${moment}`;
     if (dead.has(id)) return false;
     dead.add(id);
-    const open = history.filter((seen) => !done.has(seen));
-    const firstAnswer = Math.min(...open.map((seen) => seen.answeredAt));
-    for (const seen of open) {
-      if (seen.calledAt > firstAnswer) continue;
-      for (const at of clocks) {
-        if (at < Math.max(clock, seen.clockCalled) || at > seen.clockAnswered) continue;
-        for (const next of statesAfter(seen, state, at)) {
-          if (search(new Set([...done, seen]), next, at)) return true;
-        }
+    for (const bounded of open) {
+      if (bounded.seen.calledAt > firstAnswer) continue;
+      const left = new Set(open);
+      left.delete(bounded);
+      for (let at = Math.max(moment, bounded.from); at <= bounded.to; at++) {
+        const clock = at === 0 ? 0 : (ends[at - 1] as number);
+        const nexts = statesAfter(bounded.seen, state, clock);
+        if (nexts.some((next) => search(left, next, at))) return true;
       }
     }
     return false;
   };
-  return search(new Set(), undefined, 0);
+  return search(all, undefined, 0);
 }
 
-function momentsOf({ clockCalled, clockAnswered, expiryMs = 0 }: Seen): number[] {
-  return [clockCalled, clockAnswered, expiryMs, expiryMs - 1];
+interface Bounded {
+  readonly seen: Seen;
+  /** How many values had ended when it was called, and when it was answered. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Whether nobody could tell that it was done: a read whose answer was lost, and burnt nothing. */
+function isIdle({ kind, outcome }: Seen, history: readonly Seen[]): boolean {
+  if (outcome !== undefined) return false;
+  return kind === 'wrong' || (kind === 'get' && !history.some(({ once }) => once));
 }
 
 /** The states that the operation can have led to; none where its answer contradicts. */
 function statesAfter(seen: Seen, state: State | undefined, at: number): (State | undefined)[] {
   const live = state !== undefined && (state.expiryMs === 0 || state.expiryMs > at);
-  const { kind, outcome, found, value = '', expiryMs = 0, expected } = seen;
-  const written = { value, revision: found?.revision ?? 'unknown', expiryMs };
+  const { kind, outcome, found, value = '', expiryMs = 0, expected, once = false } = seen;
+  const revision = found?.revision ?? 'unknown';
+  const written = { value, revision, expiryMs, once, isRead: false };
   // Whether what ended by itself counts as replaced, nobody promises.
   const isTold = (there: boolean) =>
     found?.there === there ||
@@ -84,20 +110,34 @@ function statesAfter(seen: Seen, state: State | undefined, at: number): (State |
       if (isUnknown) return live ? [state] : [written];
       return (outcome === 'ok') === !live ? [live ? state : written] : [];
     case 'exchange': {
-      const holds = state !== undefined && state.revision === expected;
+      // The store draws another revision when it is read; nobody is told which.
+      const holds = state !== undefined && !state.isRead && isSameRevision(expected, state);
       if (isUnknown) return holds ? [written, state] : [state];
       if (outcome === 'ok') return holds ? [written] : [];
-      return holds && live ? [] : [state];
+      return holds && live && state.revision !== 'unknown' ? [] : [state];
     }
     case 'remove':
       return isUnknown || isTold(live) ? [undefined] : [];
-    default:
+    case 'wrong':
       if (isUnknown) return [state];
-      if (outcome === 'NOT_FOUND') return live ? [] : [state];
-      return live && found?.value === state.value && isSameRevision(found.revision, state)
-        ? [state]
-        : [];
+      return (outcome === 'WRONG_KEY') === live ? [state] : [];
+    default:
+      return statesAfterGet(seen, live ? state : undefined, state);
   }
+}
+
+function statesAfterGet(
+  { outcome, found }: Seen,
+  live: State | undefined,
+  state: State | undefined,
+): (State | undefined)[] {
+  const read = live?.once ? { ...live, isRead: true } : state;
+  if (outcome === undefined) return live?.once && !live.isRead ? [state, read] : [state];
+  if (outcome === 'NOT_FOUND') return live === undefined ? [state] : [];
+  if (outcome === 'ALREADY_READ') return live?.isRead ? [state] : [];
+  if (live === undefined || live.isRead || found?.value !== live.value) return [];
+  if (!live.once && !isSameRevision(found.revision, live)) return [];
+  return [live.once ? read : { ...live, revision: found.revision ?? live.revision }];
 }
 
 function isSameRevision(revision: string | undefined, state: State): boolean {

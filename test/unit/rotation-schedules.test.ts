@@ -183,7 +183,7 @@ function newSeen(world: World, revision: string): Seen {
 async function ask(world: World, process: Process, name: RecordName, seen: Seen) {
   const { kind, value = '', expiryMs = 0, expected = '' } = seen;
   const { placement, ring } = process;
-  if (kind === 'get') {
+  if (kind === 'get' || kind === 'wrong') {
     const { header, body, revision, askedAtMs } = await placement.get(name, BYTES_MAX, {});
     if (isExpired(header, askedAtMs)) throw new EncServerError('NOT_FOUND', 'by its own time');
     const { record } = open(header, body, name, KEY);

@@ -1,0 +1,202 @@
+/**
+ * Faults under load: `node chaos.js [--rounds N] [--seed S] [--store level|mongo] [--dist FOLDER]`.
+ * In each round callers store, replace, read and delete a few records, through a proxy before the
+ * front end and one before the back end, while something happens to both. Afterwards what they
+ * were answered must be what one unhurried server could have answered. Prints what it did as
+ * JSON; ends with 1 and the round's seed if an answer was lost.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { FeClient } from '../../lib/fe/client.ts';
+import { FaultProxy } from '../helpers/fault-proxy.ts';
+import { isLinearizable } from '../helpers/register-check.ts';
+import { seededRandom } from '../helpers/schedule.ts';
+import { Load } from './load.ts';
+import { ServerProcess } from './servers.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '100' },
+    seed: { type: 'string', default: `${Date.now() % 1_000_000}` },
+    store: { type: 'string', default: 'level' },
+    dist: { type: 'string', default: fileURLToPath(new URL('../..', import.meta.url)) },
+    calm: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(flags.rounds);
+const seed = Number(flags.seed);
+const CALLERS = 6;
+const IDS = 4;
+const WORK_MS = 300;
+const CLIENT_TIMEOUT_MS = 4_000;
+const READY_MS_MAX = 30_000;
+
+class Chaos {
+  readonly folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-chaos-'));
+  readonly counts: Record<string, number> = {};
+  readonly totals = { rounds: 0, operations: 0, unknown: 0, refused: 0 };
+  readonly be: ServerProcess;
+  readonly fe: ServerProcess;
+  beProxy!: FaultProxy;
+  feProxy!: FaultProxy;
+  mongoProxy: FaultProxy | undefined;
+
+  constructor(mongoPort: () => number) {
+    const mongo = { ENC_SERVER_TS_BESERVERCONFIGS_MONGODATABASE: `chaos${process.pid}` };
+    const uri = () => `mongodb://127.0.0.1:${mongoPort()}/?directConnection=true`;
+    const isMongo = flags.store === 'mongo';
+    this.be = new ServerProcess(
+      flags.dist,
+      'be',
+      ['--data-dir', this.folder, '--store', flags.store],
+      isMongo ? { ...mongo, ENC_SERVER_TS_BESERVERCONFIGS_MONGOURI: uri() } : {},
+    );
+    this.fe = new ServerProcess(flags.dist, 'fe', ['--data-dir', this.folder], {});
+  }
+
+  async start(): Promise<void> {
+    await this.be.start();
+    this.beProxy = await FaultProxy.open(() => ({ host: '127.0.0.1', port: this.be.port }));
+    const address = `127.0.0.1:${this.beProxy.port}`;
+    this.fe.setEnv({ ENC_SERVER_TS_BECLIENTCONFIGS_SERVERADDR: address });
+    await this.fe.start();
+    this.feProxy = await FaultProxy.open(() => ({ host: '127.0.0.1', port: this.fe.port }));
+  }
+
+  async stop(): Promise<void> {
+    await this.fe.end('SIGKILL');
+    await this.be.end('SIGKILL');
+    await this.feProxy?.close();
+    await this.beProxy?.close();
+    await this.mongoProxy?.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Throws, with the seed, if what was answered cannot have been right. */
+  async round(roundSeed: number): Promise<void> {
+    const random = seededRandom(roundSeed);
+    const load = new Load(random, idsOf(roundSeed));
+    const clients = Array.from({ length: CALLERS }, () => this.#client());
+    const working = Promise.all(clients.map((client) => load.work(client)));
+    await sleep(random(WORK_MS));
+    if (!flags.calm) await this.#fault(random);
+    await sleep(WORK_MS);
+    load.isOver = true;
+    await working;
+    for (const client of clients) client.close();
+    await this.#untilReady();
+    const last = this.#client();
+    await load.look(last);
+    last.close();
+    this.totals.rounds++;
+    this.totals.operations += load.operations;
+    this.totals.unknown += load.unknown;
+    this.totals.refused += load.refused;
+    for (const [id, history] of load.histories) {
+      if (isLinearizable(history)) continue;
+      const file = join(tmpdir(), `enc-server-ts-chaos-${roundSeed}.json`);
+      writeFileSync(file, JSON.stringify(history, undefined, 1));
+      throw new Error(`round seed ${roundSeed}: the answers for ${id} contradict: ${file}`);
+    }
+  }
+
+  async #fault(random: (below: number) => number): Promise<void> {
+    const faults: Record<string, () => Promise<void>> = {
+      killBe: () => this.#restart(this.be, 'SIGKILL', random),
+      killFe: () => this.#restart(this.fe, 'SIGKILL', random),
+      killBoth: async () => {
+        await Promise.all([this.be.end('SIGKILL'), this.fe.end('SIGKILL')]);
+        await this.be.start();
+        await this.fe.start();
+      },
+      restartBe: () => this.#restart(this.be, 'SIGTERM', random),
+      restartFe: () => this.#restart(this.fe, 'SIGTERM', random),
+      freezeBe: async () => this.be.freeze(200 + random(800)),
+      cutClients: async () => this.feProxy.cut(),
+      cutServers: async () => this.beProxy.cut(),
+      halveClients: async () => this.feProxy.halve(1 + random(3)),
+      halveServers: async () => this.beProxy.halve(1 + random(3)),
+      delayServers: async () => {
+        this.beProxy.delayMs = 1 + random(50);
+        await sleep(WORK_MS);
+        this.beProxy.delayMs = 0;
+      },
+      ...(this.mongoProxy !== undefined && {
+        cutMongo: async () => this.mongoProxy?.cut(),
+        halveMongo: async () => this.mongoProxy?.halve(1 + random(3)),
+      }),
+    };
+    const names = Object.keys(faults);
+    const name = names[random(names.length)] ?? 'killBe';
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+    await faults[name]?.();
+  }
+
+  async #restart(
+    server: ServerProcess,
+    signal: 'SIGKILL' | 'SIGTERM',
+    random: (below: number) => number,
+  ): Promise<void> {
+    const code = await server.end(signal);
+    if (signal === 'SIGTERM' && code !== 0) throw new Error(`it ended with ${code} when asked to`);
+    await sleep(random(200));
+    await server.start();
+  }
+
+  #client(): FeClient {
+    return new FeClient({
+      address: { host: '127.0.0.1', port: this.feProxy.port },
+      timeoutMs: CLIENT_TIMEOUT_MS,
+      attemptsMax: 1,
+    });
+  }
+
+  /** Until a write is taken again. */
+  async #untilReady(): Promise<void> {
+    const deadlineMs = Date.now() + READY_MS_MAX;
+    for (;;) {
+      const client = this.#client();
+      try {
+        await client.store('ready', Buffer.from('x'));
+        return;
+      } catch (error) {
+        if (Date.now() > deadlineMs) throw new Error('they did not recover', { cause: error });
+        await sleep(20);
+      } finally {
+        client.close();
+      }
+    }
+  }
+}
+
+function idsOf(roundSeed: number): string[] {
+  return Array.from({ length: IDS }, (_none, index) => `round ${roundSeed} record ${index}`);
+}
+
+async function main(): Promise<void> {
+  const [, host = '127.0.0.1', port = '27017'] =
+    /^mongodb:\/\/(?:[^@/]*@)?([^:/?,]+)(?::(\d+))?/.exec(process.env['MONGODB_URI'] ?? '') ?? [];
+  const mongo =
+    flags.store === 'mongo'
+      ? await FaultProxy.open(() => ({ host, port: Number(port) }))
+      : undefined;
+  const chaos = new Chaos(() => mongo?.port ?? 0);
+  chaos.mongoProxy = mongo;
+  try {
+    await chaos.start();
+    for (let round = 0; round < rounds; round++) await chaos.round(seed + round);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  } finally {
+    const { totals, counts } = chaos;
+    process.stdout.write(`${JSON.stringify({ seed, store: flags.store, ...totals, counts })}\n`);
+    await chaos.stop();
+  }
+}
+
+await main();
