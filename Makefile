@@ -4,6 +4,8 @@ NODE ?= node
 NPM ?= npm
 BIN := dist/bin
 RECORDS ?= 100000
+ROUNDS ?= 100
+MINUTES ?= 10
 SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
 FAST := $$(find dist/test/unit dist/test/contract dist/test/vectors dist/test/fuzz -name '*.test.js')
 REAL := $$(find dist/test/integration -name '*.test.js')
@@ -12,7 +14,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-rotation bench-abuse api-fuzz \
+.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -97,6 +99,16 @@ bench-rotation: build ## Rotate the keyring under load (RECORDS=100000): no call
 
 bench-abuse: build ## Measure what slow connections and garbage cost honest callers
 	$(NODE) dist/bench/abuse-figures.js
+
+chaos: build ## Kill, cut, freeze and restart both servers under load (ROUNDS=100 SEED=n); MongoDB too with MONGODB_URI
+	$(NODE) dist/test/faults/chaos.js --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+	$(if $(MONGODB_URI),$(NODE) dist/test/faults/chaos.js --rounds $(ROUNDS) --store mongo $(if $(SEED),--seed $(SEED)))
+
+fuzz: build ## A million inputs before every decoder (SEED=n)
+	FUZZ_RUNS=34000 $(if $(SEED),SEED=$(SEED)) $(NODE) --test dist/test/fuzz/*.test.js
+
+soak: build ## Mixed load for MINUTES=10; memory and descriptors must not grow (draws soak.svg)
+	$(NODE) dist/test/faults/soak.js $(MINUTES) soak.svg
 
 api-fuzz: build ## Run schemathesis over /openapi.json (needs Python 3 and PyPI)
 	scripts/api-fuzz.sh

@@ -1,7 +1,7 @@
 /** `fe-client export`: retrieves the records of a file of keys into a file of JSON lines. */
 import { access, type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { EncServerError, EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import type { BatchRequest, FeClient, Retrieved } from '../fe/client.ts';
 import { decodeHexKey } from '../protocol/hex.ts';
 import type { ClientSetting } from './client-flags.ts';
@@ -10,6 +10,7 @@ import {
   cutTornLine,
   type LineName,
   linesOf,
+  type Members,
   measure,
   membersOf,
   nameOf,
@@ -79,20 +80,35 @@ async function cutToWhole(out: string): Promise<Known> {
     () => false,
   );
   if (!isThere) return nothing;
+  for await (const { text } of linesOf(out)) {
+    // Whose file it is is known before a byte of it is touched.
+    if (typeof membersOrNone(text)['line'] !== 'number') throw notOurs(out);
+    break;
+  }
   await cutTornLine(out);
   let [lastLine, exported] = [0, 0];
   const errors: LineError[] = [];
   for await (const { text } of linesOf(out)) {
     const { line, error: code, message } = parseLine(text);
-    if (typeof line !== 'number') {
-      const hint = 'name another file with --out';
-      throw new EncServerError('FILE_ERROR', `${out} is no export of this program`, { hint });
-    }
+    if (typeof line !== 'number') throw notOurs(out);
     lastLine = line;
     if (typeof code === 'string') errors.push({ line, code, message: String(message) });
     else exported++;
   }
   return { lastLine, exported, errors };
+}
+
+function membersOrNone(text: string): Members {
+  try {
+    return parseLine(text);
+  } catch {
+    return {};
+  }
+}
+
+function notOurs(out: string): EncServerError {
+  const hint = 'name another file with --out';
+  return new EncServerError('FILE_ERROR', `${out} is no export of this program`, { hint });
 }
 
 class Export {
@@ -155,7 +171,7 @@ class Export {
         } else if (answer.error.row.retry === 'always' && tries < TRIES_MAX) {
           again.push(asking);
         } else {
-          found.set(asking.line, answer);
+          found.set(asking.line, { error: lasting(answer.error) });
         }
       }
       open = again;
@@ -169,8 +185,8 @@ class Export {
     try {
       const call = namespace === undefined ? {} : { namespace };
       return { found: await this.#client.retrieve(id, key, call) };
-    } catch (error) {
-      return { error: error as EncServerError };
+    } catch (thrown) {
+      return { error: lasting(toEncServerError(thrown)) };
     }
   }
 
@@ -187,12 +203,22 @@ class Export {
         this.errors.push({ line: asking.line, code, message });
       }
     }
-    await this.#file.appendFile(lines.join('')).catch((cause) => {
+    try {
+      await this.#file.appendFile(lines.join(''));
+      // What could be read once is nowhere else by now.
+      await this.#file.sync();
+    } catch (cause) {
       throw fileError('cannot write', this.#out, cause);
-    });
+    }
     const last = batch.at(-1)?.line ?? 0;
     this.#progress.update(last, Math.max(last, this.#lines));
   }
+}
+
+/** What may pass ends the command, which then goes on from here; what lasts is written down. */
+function lasting(error: EncServerError): EncServerError {
+  if (error.row.retry !== 'never') throw error;
+  return error;
 }
 
 function requestOf({ id, namespace, key }: Asking): BatchRequest {
@@ -204,11 +230,12 @@ function lineOf({ line, id, namespace }: Asking, answer: Found) {
   if (!('found' in answer)) {
     return { ...name, error: answer.error.code, message: answer.error.message };
   }
-  const { record, contentType, expiryMs } = answer.found;
+  const { record, contentType, expiryMs, once } = answer.found;
   return {
     ...name,
     ...membersOf('record', record),
     ...(contentType !== undefined && { contentType }),
+    ...(once && { once }),
     ...(expiryMs !== undefined && { expires: new Date(expiryMs).toISOString() }),
   };
 }

@@ -88,6 +88,7 @@ class Import {
   readonly errors: LineError[] = [];
   stored = 0;
   #batch: Sending[] = [];
+  readonly #names = new Set<string>();
   #bytes = 0;
   #lastLine: number;
 
@@ -117,7 +118,11 @@ class Import {
       const known = this.#keys.keys.get(line);
       const request = requestOf(members, name, known ?? drawKey());
       const bytes = request.record.length + name.id.length;
-      if (this.#batch.length === ITEMS_MAX || this.#bytes + bytes > BYTES_MAX) await this.#send();
+      const isFull = this.#batch.length === ITEMS_MAX || this.#bytes + bytes > BYTES_MAX;
+      // The items of a batch are done in no order: of two records of one name, the later one wins.
+      const label = `${name.namespace?.toString('hex') ?? ''}/${name.id.toString('hex')}`;
+      if (isFull || this.#names.has(label)) await this.#send();
+      this.#names.add(label);
       this.#batch.push({ ...name, line, request, isKnown: known !== undefined });
       this.#bytes += bytes;
     } catch (error) {
@@ -132,6 +137,7 @@ class Import {
   async #send(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
+    this.#names.clear();
     this.#bytes = 0;
     const fresh = batch.filter(({ isKnown }) => !isKnown);
     await this.#keys.add(

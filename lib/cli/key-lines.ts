@@ -53,10 +53,12 @@ export class KeyLines {
         throw thrown instanceof EncServerError ? thrown : fileError('cannot write', path, thrown);
       }
     }
-    const wholeBytes = await cutTornLine(path);
+    // Whose file it is is known before a byte of it is touched.
+    const isEmpty = await isEmptyOrOurs(path, digest);
+    if (!isEmpty) await cutTornLine(path);
     const lines = new KeyLines(path, await open(path, 'a', 0o600));
-    if (wholeBytes === 0) await lines.#append([headLine(digest)]);
-    else await lines.#read(digest);
+    if (isEmpty) await lines.#append([headLine(digest)]);
+    else await lines.#read();
     return lines;
   }
 
@@ -88,17 +90,8 @@ export class KeyLines {
     }
   }
 
-  async #read(digest: string): Promise<void> {
-    let isFirst = true;
-    for await (const { text } of linesOf(this.#path)) {
-      const line = parseLine(text);
-      if (isFirst && (line['format'] !== FORMAT || line['import'] !== digest)) {
-        const hint = 'name another file with --keys-out, or import the file that it belongs to';
-        throw new EncServerError('CONFLICT', `${this.#path} belongs to another import`, { hint });
-      }
-      isFirst = false;
-      this.#take(line);
-    }
+  async #read(): Promise<void> {
+    for await (const { text } of linesOf(this.#path)) this.#take(parseLine(text));
   }
 
   #take(line: Readonly<Record<string, unknown>>): void {
@@ -114,6 +107,25 @@ export class KeyLines {
     } else if (typeof number === 'number' && typeof key === 'string') {
       this.keys.set(number, Buffer.from(key, 'hex'));
     }
+  }
+}
+
+/** Resolves to whether it is empty. Rejects with `CONFLICT` if it is another file. */
+async function isEmptyOrOurs(path: string, digest: string): Promise<boolean> {
+  for await (const { text } of linesOf(path)) {
+    if (isHeadOf(text, digest)) return false;
+    const hint = 'name another file with --keys-out, or import the file that it belongs to';
+    throw new EncServerError('CONFLICT', `${path} belongs to another import`, { hint });
+  }
+  return true;
+}
+
+function isHeadOf(text: string, digest: string): boolean {
+  try {
+    const head = parseLine(text);
+    return head['format'] === FORMAT && head['version'] === VERSION && head['import'] === digest;
+  } catch {
+    return false;
   }
 }
 

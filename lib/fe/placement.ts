@@ -89,7 +89,7 @@ export class Placement {
       if (condition.kind === 'revision') {
         return await this.#be.put(storeKey, value, condition, at);
       }
-      if (condition.kind === 'always' && ring.old === undefined) {
+      if (condition.kind === 'always' && !ring.mayMeetGraves) {
         return await this.#be.put(storeKey, value, ALWAYS, at);
       }
       return await this.#putCounting(storeKey, value, condition, at);
@@ -116,9 +116,9 @@ export class Placement {
   remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
     return withRing(this.#keeper, call, async (ring, at) => {
       const { storeKey } = ring.active.seal(name);
-      if (ring.old === undefined) return await this.#be.remove(storeKey, condition, at);
+      if (!ring.mayMeetGraves) return await this.#be.remove(storeKey, condition, at);
       await this.#settle(ring, name, at);
-      return await this.#bury(storeKey, condition, at);
+      return await this.#removeKnowing(ring, storeKey, condition, at);
     });
   }
 
@@ -189,8 +189,13 @@ export class Placement {
     }
   }
 
-  /** Deletes, and leaves a grave. */
-  async #bury(storeKey: Buffer, condition: WriteCondition, at: BeCall): Promise<boolean> {
+  /** Deletes what is no grave; leaves one while moves may be under way. */
+  async #removeKnowing(
+    { old }: Ring,
+    storeKey: Buffer,
+    condition: WriteCondition,
+    at: BeCall,
+  ): Promise<boolean> {
     for (;;) {
       const askedAtMs = Date.now();
       const there = await orAbsent(this.#be.head(storeKey, at));
@@ -200,11 +205,13 @@ export class Placement {
         throw new EncServerError('CONFLICT', 'the record has another revision');
       }
       if (there === undefined || isGrave(there.head)) return false;
-      const { revision } = there;
-      const buried = await orConflict(
-        this.#be.put(storeKey, GRAVE, { kind: 'revision', revision }, at),
+      const unchanged = { kind: 'revision', revision: there.revision } as const;
+      const removed = await orConflict<unknown>(
+        old === undefined
+          ? this.#be.remove(storeKey, unchanged, at)
+          : this.#be.put(storeKey, GRAVE, unchanged, at),
       );
-      if (buried !== undefined) return found !== undefined;
+      if (removed !== undefined) return found !== undefined;
     }
   }
 }

@@ -8,6 +8,9 @@ import { Pseudonymizer } from '../crypto/pseudonym.ts';
 import { rewrapHeader, unwrapKey, type WrapSecret } from '../crypto/wrap.ts';
 import { EncServerError } from '../errors.ts';
 
+/** Many times what it takes to sweep after an entry was retired, in milliseconds. */
+const SWEEP_MS_MAX = 600_000;
+
 export class Ring {
   readonly keyring: Keyring;
   /** Where records are written, and looked for first. */
@@ -16,6 +19,8 @@ export class Ring {
   readonly old: Pseudonymizer | undefined;
   /** The entry that keys are wrapped under. */
   readonly wrapEntry: WrapSecret;
+  /** Until then what deleted records left may lie where records do, in milliseconds since 1970. */
+  readonly #gravesUntilMs: number;
 
   /** @throws EncServerError `KEYRING_DAMAGED` if no entry is active */
   constructor(keyring: Keyring) {
@@ -29,6 +34,13 @@ export class Ring {
     this.active = new Pseudonymizer(active.secret, active.number);
     this.old = old && new Pseudonymizer(old.secret, old.number);
     this.wrapEntry = wrapEntry;
+    const isRotated = entryOf(keyring.entries, 'retired') !== undefined;
+    this.#gravesUntilMs = isRotated ? Date.now() + SWEEP_MS_MAX : 0;
+  }
+
+  /** Whether a place that is taken may be a grave. */
+  get mayMeetGraves(): boolean {
+    return this.old !== undefined || Date.now() < this.#gravesUntilMs;
   }
 
   get epoch(): number {

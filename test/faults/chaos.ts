@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FeClient } from '../../lib/fe/client.ts';
+import { Rotation } from '../../lib/fe/rotation.ts';
 import { FaultProxy } from '../helpers/fault-proxy.ts';
 import { isLinearizable } from '../helpers/register-check.ts';
 import { seededRandom } from '../helpers/schedule.ts';
@@ -24,6 +25,8 @@ const { values: flags } = parseArgs({
     seed: { type: 'string', default: `${Date.now() % 1_000_000}` },
     store: { type: 'string', default: 'level' },
     dist: { type: 'string', default: fileURLToPath(new URL('../..', import.meta.url)) },
+    /** One kind of fault alone. */
+    fault: { type: 'string' },
     calm: { type: 'boolean', default: false },
   },
 });
@@ -34,6 +37,8 @@ const IDS = 4;
 const WORK_MS = 300;
 const CLIENT_TIMEOUT_MS = 4_000;
 const READY_MS_MAX = 30_000;
+const HOUR_MS = 3_600_000;
+const CLOCK = new URL('./clock.js', import.meta.url).href;
 
 class Chaos {
   readonly folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-chaos-'));
@@ -44,6 +49,7 @@ class Chaos {
   beProxy!: FaultProxy;
   feProxy!: FaultProxy;
   mongoProxy: FaultProxy | undefined;
+  #happened: string[] = [];
 
   constructor(mongoPort: () => number) {
     const mongo = { ENC_SERVER_TS_BESERVERCONFIGS_MONGODATABASE: `chaos${process.pid}` };
@@ -53,16 +59,24 @@ class Chaos {
       flags.dist,
       'be',
       ['--data-dir', this.folder, '--store', flags.store],
-      isMongo ? { ...mongo, ENC_SERVER_TS_BESERVERCONFIGS_MONGOURI: uri() } : {},
+      {
+        ...this.#clock('be'),
+        ...(isMongo && { ...mongo, ENC_SERVER_TS_BESERVERCONFIGS_MONGOURI: uri() }),
+      },
     );
     this.fe = new ServerProcess(flags.dist, 'fe', ['--data-dir', this.folder], {});
+  }
+
+  #clock(role: 'be' | 'fe'): NodeJS.ProcessEnv {
+    return { NODE_OPTIONS: `--import=${CLOCK}`, CLOCK_FILE: join(this.folder, `${role}.clock`) };
   }
 
   async start(): Promise<void> {
     await this.be.start();
     this.beProxy = await FaultProxy.open(() => ({ host: '127.0.0.1', port: this.be.port }));
     const address = `127.0.0.1:${this.beProxy.port}`;
-    this.fe.setEnv({ ENC_SERVER_TS_BECLIENTCONFIGS_SERVERADDR: address });
+    const link = { ENC_SERVER_TS_BECLIENTCONFIGS_SERVERADDR: address };
+    this.fe.setEnv({ ...this.#clock('fe'), ...link });
     await this.fe.start();
     this.feProxy = await FaultProxy.open(() => ({ host: '127.0.0.1', port: this.fe.port }));
   }
@@ -79,15 +93,18 @@ class Chaos {
   /** Throws, with the seed, if what was answered cannot have been right. */
   async round(roundSeed: number): Promise<void> {
     const random = seededRandom(roundSeed);
-    const load = new Load(random, idsOf(roundSeed));
+    const isStepping = random(4) === 0;
+    const load = new Load(random, idsOf(roundSeed), !isStepping);
     const clients = Array.from({ length: CALLERS }, () => this.#client());
     const working = Promise.all(clients.map((client) => load.work(client)));
     await sleep(random(WORK_MS));
     if (!flags.calm) await this.#fault(random);
+    if (!flags.calm && isStepping) await this.#stepClocks(random);
     await sleep(WORK_MS);
     load.isOver = true;
     await working;
     for (const client of clients) client.close();
+    if (isStepping) this.#setClocks(0, 0);
     await this.#untilReady();
     const last = this.#client();
     await load.look(last);
@@ -99,7 +116,8 @@ class Chaos {
     for (const [id, history] of load.histories) {
       if (isLinearizable(history)) continue;
       const file = join(tmpdir(), `enc-server-ts-chaos-${roundSeed}.json`);
-      writeFileSync(file, JSON.stringify(history, undefined, 1));
+      const happened = this.#happened;
+      writeFileSync(file, JSON.stringify({ happened, refused: load.refusals, history }));
       throw new Error(`round seed ${roundSeed}: the answers for ${id} contradict: ${file}`);
     }
   }
@@ -115,6 +133,7 @@ class Chaos {
       },
       restartBe: () => this.#restart(this.be, 'SIGTERM', random),
       restartFe: () => this.#restart(this.fe, 'SIGTERM', random),
+      rotate: () => this.#rotate(),
       freezeBe: async () => this.be.freeze(200 + random(800)),
       cutClients: async () => this.feProxy.cut(),
       cutServers: async () => this.beProxy.cut(),
@@ -131,9 +150,36 @@ class Chaos {
       }),
     };
     const names = Object.keys(faults);
-    const name = names[random(names.length)] ?? 'killBe';
+    const drawn = names[random(names.length)] ?? 'killBe';
+    const name = flags.fault ?? drawn;
+    this.#happened = [`${name} at ${performance.now()}`];
     this.counts[name] = (this.counts[name] ?? 0) + 1;
     await faults[name]?.();
+  }
+
+  /** Up to an hour, ahead or back, each server on its own. */
+  async #stepClocks(random: (below: number) => number): Promise<void> {
+    this.counts['stepClocks'] = (this.counts['stepClocks'] ?? 0) + 1;
+    const step = () => (random(2) === 0 ? 1 : -1) * random(HOUR_MS);
+    this.#setClocks(step(), step());
+    await sleep(WORK_MS);
+  }
+
+  #setClocks(beMs: number, feMs: number): void {
+    writeFileSync(join(this.folder, 'be.clock'), `${beMs}`);
+    writeFileSync(join(this.folder, 'fe.clock'), `${feMs}`);
+  }
+
+  /** The whole life of an entry of the keyring, while callers work. */
+  async #rotate(): Promise<void> {
+    const rotation = new Rotation({
+      path: join(this.folder, 'fe', 'keyring.json'),
+      link: { address: { host: '127.0.0.1', port: this.be.port }, timeoutMs: READY_MS_MAX },
+    });
+    await rotation.add();
+    await rotation.activate(READY_MS_MAX, () => undefined);
+    await rotation.rewrap({});
+    await rotation.retire();
   }
 
   async #restart(

@@ -3,7 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { drawKey, EncServerError, type FeClient } from '../../lib/fe/client.ts';
 import type { Seen } from '../helpers/register-check.ts';
 
-/** What of a failure is known: that nothing was done, or nothing at all. */
+/**
+ * What of a failed write is known: that nothing was done, or nothing at all. A read whose answer
+ * was lost is UNAVAILABLE too, and may have burnt what could be read once.
+ */
 const NOT_DONE: ReadonlySet<string> = new Set([
   'UNAVAILABLE',
   'GOAWAY',
@@ -28,13 +31,18 @@ export class Load {
   unknown = 0;
   refused = 0;
   isOver = false;
+  /** What was refused as not done, for whoever looks into a contradiction. */
+  readonly refusals: object[] = [];
   readonly #random: (below: number) => number;
+  readonly #ends: boolean;
   readonly #ids: readonly string[];
   readonly #revisions = new Map<string, string>();
   #values = 0;
 
-  constructor(random: (below: number) => number, ids: readonly string[]) {
+  /** `ends`: whether some records end by themselves, which takes clocks that agree. */
+  constructor(random: (below: number) => number, ids: readonly string[], ends: boolean) {
     this.#random = random;
+    this.#ends = ends;
     this.#ids = ids;
     for (const id of ids) this.histories.set(id, []);
   }
@@ -61,16 +69,24 @@ export class Load {
       if (seen.found.revision !== undefined) this.#revisions.set(id, seen.found.revision);
     } catch (error) {
       const code = error instanceof EncServerError ? error.code : String(error);
-      if (ANSWERS.has(code)) {
+      // Others wrote it each time that it was looked at: nothing was read, and nothing burnt.
+      const isCrowded = seen.kind === 'get' && code === 'CONFLICT';
+      if (ANSWERS.has(code) && !isCrowded) {
         seen.outcome = code;
-      } else if (NOT_DONE.has(code) || seen.kind === 'wrong') {
+      } else if (
+        isCrowded ||
+        (NOT_DONE.has(code) && seen.kind !== 'get') ||
+        seen.kind === 'wrong'
+      ) {
         history.splice(history.indexOf(seen), 1);
+        this.refusals.push({ id, code, at: performance.now(), seen });
         this.refused++;
         await sleep(PAUSE_MS);
         return;
       } else {
         // Any time from here on, or never.
         this.unknown++;
+        await sleep(PAUSE_MS);
         return;
       }
     }
@@ -95,7 +111,7 @@ export class Load {
       ...(isWrite && {
         value: `value ${++this.#values}`,
         once: this.#random(5) === 0,
-        expiryMs: this.#random(5) === 0 ? clockCalled + 100 + this.#random(900) : 0,
+        expiryMs: this.#ends && this.#random(5) === 0 ? clockCalled + 100 + this.#random(900) : 0,
       }),
     };
   }

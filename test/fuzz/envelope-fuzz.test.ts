@@ -11,7 +11,8 @@ import { EncServerError } from '../../lib/errors.ts';
 
 // The same run every time, unless another seed is asked for; a failure prints its seed.
 const SEED = Number(process.env['SEED'] ?? 5297);
-fc.configureGlobal({ seed: SEED, numRuns: 200 });
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? 800);
+fc.configureGlobal({ seed: SEED, numRuns: RUNS });
 
 function bytes(minLength: number, maxLength: number): fc.Arbitrary<Buffer> {
   return fc.uint8Array({ minLength, maxLength }).map((array) => Buffer.from(array));

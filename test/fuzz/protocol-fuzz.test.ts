@@ -16,7 +16,8 @@ import { LineDecoder, parseBeLine, parseFeLine } from '../../lib/protocol/text.t
 
 // The same run every time, unless another seed is asked for; a failure prints its seed.
 const SEED = Number(process.env['SEED'] ?? 7777);
-fc.configureGlobal({ seed: SEED, numRuns: 300 });
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? 800);
+fc.configureGlobal({ seed: SEED, numRuns: RUNS });
 
 const FRAME_BYTES_MAX = 4096;
 const LINE_BYTES_MAX = 200;

@@ -17,8 +17,6 @@ export interface Seen {
   readonly expiryMs?: number;
   /** What an exchange expects. */
   readonly expected?: string;
-  /** Whether a put may have taken what was left of a deleted record for one. */
-  mayCountGraves?: boolean;
   /** What was answered: `ok`, `CONFLICT`, `NOT_FOUND`, `ALREADY_READ`, `WRONG_KEY`. */
   outcome?: string;
   /** What was found, or written. */
@@ -63,8 +61,15 @@ export function isLinearizable(history: readonly Seen[]): boolean {
     const id = `${ids} ${state?.value} ${state?.revision} ${state?.isRead} ${moment}`;
     if (dead.has(id)) return false;
     dead.add(id);
+    // Reads and deletes whose answer was lost are all the same: the first one stands for them.
+    const tried = new Set<string>();
     for (const bounded of open) {
-      if (bounded.seen.calledAt > firstAnswer) continue;
+      const { kind, outcome, calledAt } = bounded.seen;
+      if (calledAt > firstAnswer) continue;
+      if (outcome === undefined && (kind === 'get' || kind === 'remove')) {
+        if (tried.has(kind)) continue;
+        tried.add(kind);
+      }
       const left = new Set(open);
       left.delete(bounded);
       for (let at = Math.max(moment, bounded.from); at <= bounded.to; at++) {
@@ -98,28 +103,27 @@ function statesAfter(seen: Seen, state: State | undefined, at: number): (State |
   const revision = found?.revision ?? 'unknown';
   const written = { value, revision, expiryMs, once, isRead: false };
   // Whether what ended by itself counts as replaced, nobody promises.
-  const isTold = (there: boolean) =>
-    found?.there === there ||
-    (state?.expiryMs ?? 0) > 0 ||
-    (seen.mayCountGraves === true && found?.there === true);
+  const isTold = (there: boolean) => found?.there === there || (state?.expiryMs ?? 0) > 0;
+  // What was done without a word is looked at only where it did something.
   const isUnknown = outcome === undefined;
   switch (kind) {
     case 'put':
       return isUnknown || isTold(live) ? [written] : [];
     case 'create':
-      if (isUnknown) return live ? [state] : [written];
+      if (isUnknown) return live ? [] : [written];
       return (outcome === 'ok') === !live ? [live ? state : written] : [];
     case 'exchange': {
       // The store draws another revision when it is read; nobody is told which.
       const holds = state !== undefined && !state.isRead && isSameRevision(expected, state);
-      if (isUnknown) return holds ? [written, state] : [state];
+      if (isUnknown) return holds ? [written] : [];
       if (outcome === 'ok') return holds ? [written] : [];
       return holds && live && state.revision !== 'unknown' ? [] : [state];
     }
     case 'remove':
-      return isUnknown || isTold(live) ? [undefined] : [];
+      if (isUnknown) return state === undefined ? [] : [undefined];
+      return isTold(live) ? [undefined] : [];
     case 'wrong':
-      if (isUnknown) return [state];
+      if (isUnknown) return [];
       return (outcome === 'WRONG_KEY') === live ? [state] : [];
     default:
       return statesAfterGet(seen, live ? state : undefined, state);
@@ -132,7 +136,7 @@ function statesAfterGet(
   state: State | undefined,
 ): (State | undefined)[] {
   const read = live?.once ? { ...live, isRead: true } : state;
-  if (outcome === undefined) return live?.once && !live.isRead ? [state, read] : [state];
+  if (outcome === undefined) return live?.once && !live.isRead ? [read] : [];
   if (outcome === 'NOT_FOUND') return live === undefined ? [state] : [];
   if (outcome === 'ALREADY_READ') return live?.isRead ? [state] : [];
   if (live === undefined || live.isRead || found?.value !== live.value) return [];

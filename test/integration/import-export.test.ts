@@ -1,10 +1,12 @@
 /** Many records from a file and back: whole, cut off, with broken lines, and in the wrong order. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathOf, type RunningUp, run, runCommand, startUp } from '../helpers/programs.ts';
+import { pathOf, type RunningUp, run, startUp, until } from '../helpers/programs.ts';
 
 let folder: string;
 let up: RunningUp;
@@ -79,9 +81,14 @@ test('an import that is killed goes on with the same keys, an export where it wa
   }));
   await writeLines('many.jsonl', records);
   const args = ['import', file('many.jsonl'), '--keys-out', file('many.keys'), ...up.toFe];
-  const program = [process.execPath, pathOf('fe-client'), ...args];
-  const killed = await runCommand('timeout', ['-s', 'KILL', '1', ...program]);
-  assert.notEqual(killed.code, 0);
+  const child = spawn(process.execPath, [pathOf('fe-client'), ...args], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  await until('a batch to be done', async () => {
+    const text = await readFile(file('many.keys'), 'utf8').catch(() => '');
+    return text.includes('"done"') ? true : undefined;
+  });
+  child.kill('SIGKILL');
+  await ended;
   // As if the power had gone in the middle of a line.
   await appendFile(file('many.keys'), '{"line":99999,"id":"ma');
   const other = await feClient('import', file('in.jsonl'), '--keys-out', file('many.keys'));
@@ -103,6 +110,27 @@ test('an import that is killed goes on with the same keys, an export where it wa
   await truncate(file('many.out'), Math.floor(size / 2));
   assert.equal((await feClient(...exporting)).code, 0);
   assert.deepEqual(await linesOf('many.out'), out);
+});
+
+test('a file that is something else is left alone, whatever it ends with', async () => {
+  await writeLines('dup.jsonl', [
+    { id: 'dup', record: 'first' },
+    { id: 'dup', record: 'last', once: true },
+  ]);
+  for (const text of ['my only key', 'one line\nand a half']) {
+    await writeFile(file('precious'), text);
+    const imported = await feClient('import', file('dup.jsonl'), '--keys-out', file('precious'));
+    assert.equal(imported.code, 7);
+    await feClient('import', file('dup.jsonl'), '--keys-out', file('dup.keys'));
+    const exported = await feClient('export', file('dup.keys'), '--out', file('precious'));
+    assert.equal(exported.code, 2);
+    assert.equal(await readFile(file('precious'), 'utf8'), text);
+  }
+  // Of two records of one name the later one is there; the key of the first opens nothing more.
+  await feClient('export', file('dup.keys'), '--out', file('dup.out'));
+  const [first, second] = await linesOf('dup.out');
+  assert.equal(first.error, 'WRONG_KEY');
+  assert.deepEqual([second.record, second.once], ['last', true]);
 });
 
 test('what cannot be exported is told, and what is no such file is refused', async () => {

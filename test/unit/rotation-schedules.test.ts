@@ -47,9 +47,6 @@ class World {
     wrapEntries: [{ number: 1, state: 'active', secret: randomKey() }],
   };
   values = 0;
-  /** From when the old entry is retired until what it left is swept, in steps. */
-  sweepBegan = Number.POSITIVE_INFINITY;
-  sweepEnded = Number.POSITIVE_INFINITY;
 
   constructor(seed: number) {
     this.schedule = new Schedule(seed);
@@ -156,7 +153,6 @@ async function client(world: World, process: Process): Promise<void> {
       assert.match(seen.outcome, /^(CONFLICT|NOT_FOUND)$/, `no caller sees ${error}`);
     }
     seen.answeredAt = world.schedule.step;
-    seen.mayCountGraves = seen.calledAt <= world.sweepEnded && seen.answeredAt >= world.sweepBegan;
     seen.clockAnswered = Date.now();
   }
 }
@@ -252,12 +248,10 @@ async function operate(world: World, frontEnds: readonly Process[]): Promise<voi
   const { old, epoch } = last.ring;
   const { items } = await last.scan(old?.entryPrefix ?? Buffer.of(1), undefined, 1, { epoch });
   assert.equal(items.length, 0, 'nothing is left under the old entry');
-  world.sweepBegan = schedule.step;
   world.file = retireEntry(world.file);
   await pause();
   await last.renew();
   await sweepLeftovers(last, last.ring);
-  world.sweepEnded = schedule.step;
 }
 
 async function tick(world: World, until: () => boolean): Promise<void> {

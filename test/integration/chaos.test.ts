@@ -1,0 +1,76 @@
+/**
+ * A short run of the fault suite; `make chaos` is the long one. A suite that finds nothing proves
+ * something only if it finds what is broken on purpose: each promise of the servers in turn.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type Mutation, withMutant } from '../helpers/mutant.ts';
+import { cleanEnv, runCommand } from '../helpers/programs.ts';
+
+const CHAOS = fileURLToPath(new URL('../faults/chaos.js', import.meta.url));
+
+async function chaos(...args: string[]) {
+  const { code, stdout, stderr } = await runCommand(process.execPath, [CHAOS, ...args], {
+    env: cleanEnv({ MONGODB_URI: process.env['MONGODB_URI'] ?? '' }),
+  });
+  return { code, said: `${stdout}${stderr}`, result: stdout.toString() };
+}
+
+describe('faults under load', () => {
+  it('lose nothing that was acknowledged, on LevelDB', async () => {
+    const { code, said, result } = await chaos('--rounds', '12', '--seed', '1');
+    assert.equal(code, 0, said);
+    const { rounds, operations } = JSON.parse(result);
+    assert.equal(rounds, 12);
+    assert.ok(operations > 500, said);
+  });
+
+  it('lose nothing on MongoDB', async (t) => {
+    if ((process.env['MONGODB_URI'] ?? '') === '') {
+      t.skip('MONGODB_URI is not set');
+      return;
+    }
+    const { code, said } = await chaos('--rounds', '8', '--seed', '1', '--store', 'mongo');
+    assert.equal(code, 0, said);
+  });
+});
+
+const MUTATIONS: readonly (Mutation & { readonly promise: string })[] = [
+  {
+    promise: 'a write is done before it is acknowledged',
+    file: 'lib/store/level-write.js',
+    from: 'await writeSynced(database, edits);',
+    to: 'setTimeout(() => void writeSynced(database, edits), 50);',
+  },
+  {
+    promise: 'no group of writes is dropped',
+    file: 'lib/store/level-write.js',
+    from: 'await writeSynced(database, edits);',
+    to: '{ if (Math.random() > 0.05) await writeSynced(database, edits); }',
+  },
+  {
+    promise: 'a condition holds when the write is done',
+    file: 'lib/store/level-plan.js',
+    from: "if (condition.kind === 'always')",
+    to: "if (condition.kind !== '')",
+  },
+  {
+    promise: 'a wrong key burns nothing',
+    file: 'lib/fe/reading.js',
+    from: 'const opened = this.#open(found, facts, read);',
+    to: 'await claimRecord(placement, name, found, reader, call); const opened = this.#open(found, facts, read); return opened;',
+  },
+];
+
+describe('the checker finds a server that breaks its promise:', () => {
+  for (const mutation of MUTATIONS) {
+    it(mutation.promise, async () => {
+      const { code, said } = await withMutant(mutation, (dist) =>
+        chaos('--rounds', '40', '--seed', '1', '--calm', '--dist', dist),
+      );
+      assert.equal(code, 1, said);
+      assert.match(said, /the answers for .* contradict/);
+    });
+  }
+});
