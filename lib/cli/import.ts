@@ -1,12 +1,14 @@
 /** `fe-client import`: stores the records of a file of JSON lines, many in a request. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { EncServerError, type ExitCode } from '../errors.ts';
 import { type BatchRequest, drawKey, type FeClient } from '../fe/client.ts';
 import type { ClientSetting } from './client-flags.ts';
+import { EXPORT_FORMAT } from './export-file.ts';
 import {
   broken,
   bytesOf,
   type LineName,
+  labelOf,
   linesOf,
   type Members,
   measure,
@@ -14,6 +16,7 @@ import {
   parseLine,
 } from './jsonl.ts';
 import { KeyLines } from './key-lines.ts';
+import { LineErrors } from './line-errors.ts';
 import { openProgress, type Progress } from './progress.ts';
 import { note } from './terminal.ts';
 
@@ -31,19 +34,11 @@ interface Sending extends LineName {
   readonly isKnown: boolean;
 }
 
-/** What is wrong with a line. */
-export interface LineError {
-  readonly line: number;
-  readonly code: string;
-  readonly message: string;
-}
-
 const ITEMS_MAX = 500;
 const BYTES_MAX = 4 * 1024 * 1024;
 /** How often an item is sent that the server has not done: it has too much to do. */
 const TRIES_MAX = 6;
 const PAUSE_MS = 250;
-const ERRORS_SHOWN_MAX = 1_000;
 
 export async function importRecords(
   path: string,
@@ -65,19 +60,10 @@ export async function importRecords(
     await keys.close();
   }
   const { stored, errors } = run;
-  const facts = { stored, failed: errors.length, errors: errors.slice(0, ERRORS_SHOWN_MAX) };
-  if (!setting.json) tellErrors(errors);
-  await setting.result(`stored ${stored} records, ${errors.length} failed`, facts);
-  return errors.length === 0 ? EXIT.done : EXIT.usage;
-}
-
-/** A line each, on standard error. */
-export function tellErrors(errors: readonly LineError[]): void {
-  for (const { line, code, message } of errors.slice(0, ERRORS_SHOWN_MAX)) {
-    note(`line ${line}: ${code} ${message}`);
-  }
-  const more = errors.length - ERRORS_SHOWN_MAX;
-  if (more > 0) note(`and ${more} more`);
+  const facts = { stored, failed: errors.count, errors: errors.kept };
+  if (!setting.json) errors.tell();
+  await setting.result(`stored ${stored} records, ${errors.count} failed`, facts);
+  return errors.exit;
 }
 
 class Import {
@@ -85,7 +71,7 @@ class Import {
   readonly #keys: KeyLines;
   readonly #lines: number;
   readonly #progress: Progress;
-  readonly errors: LineError[] = [];
+  readonly errors = new LineErrors();
   stored = 0;
   #batch: Sending[] = [];
   readonly #names = new Set<string>();
@@ -112,25 +98,28 @@ class Import {
   }
 
   async #take(line: number, text: string): Promise<void> {
+    const known = this.#keys.keys.get(line);
+    let sending: Sending | undefined;
     try {
-      const members = parseLine(text);
-      const name = nameOf(members);
-      const known = this.#keys.keys.get(line);
-      const request = requestOf(members, name, known ?? drawKey());
-      const bytes = request.record.length + name.id.length;
-      const isFull = this.#batch.length === ITEMS_MAX || this.#bytes + bytes > BYTES_MAX;
-      // The items of a batch are done in no order: of two records of one name, the later one wins.
-      const label = `${name.namespace?.toString('hex') ?? ''}/${name.id.toString('hex')}`;
-      if (isFull || this.#names.has(label)) await this.#send();
-      this.#names.add(label);
-      this.#batch.push({ ...name, line, request, isKnown: known !== undefined });
-      this.#bytes += bytes;
+      sending = sendingOf(line, text, known);
     } catch (error) {
-      // What the file has against itself; what the network or the disk says ends the command.
-      if (!(error instanceof EncServerError) || error.row.exit !== EXIT.usage) throw error;
+      if (!(error instanceof EncServerError)) throw error;
       this.#fail(line, error);
       await this.#keys.markDone(this.#keys.doneLine, [line], []);
     }
+    if (sending !== undefined) await this.#add(sending);
+  }
+
+  async #add(sending: Sending): Promise<void> {
+    const { request } = sending;
+    const bytes = request.record.length + sending.id.length;
+    const isFull = this.#batch.length === ITEMS_MAX || this.#bytes + bytes > BYTES_MAX;
+    // The items of a batch are done in no order: of two records of one name, the later one wins.
+    const label = labelOf(sending);
+    if (isFull || this.#names.has(label)) await this.#send();
+    this.#names.add(label);
+    this.#batch.push(sending);
+    this.#bytes += bytes;
   }
 
   /** The keys are on disk before the records are sent. */
@@ -184,8 +173,17 @@ class Import {
   }
 
   #fail(line: number, { code, message }: EncServerError): void {
-    this.errors.push({ line, code, message });
+    this.errors.add({ line, code, message });
   }
+}
+
+/** Undefined for the first line of what an export wrote. Throws what is wrong with a line. */
+function sendingOf(line: number, text: string, known: Buffer | undefined): Sending | undefined {
+  const members = parseLine(text);
+  if (members['format'] === EXPORT_FORMAT) return undefined;
+  const name = nameOf(members);
+  const request = requestOf(members, name, known ?? drawKey());
+  return { ...name, line, request, isKnown: known !== undefined };
 }
 
 function requestOf(members: Members, { id, namespace }: LineName, key: Buffer): StoreRequest {

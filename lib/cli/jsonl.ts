@@ -106,6 +106,11 @@ export function nameOf(line: Members): LineName {
   return { id, namespace };
 }
 
+/** The same for the same name alone. */
+export function labelOf({ id, namespace }: LineName): string {
+  return `${namespace?.toString('hex') ?? ''}/${id.toString('hex')}`;
+}
+
 /**
  * What stands under `name` as text, or under `name64` in base64.
  *

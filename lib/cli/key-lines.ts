@@ -6,7 +6,15 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { EncServerError } from '../errors.ts';
 import { encodeHex } from '../protocol/hex.ts';
-import { cutTornLine, type LineName, linesOf, membersOf, parseLine } from './jsonl.ts';
+import {
+  cutTornLine,
+  type LineName,
+  labelOf,
+  linesOf,
+  membersOf,
+  nameOf,
+  parseLine,
+} from './jsonl.ts';
 import { syncFolderOf } from './record-io.ts';
 import { fileError } from './terminal.ts';
 
@@ -27,8 +35,10 @@ export class KeyLines {
   readonly keys = new Map<number, Buffer>();
   /** The last line that was sent, and answered. */
   doneLine = 0;
-  /** Lines up to there that were answered with an error. */
+  /** Lines up to there that were answered with an error, and for which no later one stands. */
   readonly failed = new Set<number>();
+  /** The names of lines whose keys are kept, and back. */
+  readonly #lineOfName = new Map<string, number>();
 
   private constructor(path: string, file: FileHandle) {
     this.#path = path;
@@ -104,7 +114,15 @@ export class KeyLines {
       for (const [known] of this.keys) {
         if (known <= this.doneLine && !this.failed.has(known)) this.keys.delete(known);
       }
+      for (const [name, known] of this.#lineOfName) {
+        if (!this.keys.has(known)) this.#lineOfName.delete(name);
+      }
     } else if (typeof number === 'number' && typeof key === 'string') {
+      // Of two lines of one name the later one counts: the earlier is not sent again after it.
+      const name = labelOf(nameOf(line));
+      const earlier = this.#lineOfName.get(name);
+      if (earlier !== undefined && earlier < number) this.failed.delete(earlier);
+      this.#lineOfName.set(name, number);
       this.keys.set(number, Buffer.from(key, 'hex'));
     }
   }

@@ -6,7 +6,15 @@ import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathOf, type RunningUp, run, startUp, until } from '../helpers/programs.ts';
+import {
+  cleanEnv,
+  pathOf,
+  type RunningUp,
+  run,
+  runCommand,
+  startUp,
+  until,
+} from '../helpers/programs.ts';
 
 let folder: string;
 let up: RunningUp;
@@ -31,6 +39,10 @@ const linesOf = async (name: string) =>
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line));
+
+/** What an export wrote, without its head. */
+const recordsOf = async (name: string) =>
+  (await linesOf(name)).slice(1).map(({ line, ...rest }) => rest);
 
 async function writeLines(name: string, lines: readonly unknown[]): Promise<void> {
   const text = lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line)));
@@ -59,7 +71,7 @@ test('records come back as they were; a broken line is named, and exit codes tel
   assert.equal((await stat(file('keys.jsonl'))).mode & 0o777, 0o600);
   const exported = await feClient('export', file('keys.jsonl'), '--out', file('out.jsonl'));
   assert.equal(exported.code, 0, exported.stderr);
-  const out = (await linesOf('out.jsonl')).map(({ line, ...rest }) => rest);
+  const out = await recordsOf('out.jsonl');
   const same = { ...records[1], record: '\u0000\u0001\u0002\u0003' } as Record<string, string>;
   delete same['record64'];
   assert.deepEqual(out.slice(0, 3), [records[0], same, records[2]]);
@@ -103,8 +115,7 @@ test('an import that is killed goes on with the same keys, an export where it wa
   const exporting = ['export', file('many.keys'), '--out', file('many.out')];
   assert.equal((await feClient(...exporting)).code, 0);
   const out = await linesOf('many.out');
-  const sorted = out.map(({ line, ...rest }) => rest);
-  assert.deepEqual(sorted, records);
+  assert.deepEqual(await recordsOf('many.out'), records);
   // What was cut off is asked for again, and nothing else.
   const { size } = await stat(file('many.out'));
   await truncate(file('many.out'), Math.floor(size / 2));
@@ -123,12 +134,12 @@ test('a file that is something else is left alone, whatever it ends with', async
     assert.equal(imported.code, 7);
     await feClient('import', file('dup.jsonl'), '--keys-out', file('dup.keys'));
     const exported = await feClient('export', file('dup.keys'), '--out', file('precious'));
-    assert.equal(exported.code, 2);
+    assert.equal(exported.code, 7);
     assert.equal(await readFile(file('precious'), 'utf8'), text);
   }
   // Of two records of one name the later one is there; the key of the first opens nothing more.
   await feClient('export', file('dup.keys'), '--out', file('dup.out'));
-  const [first, second] = await linesOf('dup.out');
+  const [first, second] = await recordsOf('dup.out');
   assert.equal(first.error, 'WRONG_KEY');
   assert.deepEqual([second.record, second.once], ['last', true]);
 });
@@ -144,9 +155,96 @@ test('what cannot be exported is told, and what is no such file is refused', asy
   assert.equal(code, 3);
   assert.equal(stdout, 'exported 1 records, 1 failed\n');
   assert.match(stderr, /line 2: NOT_FOUND/);
-  assert.equal((await feClient('export', file('one.keys'), '--out', file('one.jsonl'))).code, 2);
+  assert.equal((await feClient('export', file('one.keys'), '--out', file('one.jsonl'))).code, 7);
   assert.equal((await feClient('export', file('none'), '--out', file('p'))).code, 2);
   assert.equal((await feClient('import', file('none'), '--keys-out', file('q'))).code, 2);
   assert.equal((await feClient('import', file('one.jsonl'))).code, 2);
   assert.equal((await feClient('import', '--keys-out', file('q'))).code, 2);
+});
+
+/** As {@link feClient}, where no file may become larger than so many blocks of 512 bytes. */
+async function feClientInLittleRoom(blocks: number, ...args: string[]) {
+  const command = ['ulimit -f "$0" && exec "$@"', `${blocks}`, process.execPath];
+  const all = ['-c', ...command, pathOf('fe-client'), ...args, ...up.toFe];
+  const { code, stderr } = await runCommand('sh', all, { env: cleanEnv() });
+  return { code, stderr: stderr.toString() };
+}
+
+test('a disk that takes no more keys ends an import, which goes on when there is room', async () => {
+  const records = Array.from({ length: 1_500 }, (_none, index) => ({
+    id: `full ${index}`,
+    record: `${index}`,
+  }));
+  await writeLines('full.jsonl', records);
+  const args = ['import', file('full.jsonl'), '--keys-out', file('full.keys')];
+  const { code, stderr } = await feClientInLittleRoom(150, ...args);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /FILE_ERROR cannot write .*full\.keys/);
+  assert.ok(!/line \d+:/.test(stderr), stderr);
+  const resumed = await feClient(...args);
+  assert.match(resumed.stdout, /^stored (500|1000|1500) records, 0 failed\n$/);
+  assert.equal((await feClient('export', file('full.keys'), '--out', file('full.out'))).code, 0);
+  assert.deepEqual(await recordsOf('full.out'), records);
+});
+
+test('what is read once is not lost when the disk of an export is full', async () => {
+  const records = Array.from({ length: 450 }, (_none, index) => ({
+    id: `once ${index}`,
+    record: `${index}`,
+    once: true,
+  }));
+  await writeLines('once.jsonl', records);
+  await feClient('import', file('once.jsonl'), '--keys-out', file('once.keys'));
+  const args = ['export', file('once.keys'), '--out', file('once.out')];
+  const { code, stderr } = await feClientInLittleRoom(40, ...args);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /FILE_ERROR cannot write .*once\.out/);
+  // The second batch was read, and not written.
+  assert.ok((await linesOf('once.out').catch(() => [])).length < 401);
+  assert.equal((await feClient(...args)).code, 0);
+  assert.deepEqual(await recordsOf('once.out'), records);
+  const other = await feClient('export', file('full.keys'), '--out', file('once.out'));
+  assert.equal(other.code, 7);
+  assert.match(other.stderr, /is the export of other keys/);
+});
+
+test('an export that met a server without its store asks again, and can be imported', async () => {
+  const records = [
+    { id: 'away 1', record: 'x' },
+    { id: 'away 2', record: 'y' },
+  ];
+  await writeLines('away.jsonl', records);
+  await feClient('import', file('away.jsonl'), '--keys-out', file('away.keys'));
+  await appendFile(file('away.keys'), '{"line":3,"id":"cut');
+  const args = ['export', file('away.keys'), '--out', file('away.out')];
+  const away = await run('fe-client', [...args, '--server', '127.0.0.1:1', '--timeout', '300ms']);
+  assert.equal(away.code, 5, away.stderr);
+  const { error, again } = { error: 'UNAVAILABLE', again: true };
+  await appendFile(
+    file('away.out'),
+    `${JSON.stringify({ line: 2, id: 'away 1', error, again })}\n`,
+  );
+  assert.equal((await feClient(...args)).code, 0);
+  assert.deepEqual((await recordsOf('away.out')).slice(1), records);
+  const imported = await feClient('import', file('away.out'), '--keys-out', file('again.keys'));
+  assert.equal(imported.stdout, 'stored 2 records, 1 failed\n');
+});
+
+test('a line that failed is not sent after a later one of its name', async () => {
+  await writeLines('twice.jsonl', [
+    { id: 'twice', record: 'first' },
+    { id: 'twice', record: 'second' },
+  ]);
+  const args = ['import', file('twice.jsonl'), '--keys-out', file('twice.keys')];
+  await feClient(...args);
+  const text = await readFile(file('twice.keys'), 'utf8');
+  const failed = text.replace(
+    '{"done":1,"failed":[],"mended":[1]}',
+    '{"done":1,"failed":[1],"mended":[]}',
+  );
+  assert.notEqual(failed, text);
+  await writeFile(file('twice.keys'), failed);
+  assert.match((await feClient(...args)).stdout, /^stored 0 /);
+  await feClient('export', file('twice.keys'), '--out', file('twice.out'));
+  assert.equal((await recordsOf('twice.out'))[1]?.record, 'second');
 });
