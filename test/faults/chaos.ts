@@ -16,6 +16,7 @@ import { Rotation } from '../../lib/fe/rotation.ts';
 import { FaultProxy } from '../helpers/fault-proxy.ts';
 import { isLinearizable } from '../helpers/register-check.ts';
 import { seededRandom } from '../helpers/schedule.ts';
+import { Disk, slowSyncs } from './disk.ts';
 import { Load } from './load.ts';
 import { ServerProcess } from './servers.ts';
 
@@ -49,16 +50,18 @@ class Chaos {
   beProxy!: FaultProxy;
   feProxy!: FaultProxy;
   mongoProxy: FaultProxy | undefined;
+  readonly #disk: Disk | undefined;
   #happened: string[] = [];
 
   constructor(mongoPort: () => number) {
     const mongo = { ENC_SERVER_TS_BESERVERCONFIGS_MONGODATABASE: `chaos${process.pid}` };
     const uri = () => `mongodb://127.0.0.1:${mongoPort()}/?directConnection=true`;
     const isMongo = flags.store === 'mongo';
+    this.#disk = isMongo ? undefined : Disk.open(this.folder);
     this.be = new ServerProcess(
       flags.dist,
       'be',
-      ['--data-dir', this.folder, '--store', flags.store],
+      ['--data-dir', this.#disk?.path ?? this.folder, '--store', flags.store],
       {
         ...this.#clock('be'),
         ...(isMongo && { ...mongo, ENC_SERVER_TS_BESERVERCONFIGS_MONGOURI: uri() }),
@@ -87,6 +90,7 @@ class Chaos {
     await this.feProxy?.close();
     await this.beProxy?.close();
     await this.mongoProxy?.close();
+    await this.#disk?.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -144,6 +148,7 @@ class Chaos {
         await sleep(WORK_MS);
         this.beProxy.delayMs = 0;
       },
+      ...(this.#disk !== undefined && this.#diskFaults(this.#disk, random)),
       ...(this.mongoProxy !== undefined && {
         cutMongo: async () => this.mongoProxy?.cut(),
         halveMongo: async () => this.mongoProxy?.halve(1 + random(3)),
@@ -155,6 +160,30 @@ class Chaos {
     this.#happened = [`${name} at ${performance.now()}`];
     this.counts[name] = (this.counts[name] ?? 0) + 1;
     await faults[name]?.();
+  }
+
+  #diskFaults(disk: Disk, random: (below: number) => number): Record<string, () => Promise<void>> {
+    const lose = async (how: () => void) => {
+      how();
+      await sleep(random(2 * WORK_MS));
+      await this.be.end('SIGKILL');
+      await disk.unmount();
+      disk.mount();
+      await this.be.start();
+    };
+    return {
+      fillDisk: async () => {
+        disk.fill();
+        await sleep(2 * WORK_MS);
+        disk.empty();
+      },
+      readOnlyDisk: () => lose(() => disk.turnReadOnly()),
+      cutPower: () => lose(() => disk.cutPower()),
+      slowDisk: async () => {
+        const isSlow = await slowSyncs(this.be.pid ?? 0, 5 + random(100), 3 * WORK_MS);
+        if (!isSlow) this.counts['slowDisk, not tried: no strace'] = 1;
+      },
+    };
   }
 
   /** Up to an hour, ahead or back, each server on its own. */
