@@ -80,6 +80,8 @@ export interface BeScan {
 }
 
 export class BeClient {
+  /** It knows conditions, ends and pages. */
+  readonly isWhole: boolean = true;
   readonly #small: FrameClient;
   readonly #bulk: FrameClient;
 

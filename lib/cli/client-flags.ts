@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import { EncServerError, type ExitCode } from '../errors.ts';
-import { type CallSettings, callOf } from '../net/call-settings.ts';
+import { type CallSettings, framesCallOf } from '../net/call-settings.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { addConfigFlag, address, duration, given, parse, program } from './command-line.ts';
 import { fileError, note, print, runProgram } from './terminal.ts';
@@ -103,7 +103,7 @@ export class ClientProgram {
     for (const words of warnings) note(`${this.#command.name()}: ${words}`);
     const section = config[this.#section];
     return {
-      ...callOf(section),
+      ...framesCallOf(section),
       timeoutMs: section.timeoutMs,
       frameBytesMax: FRAME_BYTES_CEILING - 1,
       trial: config.testParams,

@@ -204,13 +204,13 @@ function rowsOf(kind: string, entries: readonly KeyringEntry[]): string[][] {
 
 /** Loaded when it is needed: help and mistakes on the command line are told without. */
 async function openRotation(flags: LifeFlags): Promise<Rotation> {
-  const [{ callOf }, { Rotation }, { meansOf }] = await Promise.all([
+  const [{ framesCallOf }, { Rotation }, { meansOf }] = await Promise.all([
     import('../net/call-settings.ts'),
     import('../fe/rotation.ts'),
     import('../fe/means.ts'),
   ]);
   const { beClientConfigs, feServerConfigs } = await configFor(flags);
-  const link = { ...callOf(beClientConfigs), timeoutMs: beClientConfigs.timeoutMs };
+  const link = { ...framesCallOf(beClientConfigs), timeoutMs: beClientConfigs.timeoutMs };
   const { keyring: path } = feServerConfigs;
   return new Rotation({ path, link, means: meansOf(feServerConfigs) });
 }

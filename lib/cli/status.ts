@@ -6,7 +6,7 @@ import type { Config } from '../config/load.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import { FeClient } from '../fe/client.ts';
-import { callOf } from '../net/call-settings.ts';
+import { framesCallOf } from '../net/call-settings.ts';
 import { callFlags, type SharedFlags } from './client-flags.ts';
 import { address, duration, given, parse, program } from './command-line.ts';
 import { firstSignal } from './signals.ts';
@@ -149,7 +149,7 @@ function adminFiles(folder: string): SharedFlags {
 }
 
 function optionsOf(section: Config['feClientConfigs'] | Config['beClientConfigs']) {
-  return { ...callOf(section), timeoutMs: section.timeoutMs };
+  return { ...framesCallOf(section), timeoutMs: section.timeoutMs };
 }
 
 async function lookAt(askers: readonly Asker[], signal?: AbortSignal): Promise<Look[]> {

@@ -140,7 +140,12 @@ export const SECTIONS = {
     ...caller(),
     smallConnections: count(1, 1024, 2, 'Connections for records up to 64 KiB.'),
     bulkConnections: count(1, 1024, 1, 'Connections for larger records.'),
-    dialect: choice(['frames'], 'frames', 'How the back end is spoken to: binary frames.'),
+    dialect: choice(
+      ['frames', 'go-v1', 'go-v2', 'python'],
+      'frames',
+      "How the front end speaks to its back end: binary frames, or as to the family's other " +
+        'programs, which do less (docs/INTEROP.md).',
+    ),
   }),
 
   testParams: z.strictObject({

@@ -1,12 +1,11 @@
 /** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openGate } from '../auth/gate.ts';
-import { BeClient } from '../be/client.ts';
+import { askKeyring, type BackEnd, openBackEnd } from '../be/back-end.ts';
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { type Family, single } from '../metrics.ts';
-import { callOf } from '../net/call-settings.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
@@ -63,16 +62,11 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
       },
     },
   );
-  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(config), meansOf(section));
-  const be = new BeClient({
-    ...callOf(link),
-    smallConnections: link.smallConnections,
-    bulkConnections: link.bulkConnections,
-    timeoutMs: link.timeoutMs,
+  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(link), meansOf(section));
+  const be = await openBackEnd({
+    section: link,
     frameBytesMax: port.limits.frameBytesMax,
     keyring: () => keeper.open(),
-    stayConnected: true,
-    forOthers: true,
   });
   keeper.follow({
     announce: (keyring) => be.greet(keyring),
@@ -84,7 +78,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     keeper,
     budget,
     recordBytesMax: limits.recordBytesMax,
-    writePolicy: writePolicyOf(section),
+    writePolicy: writePolicyOf(section, be),
     uniformErrors: section.uniformErrors,
   });
   const httpHost = () => ({
@@ -125,22 +119,12 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
   };
 }
 
-/** Asks on a connection that is bound to no keyring, because there is none yet. */
-async function askKeyring(config: Config) {
-  const { timeoutMs } = config.beClientConfigs;
-  const client = new BeClient({ ...callOf(config.beClientConfigs), timeoutMs });
-  try {
-    return await client.askKeyring();
-  } finally {
-    client.close();
-  }
-}
-
 /** Loads the keyring and waits a moment for the back end's word on it. */
-async function firstContact(keeper: KeyringKeeper, be: BeClient): Promise<void> {
+async function firstContact(keeper: KeyringKeeper, be: BackEnd): Promise<void> {
   const deadlineMs = Date.now() + FIRST_CONTACT_MS;
   const opening = { settled: true, error: undefined as EncServerError | undefined };
-  while (!be.connected && Date.now() < deadlineMs) {
+  const isReady = () => be.connected && keeper.keyring !== undefined;
+  while (!isReady() && Date.now() < deadlineMs) {
     if (opening.settled) {
       opening.settled = false;
       keeper.open().then(
@@ -175,7 +159,15 @@ function epochOf({ keyring }: KeyringKeeper): Family {
 }
 
 /** Where others than this machine can reach it, an ID is not enough to destroy a record. */
-function writePolicyOf({ writePolicy, host }: Config['feServerConfigs']): WritePolicy {
-  if (writePolicy !== 'auto') return writePolicy;
-  return isLoopback(host) ? 'open' : 'key-proof';
+function writePolicyOf(
+  { writePolicy: chosen, host }: Config['feServerConfigs'],
+  { isWhole }: BackEnd,
+): WritePolicy {
+  const fitting = isLoopback(host) ? 'open' : 'key-proof';
+  const policy = chosen === 'auto' ? fitting : chosen;
+  if (policy === 'open' || isWhole) return policy;
+  // Proof and write are one only where the write has a condition.
+  throw new EncServerError('BAD_CONFIG', 'the back end knows no proof of key', {
+    hint: 'set writePolicy to open, or use a back end of this program',
+  });
 }

@@ -3,7 +3,7 @@
  * callers have, opens them again, and stores nothing.
  */
 import { hasScope, isKnown } from '../access.ts';
-import type { BeClient } from '../be/client.ts';
+import type { BackEnd } from '../be/back-end.ts';
 import {
   checkKeyStrength,
   decodeHeader,
@@ -31,7 +31,7 @@ export type { WriteCondition } from './placement.ts';
 export type { OpeningKey, ReadRecord } from './reading.ts';
 
 export interface FeServiceOptions {
-  readonly be: BeClient;
+  readonly be: BackEnd;
   readonly keeper: KeyringKeeper;
   readonly budget: Budget;
   readonly recordBytesMax: number;
@@ -90,7 +90,7 @@ export class FeService {
     this.#placement = new Placement(options.be, options.keeper, options.budget);
     this.#listing = new Listing(options.be, options.keeper);
     this.#reader = new Reader({ ...options, placement: this.#placement });
-    this.#writer = new Writer(this.#placement, options.writePolicy);
+    this.#writer = new Writer(this.#placement, options.writePolicy, options.be.isWhole);
   }
 
   /**
@@ -101,13 +101,16 @@ export class FeService {
   async store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
     const { name, record, oldKey, condition = ALWAYS, expiryMs = 0, kept = false } = input;
     context.caller.require('store', name.namespace);
-    const { recordBytesMax, budget, keeper } = this.#options;
+    const { recordBytesMax, budget, keeper, be } = this.#options;
     if (record.length > recordBytesMax) {
       const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
       throw new EncServerError('RECORD_TOO_LARGE', words);
     }
     if (expiryMs !== 0 && expiryMs <= Date.now()) {
       throw new EncServerError('INVALID_FIELD', 'the expiry is in the past', { hint: PAST_HINT });
+    }
+    if (input.once && !be.isWhole) {
+      throw new EncServerError('UNKNOWN_FIELD', 'with this back end nothing can be read just once');
     }
     if (input.key !== undefined) checkKeyStrength(input.key);
     const key = input.key ?? randomKey();

@@ -29,10 +29,13 @@ const ABSENT = { kind: 'absent' } as const;
 export class Writer {
   readonly #placement: Placement;
   readonly #policy: WritePolicy;
+  readonly #takesConditions: boolean;
 
-  constructor(placement: Placement, policy: WritePolicy) {
+  /** Without conditions, a proof counts a moment longer than what was proven may be there. */
+  constructor(placement: Placement, policy: WritePolicy, takesConditions = true) {
     this.#placement = placement;
     this.#policy = policy;
+    this.#takesConditions = takesConditions;
   }
 
   /** Rejects with `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`; else as {@link Placement.put}. */
@@ -77,7 +80,8 @@ export class Writer {
         if (isExpired(found.header, found.askedAtMs)) return false;
         noting(context, () => proveKey(found.header, name, key));
         checkRevision(found, condition);
-        return await this.#placement.remove(name, unchanged(found), callOf(context));
+        const proven = this.#takesConditions ? unchanged(found) : condition;
+        return await this.#placement.remove(name, proven, callOf(context));
       } catch (error) {
         if (codeOf(error) === 'NOT_FOUND') return false;
         const isAgain = codeOf(error) === 'CONFLICT' && condition.kind === 'always';

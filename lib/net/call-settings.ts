@@ -39,3 +39,15 @@ export function callOf(section: CallerSection): CallSettings {
     tls: isSecure ? { tlsCa, tlsCert, tlsKey, tlsServerName } : undefined,
   };
 }
+
+/**
+ * The same for what speaks frames alone: people's commands.
+ *
+ * @throws EncServerError `BAD_CONFIG` if the back end of the settings speaks something else, too
+ */
+export function framesCallOf(section: CallerSection): CallSettings {
+  const dialect = 'dialect' in section ? section.dialect : 'frames';
+  if (dialect === 'frames') return callOf(section);
+  const words = `this command speaks frames, and the back end of the settings ${dialect}`;
+  throw new EncServerError('BAD_CONFIG', words, { hint: 'see docs/INTEROP.md on what it knows' });
+}

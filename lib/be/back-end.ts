@@ -1,0 +1,70 @@
+/** What a front end asks of its back end, whichever program that is. */
+import type { Config } from '../config/load.ts';
+import { callOf } from '../net/call-settings.ts';
+import { BeClient, type KeyringFacts } from './client.ts';
+
+/** The part of {@link BeClient} that a front end uses. */
+export type BackEnd = Pick<
+  BeClient,
+  | 'put'
+  | 'get'
+  | 'head'
+  | 'remove'
+  | 'scan'
+  | 'connected'
+  | 'lastError'
+  | 'greet'
+  | 'info'
+  | 'close'
+> & {
+  /** Whether it knows conditions, ends and pages: those of the family's other programs do not. */
+  readonly isWhole: boolean;
+};
+
+export interface BackEndOptions {
+  readonly section: Config['beClientConfigs'];
+  /** Largest frame that is taken, in bytes. */
+  readonly frameBytesMax: number;
+  /** The keyring that the connections are bound to. */
+  readonly keyring: () => Promise<KeyringFacts>;
+}
+
+/** The back end of the settings, in its dialect; it connects by itself. */
+export async function openBackEnd(options: BackEndOptions): Promise<BackEnd> {
+  const { section, frameBytesMax, keyring } = options;
+  const { dialect, timeoutMs, smallConnections, bulkConnections } = section;
+  if (dialect !== 'frames') {
+    const { openFamilyBackEnd } = await import('./family-back-end.ts');
+    return await openFamilyBackEnd(dialect, callOf(section), timeoutMs);
+  }
+  return new BeClient({
+    ...callOf(section),
+    smallConnections,
+    bulkConnections,
+    timeoutMs,
+    frameBytesMax,
+    keyring,
+    stayConnected: true,
+    forOthers: true,
+  });
+}
+
+/**
+ * The keyring that the store was filled under, if any; asked on a connection that is bound to
+ * none. The family's other programs know of no keyring: undefined where one listens.
+ */
+export async function askKeyring(
+  section: Config['beClientConfigs'],
+): Promise<KeyringFacts | undefined> {
+  const { dialect, timeoutMs } = section;
+  if (dialect !== 'frames') {
+    const { probeFamily } = await import('./family-back-end.ts');
+    return await probeFamily(dialect, callOf(section), timeoutMs);
+  }
+  const client = new BeClient({ ...callOf(section), timeoutMs });
+  try {
+    return await client.askKeyring();
+  } finally {
+    client.close();
+  }
+}
