@@ -40,8 +40,12 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'make, list and revoke access tokens',
     load: async () => (await import('./tokens.ts')).runTokens,
   },
+  migrate: {
+    about: 'bring along what other servers have stored',
+    load: async () => (await import('./migrate.ts')).runMigrate,
+  },
   keys: {
-    about: 'make certificates for TLS',
+    about: 'change the keyring, and make certificates for TLS',
     load: async () => (await import('./keys.ts')).runKeys,
   },
 };

@@ -1,29 +1,18 @@
 /** `enc-server keys list`, `add`, `activate`, `rewrap`, `retire`: the life of the keyring. */
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Config } from '../config/load.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import type { Keyring, KeyringEntry, ProviderKind } from '../crypto/keyring.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import type { Rotation } from '../fe/rotation.ts';
-import { callFlags } from './client-flags.ts';
-import { addConfigFlag, address, duration, given } from './command-line.ts';
+import { duration, given } from './command-line.ts';
+import { addKeyringFlags, configFor, type KeyringFlags, keyringSetting } from './keyring-flags.ts';
 import { openProgress } from './progress.ts';
 import { firstSignal } from './signals.ts';
 import { table } from './table.ts';
 import { fileError, note, print, usage } from './terminal.ts';
 
-interface LifeFlags {
-  readonly config?: string;
-  readonly keyring?: string;
-  readonly dataDir?: string;
-  readonly be?: string;
-  readonly tokenFile?: string;
-  readonly tlsCa?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  readonly json?: boolean;
-}
+type LifeFlags = KeyringFlags;
 
 interface ActivateFlags extends LifeFlags {
   readonly wait: string;
@@ -44,27 +33,27 @@ const RATE_MAX = 1_000_000;
 const FAILED_SHOWN_MAX = 20;
 
 export function addLifeCommands(command: Command, plan: Plan): void {
-  addFlags(command.command('list'))
+  addKeyringFlags(command.command('list'))
     .description('show the entries of the keyring, never their secrets')
     .action((flags: LifeFlags) => plan(() => list(flags)));
-  addFlags(command.command('add'))
+  addKeyringFlags(command.command('add'))
     .description('begin a rotation: add a fresh entry, which nobody uses yet')
     .action((flags: LifeFlags) => plan(() => add(flags)));
-  addFlags(command.command('activate'))
+  addKeyringFlags(command.command('activate'))
     .description('write under the added entry, once every connected front end knows it')
     .option('--wait <time>', 'how long to wait for front ends', duration, '30s')
     .action((flags: ActivateFlags) => plan(() => activate(flags)));
-  addFlags(command.command('rewrap'))
+  addKeyringFlags(command.command('rewrap'))
     .description('move the records under the active entry; may be cut off and run again')
     .option('--rate <number>', 'records a second at the most (default: no bound)')
     .action((flags: RewrapFlags) => {
       const ratePerSecond = rateOf(flags.rate);
       plan(() => rewrap(flags, ratePerSecond));
     });
-  addFlags(command.command('retire'))
+  addKeyringFlags(command.command('retire'))
     .description('end the rotation: the old entry is used no more; refused while records remain')
     .action((flags: LifeFlags) => plan(() => retire(flags)));
-  addFlags(command.command('provider <kind>'))
+  addKeyringFlags(command.command('provider <kind>'))
     .description('change who seals the secrets of the keyring: file, passphrase or transit')
     .option('--new-passphrase-file <path>', 'the new passphrase; - for standard input', given)
     .action((word: string, flags: ProviderFlags) => {
@@ -77,7 +66,7 @@ export function addLifeCommands(command: Command, plan: Plan): void {
 async function provider(flags: ProviderFlags, kind: ProviderKind): Promise<ExitCode> {
   const { changeProvider } = await import('../crypto/keyring.ts');
   const { meansOf } = await import('../fe/means.ts');
-  const { feServerConfigs } = await configFor(flags);
+  const { feServerConfigs } = await configFor(flags, 'enc-server keys');
   const means = meansOf(feServerConfigs);
   const { newPassphraseFile: path } = flags;
   const newMeans =
@@ -108,18 +97,6 @@ function kindFrom(word: string): ProviderKind {
   const kind = (Object.keys(SEALED_BY) as ProviderKind[]).find((one) => one === word);
   if (kind !== undefined) return kind;
   throw usage('no such provider', `choose from ${Object.keys(SEALED_BY).join(', ')}`);
-}
-
-function addFlags(command: Command): Command {
-  return addConfigFlag(command)
-    .option('--keyring <file>', 'the keyring (default: in the data folder)', given)
-    .option('--data-dir <folder>', 'the data folder of the front end', given)
-    .option('--be <address>', 'the back end, HOST:PORT', address)
-    .option('--token-file <path>', 'a file with the access token of a front end', given)
-    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
-    .option('--tls-cert <path>', 'the client certificate of a front end (PEM)', given)
-    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
-    .option('--json', 'print results and errors as JSON');
 }
 
 async function list(flags: LifeFlags): Promise<ExitCode> {
@@ -204,30 +181,8 @@ function rowsOf(kind: string, entries: readonly KeyringEntry[]): string[][] {
 
 /** Loaded when it is needed: help and mistakes on the command line are told without. */
 async function openRotation(flags: LifeFlags): Promise<Rotation> {
-  const [{ framesCallOf }, { Rotation }, { meansOf }] = await Promise.all([
-    import('../net/call-settings.ts'),
-    import('../fe/rotation.ts'),
-    import('../fe/means.ts'),
-  ]);
-  const { beClientConfigs, feServerConfigs } = await configFor(flags);
-  const link = { ...framesCallOf(beClientConfigs), timeoutMs: beClientConfigs.timeoutMs };
-  const { keyring: path } = feServerConfigs;
-  return new Rotation({ path, link, means: meansOf(feServerConfigs) });
-}
-
-/** The configuration of the front end whose keyring it is. */
-async function configFor(flags: LifeFlags): Promise<Config> {
-  const { loadConfig } = await import('../config/load.ts');
-  const { keyring, dataDir, be: server } = flags;
-  const { config, warnings } = await loadConfig({
-    file: flags.config,
-    flags: {
-      feServerConfigs: { keyring, dataDir },
-      beClientConfigs: await callFlags({ ...flags, ...(server !== undefined && { server }) }),
-    },
-  });
-  for (const words of warnings) note(`enc-server keys: ${words}`);
-  return config;
+  const { Rotation } = await import('../fe/rotation.ts');
+  return new Rotation(await keyringSetting(flags, 'enc-server keys'));
 }
 
 function rateOf(text: string | undefined): number | undefined {

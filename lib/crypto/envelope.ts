@@ -19,6 +19,7 @@ import {
   HEADER_BYTES,
   HEADER_KEPT_BYTES,
   NONCE_BYTES,
+  SUITE_AES_256_GCM,
   WRAPPED_KEY_AT,
   writeHeaderStart,
 } from './header.ts';
@@ -161,6 +162,7 @@ export function checkKeyStrength(key: Buffer): void {
 
 /** The derived 64 bytes, once the commitment in the header was found to be theirs. */
 function deriveProven(header: EnvelopeHeader, context: Buffer, key: Buffer): Buffer {
+  if (header.suite !== SUITE_AES_256_GCM) throw altered('the record is of another suite');
   const derived = deriveKey(key, LABEL, context);
   if (timingSafeEqual(derived.subarray(ENCRYPTION_KEY_BYTES), header.commitment)) return derived;
   derived.fill(0);

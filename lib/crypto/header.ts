@@ -5,6 +5,8 @@ import { checkName, encodeName, nameBytes, type RecordName } from './record-name
 
 export const ENVELOPE_VERSION = 1;
 export const SUITE_AES_256_GCM = 1;
+/** A record as the family's servers sealed it: `legacy.ts`. */
+export const SUITE_FAMILY = 240;
 
 /** Bits of the flags byte; the others are refused. */
 export const ENVELOPE_FLAG = {
@@ -61,10 +63,16 @@ export interface EnvelopeHeader {
 export function decodeHeader(header: Buffer): EnvelopeHeader {
   if (header.length < HEADER_BYTES) throw altered('the envelope header is cut short');
   if (header[0] !== ENVELOPE_VERSION) throw altered('unknown envelope version', NEWER_HINT);
-  if (header[1] !== SUITE_AES_256_GCM) throw altered('unknown cipher suite', NEWER_HINT);
+  const suite = header.readUInt8(1);
+  if (suite !== SUITE_AES_256_GCM && suite !== SUITE_FAMILY) {
+    throw altered('unknown cipher suite', NEWER_HINT);
+  }
   const flags = header.readUInt8(FLAGS_AT);
   if ((flags & ~FLAGS_KNOWN) !== 0 || header[RESERVED_AT] !== 0) {
     throw altered('unknown envelope flag', NEWER_HINT);
+  }
+  if (suite === SUITE_FAMILY && flags !== ENVELOPE_FLAG.legacy) {
+    throw altered('such a record has no flag but one');
   }
   const kept = (flags & ENVELOPE_FLAG.kept) !== 0;
   if (header.length !== (kept ? HEADER_KEPT_BYTES : HEADER_BYTES)) {
@@ -72,7 +80,7 @@ export function decodeHeader(header: Buffer): EnvelopeHeader {
   }
   const always = {
     version: ENVELOPE_VERSION,
-    suite: SUITE_AES_256_GCM,
+    suite,
     flags,
     expiryMs: readExpiry(header),
     nonce: header.subarray(NONCE_AT, COMMITMENT_AT),

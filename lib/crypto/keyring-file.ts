@@ -33,6 +33,8 @@ export interface Keyring {
   readonly entries: readonly KeyringEntry[];
   /** Secrets that wrap kept keys; exactly one is active. */
   readonly wrapEntries: readonly KeyringEntry[];
+  /** Whether records are opened that lie as the family's servers sealed them. */
+  readonly legacy?: true;
 }
 
 export const FORMAT = 'enc-server-ts keyring';
@@ -55,6 +57,7 @@ const MEMBERS = [
   'epoch',
   'entries',
   'wrapEntries',
+  'legacy',
   'checksum',
 ];
 const ENTRY_MEMBERS = ['number', 'state', 'secret'];
@@ -72,6 +75,7 @@ export function encodeKeyring(keyring: Keyring): Buffer {
     epoch: keyring.epoch,
     entries: keyring.entries.map(entryMembers),
     wrapEntries: keyring.wrapEntries.map(entryMembers),
+    ...(keyring.legacy && { legacy: true }),
     checksum: checksumOf(keyring).toString('hex'),
   };
   return Buffer.from(`${JSON.stringify(file, undefined, 2)}\n`, 'utf8');
@@ -92,6 +96,7 @@ export function decodeKeyring(bytes: Buffer): Keyring {
     epoch: numberMember(file, 'epoch', EPOCH_MAX),
     entries: entriesMember(file, 'entries'),
     wrapEntries: entriesMember(file, 'wrapEntries'),
+    ...legacyMember(file),
   };
   const checksum = hexMember(file, 'checksum', CHECKSUM_BYTES);
   if (!checksum.equals(checksumOf(keyring))) {
@@ -115,6 +120,7 @@ function checksumOf(keyring: Keyring): Buffer {
   hash.update(`keyringId ${keyring.keyringId.toString('hex')}\nepoch ${keyring.epoch}\n`);
   for (const entry of keyring.entries) hash.update(entryLine('entry', entry));
   for (const entry of keyring.wrapEntries) hash.update(entryLine('wrapEntry', entry));
+  if (keyring.legacy) hash.update('legacy\n');
   return hash.digest();
 }
 
@@ -155,6 +161,14 @@ export function checkMembers(value: Members, known: readonly string[]): void {
   for (const member of Object.keys(value)) {
     if (!known.includes(member)) throw damaged('the keyring has a member that is not known');
   }
+}
+
+/** There and true, or not there. */
+export function legacyMember(file: Members): Pick<Keyring, 'legacy'> {
+  const legacy = file['legacy'];
+  if (legacy === undefined) return {};
+  if (legacy === true) return { legacy };
+  throw damaged('legacy in the keyring is not true');
 }
 
 function entriesMember(file: Members, member: string): KeyringEntry[] {

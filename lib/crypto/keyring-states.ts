@@ -62,6 +62,12 @@ export function retireEntry(keyring: Keyring): Keyring {
   return next(keyring, (entries) => turned(entries, after));
 }
 
+/** Records are opened that lie as the family's servers sealed them; or are so no longer. */
+export function withLegacy(keyring: Keyring, isOpened: boolean): Keyring {
+  const { legacy: _legacy, ...rest } = next(keyring, (entries) => [...entries]);
+  return isOpened ? { ...rest, legacy: true } : rest;
+}
+
 /** The number of the entry in this state, if there is one. */
 export function numberOf(keyring: Keyring, state: EntryState): number | undefined {
   return keyring.entries.find((entry) => entry.state === state)?.number;

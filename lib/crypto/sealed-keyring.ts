@@ -18,6 +18,7 @@ import {
   KEYRING_ID_BYTES,
   type Keyring,
   type KeyringEntry,
+  legacyMember,
   type Members,
   numberMember,
   VERSION,
@@ -39,6 +40,7 @@ const MEMBERS = [
   'epoch',
   'entries',
   'wrapEntries',
+  'legacy',
   'nonce',
   'sealed',
   'checksum',
@@ -58,6 +60,7 @@ export interface SealedKeyring {
   readonly epoch: number;
   readonly entries: readonly PublicEntry[];
   readonly wrapEntries: readonly PublicEntry[];
+  readonly legacy?: true;
   /** 12 bytes. */
   readonly nonce: Buffer;
   /** The secrets of both lists in their order, sealed, and a tag of 16 bytes. */
@@ -93,6 +96,7 @@ export function encodeSealedKeyring(
     epoch: keyring.epoch,
     entries: keyring.entries.map(publicOf),
     wrapEntries: keyring.wrapEntries.map(publicOf),
+    ...(keyring.legacy && { legacy: true }),
     nonce: nonce.toString('hex'),
     sealed: sealed.toString('hex'),
     checksum: checksumOf({ ...all, sealed }).toString('hex'),
@@ -116,6 +120,7 @@ export function decodeSealedKeyring(file: Members): SealedKeyring {
     epoch: numberMember(file, 'epoch', EPOCH_MAX),
     entries,
     wrapEntries,
+    ...legacyMember(file),
     nonce: hexMember(file, 'nonce', NONCE_BYTES),
     sealed: hexMember(file, 'sealed', sealedBytes),
   };
@@ -125,7 +130,7 @@ export function decodeSealedKeyring(file: Members): SealedKeyring {
 
 /** @throws KEYRING_LOCKED if the key is another one, or somebody has changed the file */
 export function openSealedKeyring(sealed: SealedKeyring, key: Buffer): Keyring {
-  const { keyringId, epoch, entries, wrapEntries, nonce } = sealed;
+  const { keyringId, epoch, entries, wrapEntries, legacy, nonce } = sealed;
   let secrets: Buffer;
   try {
     secrets = openAead(key, nonce, Buffer.from(publicLines(sealed)), sealed.sealed);
@@ -145,6 +150,7 @@ export function openSealedKeyring(sealed: SealedKeyring, key: Buffer): Keyring {
     epoch,
     entries: entries.map(withSecret),
     wrapEntries: wrapEntries.map((entry, index) => withSecret(entry, entries.length + index)),
+    ...(legacy && { legacy }),
   };
   secrets.fill(0);
   return keyring;
@@ -162,6 +168,7 @@ function publicLines({
   epoch,
   entries,
   wrapEntries,
+  legacy,
 }: Omit<SealedKeyring, 'nonce' | 'sealed'>): string {
   const lines = [
     FORMAT,
@@ -174,6 +181,7 @@ function publicLines({
     `epoch ${epoch}`,
     ...entries.map(({ number, state }) => `entry ${number} ${state}`),
     ...wrapEntries.map(({ number, state }) => `wrapEntry ${number} ${state}`),
+    ...(legacy ? ['legacy'] : []),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -14,6 +14,7 @@ import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
 import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
+import { isLegacyHeader, LegacyRecords } from './legacy.ts';
 import { claimRecord, readAgain } from './once.ts';
 import type { FoundRecord, Placement } from './placement.ts';
 
@@ -71,9 +72,12 @@ const NO_METADATA: Metadata = {};
 
 export class Reader {
   readonly #options: ReaderOptions;
+  readonly #legacy: LegacyRecords;
 
   constructor(options: ReaderOptions) {
     this.#options = options;
+    const { placement, keeper, budget } = options;
+    this.#legacy = new LegacyRecords(placement, keeper, budget);
   }
 
   /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ` or `UNAVAILABLE`. */
@@ -125,6 +129,10 @@ export class Reader {
       const call = callOf(context, signal);
       const found = await this.#options.placement.get(name, acceptBytes, call);
       const { flags, expiryMs } = decodeHeader(found.header);
+      // Told before the key is tried: to whoever asks, what has ended is not there. A store that
+      // changes the time can make it end sooner, which it could by withholding it, too.
+      if (isExpired(found.header, found.askedAtMs)) throw notFound();
+      if (isLegacyHeader(found.header)) return await this.#readLegacy(found, read);
       const facts = { expiryMs, once: (flags & ENVELOPE_FLAG.once) !== 0 };
       if (!facts.once || !read.claims) return this.#open(found, facts, read);
       try {
@@ -157,15 +165,22 @@ export class Reader {
     return this.#open({ ...copy, revision: found.revision }, facts, read);
   }
 
+  async #readLegacy(found: FoundRecord, read: Read): Promise<ReadRecord> {
+    const { name, context, acceptBytesMax } = read;
+    const key = this.#keyFor(found.header, read);
+    const record = this.#legacy.open(found, key, context);
+    if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
+    const revision = await this.#legacy.renew(name, found, key, record, context);
+    return { record, contentType: undefined, revision, expiryMs: 0, once: false };
+  }
+
   #open(found: FoundRecord, facts: HeaderFacts, read: Read): ReadRecord {
-    const { header, body, revision, askedAtMs } = found;
+    const { header, body, revision } = found;
     const { name, context, acceptBytesMax } = read;
     const { expiryMs, once } = facts;
     const key = this.#keyFor(header, read);
     const { record, metadata } = noting(context, () => open(header, body, name, key));
     const { contentType } = metadata.length === 0 ? NO_METADATA : decodeMetadata(metadata);
-    // Only now is it known that the time in the header is the one that was sealed.
-    if (isExpired(header, askedAtMs)) throw notFound();
     if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
     return { record, contentType, revision, expiryMs, once };
   }

@@ -19,6 +19,7 @@ import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
+import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
 import { Placement, type WriteCondition } from './placement.ts';
@@ -90,7 +91,12 @@ export class FeService {
     this.#placement = new Placement(options.be, options.keeper, options.budget);
     this.#listing = new Listing(options.be, options.keeper);
     this.#reader = new Reader({ ...options, placement: this.#placement });
-    this.#writer = new Writer(this.#placement, options.writePolicy, options.be.isWhole);
+    this.#writer = new Writer(
+      this.#placement,
+      this.#reader,
+      options.writePolicy,
+      options.be.isWhole,
+    );
   }
 
   /**
@@ -187,7 +193,8 @@ export class FeService {
       const found = await this.#placement.head(name, callOf(context));
       if (isExpired(found.header, found.askedAtMs)) throw notFound();
       if (found.claim !== undefined) throw alreadyRead(found.claim);
-      if (isKeyOf(found.header, name, newKey)) return { revision: found.revision };
+      if (!isLegacyHeader(found.header) && isKeyOf(found.header, name, newKey))
+        return { revision: found.revision };
       try {
         return await this.#rekeyFound(name, oldKey, newKey, found.header, context);
       } catch (error) {

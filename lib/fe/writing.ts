@@ -9,7 +9,9 @@ import { proveKey, type RecordName } from '../crypto/envelope.ts';
 import { EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
 import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, noting } from './calls.ts';
+import { isLegacyHeader } from './legacy.ts';
 import type { FoundHead, Placement, SealedRecord, WriteCondition, Written } from './placement.ts';
+import type { Reader } from './reading.ts';
 
 export type WritePolicy = 'open' | 'key-proof';
 
@@ -28,12 +30,14 @@ const ABSENT = { kind: 'absent' } as const;
 
 export class Writer {
   readonly #placement: Placement;
+  readonly #reader: Reader;
   readonly #policy: WritePolicy;
   readonly #takesConditions: boolean;
 
   /** Without conditions, a proof counts a moment longer than what was proven may be there. */
-  constructor(placement: Placement, policy: WritePolicy, takesConditions = true) {
+  constructor(placement: Placement, reader: Reader, policy: WritePolicy, takesConditions: boolean) {
     this.#placement = placement;
+    this.#reader = reader;
     this.#policy = policy;
     this.#takesConditions = takesConditions;
   }
@@ -78,9 +82,9 @@ export class Writer {
       try {
         const found = await this.#placement.head(name, callOf(context));
         if (isExpired(found.header, found.askedAtMs)) return false;
-        noting(context, () => proveKey(found.header, name, key));
+        const proof = await this.#prove(found, name, [key], context);
         checkRevision(found, condition);
-        const proven = this.#takesConditions ? unchanged(found) : condition;
+        const proven = this.#takesConditions ? proof : condition;
         return await this.#placement.remove(name, proven, callOf(context));
       } catch (error) {
         if (codeOf(error) === 'NOT_FOUND') return false;
@@ -110,9 +114,41 @@ export class Writer {
       return await this.#placement.put(name, sealed, ABSENT, callOf(context));
     }
     checkRevision(found, condition);
-    if (!isExpired(found.header, found.askedAtMs))
-      prove(found.header, name, [oldKey, key], context);
-    return await this.#placement.put(name, sealed, unchanged(found), callOf(context));
+    const proven = isExpired(found.header, found.askedAtMs)
+      ? unchanged(found)
+      : await this.#prove(found, name, [oldKey, key], context);
+    return await this.#placement.put(name, sealed, proven, callOf(context));
+  }
+
+  /** One of the keys is the record's. Resolves to the condition that it is still there. */
+  async #prove(
+    found: FoundHead,
+    name: RecordName,
+    keys: readonly (Buffer | undefined)[],
+    context: RequestContext,
+  ): Promise<WriteCondition> {
+    if (isLegacyHeader(found.header)) return await this.#proveByReading(name, keys, context);
+    proveByHeader(found.header, name, keys, context);
+    return unchanged(found);
+  }
+
+  /** What the family sealed proves its key by its body alone. */
+  async #proveByReading(
+    name: RecordName,
+    keys: readonly (Buffer | undefined)[],
+    context: RequestContext,
+  ): Promise<WriteCondition> {
+    let refusal: unknown = keyRequired();
+    for (const key of keys) {
+      if (key === undefined) continue;
+      try {
+        return unchanged(await this.#reader.read(name, key, {}, context));
+      } catch (error) {
+        if (codeOf(error) !== 'WRONG_KEY') throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
   }
 
   async #find(name: RecordName, context: RequestContext): Promise<FoundHead | undefined> {
@@ -131,7 +167,7 @@ function mayDeleteAnything({ namespace }: RecordName, { caller }: RequestContext
 }
 
 /** One of the keys is the record's: the old one, or the new one, where it was stored before. */
-function prove(
+function proveByHeader(
   header: Buffer,
   name: RecordName,
   keys: readonly (Buffer | undefined)[],
@@ -156,7 +192,7 @@ function checkRevision({ revision }: FoundHead, condition: WriteCondition): void
   if (condition.kind === 'revision' && !condition.revision.equals(revision)) throw changed();
 }
 
-function unchanged({ revision }: FoundHead): WriteCondition {
+function unchanged({ revision }: Pick<FoundHead, 'revision'>): WriteCondition {
   return { kind: 'revision', revision };
 }
 

@@ -4,7 +4,13 @@
  * not by the frame decoder, because a wrong one spoils a single request, not the connection.
  */
 import { EncServerError, type ErrorCode } from '../errors.ts';
-import { FOREIGN_TOKEN_BYTES_MAX, ID_BYTES_MAX, KEY_BYTES, NAMESPACE_BYTES_MAX } from './limits.ts';
+import {
+  FOREIGN_TOKEN_BYTES_MAX,
+  ID_BYTES_MAX,
+  KEY_BYTES,
+  NAMESPACE_BYTES_MAX,
+  OLD_KEY_BYTES,
+} from './limits.ts';
 import { FIELD, type FieldType } from './messages.ts';
 
 /** A field to be sent. */
@@ -23,10 +29,13 @@ const FIELD_HEADER_BYTES = 3;
 const SECTION_HEADER_BYTES = 2;
 const STORE_KEY_BYTES_MAX = 1 + FOREIGN_TOKEN_BYTES_MAX;
 
+/** Keys that the family's servers gave out are as short as this; the service knows which count. */
+const OPENING_KEY_BYTES = [Math.min(...OLD_KEY_BYTES), KEY_BYTES] as const;
+
 /** Shortest and longest value of each type, in bytes. */
 const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number]>> = {
   [FIELD.ID]: [1, ID_BYTES_MAX],
-  [FIELD.KEY]: [KEY_BYTES, KEY_BYTES],
+  [FIELD.KEY]: OPENING_KEY_BYTES,
   [FIELD.NAMESPACE]: [0, NAMESPACE_BYTES_MAX],
   [FIELD.STORE_KEY]: [1, STORE_KEY_BYTES_MAX],
   [FIELD.HEAD]: [0, 4096],
@@ -52,7 +61,7 @@ const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number
   [FIELD.ONCE]: [0, 0],
   [FIELD.CONTENT_TYPE]: [0, 255],
   [FIELD.READER]: [16, 64],
-  [FIELD.OLD_KEY]: [KEY_BYTES, KEY_BYTES],
+  [FIELD.OLD_KEY]: OPENING_KEY_BYTES,
 };
 
 /** The types whose wrong length has an error code of its own. */
@@ -85,7 +94,8 @@ function invalid(words: string): EncServerError {
 
 function checkLength(type: FieldType, length: number): void {
   const [min, max] = VALUE_BYTES[type];
-  if (length >= min && length <= max) return;
+  const isKey = VALUE_BYTES[type] === OPENING_KEY_BYTES;
+  if (isKey ? OLD_KEY_BYTES.includes(length) : length >= min && length <= max) return;
   const range = min === max ? `${min}` : `${min} to ${max}`;
   throw new EncServerError(
     LENGTH_CODE.get(type) ?? 'INVALID_FIELD',

@@ -3,23 +3,22 @@
  * without tables, because the time of a look-up can depend on the secret.
  */
 import { EncServerError } from '../errors.ts';
-import { KEY_BYTES } from './limits.ts';
-
-const HEX_KEY_BYTES = 2 * KEY_BYTES;
+import { OLD_KEY_BYTES } from './limits.ts';
 
 /**
- * A record key from its 64 digits, upper or lower case.
+ * A record key from its 64 digits, upper or lower case; or from 32 or 48, as the family's servers
+ * gave them out, which open nothing but what was moved from there.
  *
  * @throws EncServerError `INVALID_KEY`, which never shows what was there.
  */
 export function decodeHexKey(hex: Buffer): Buffer {
-  if (hex.length !== HEX_KEY_BYTES) {
+  if (!OLD_KEY_BYTES.includes(hex.length / 2)) {
     throw new EncServerError('INVALID_KEY', `the key has ${hex.length} characters, not 64`);
   }
   // Memory of its own, not a slice of the pool that other Buffers share.
-  const key = Buffer.allocUnsafeSlow(KEY_BYTES);
+  const key = Buffer.allocUnsafeSlow(hex.length / 2);
   let wrong = 0;
-  for (let index = 0; index < KEY_BYTES; index++) {
+  for (let index = 0; index < key.length; index++) {
     const high = nibbleOf(hex[2 * index] as number);
     const low = nibbleOf(hex[2 * index + 1] as number);
     wrong |= high | low;

@@ -6,6 +6,8 @@ export const ID_BYTES_MAX = 1024;
 export const NAMESPACE_BYTES_MAX = 255;
 /** A record key, in bytes. */
 export const KEY_BYTES = 32;
+/** Lengths of keys that the family's servers gave out: they open what was moved from there. */
+export const OLD_KEY_BYTES: readonly number[] = [16, 24, 32];
 /** Longest token of a foreign front end in the back end's text lines, in bytes. */
 export const FOREIGN_TOKEN_BYTES_MAX = 4096;
 /** What a frame may hold beside the record itself: header, fields, sealing. In bytes. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient } from '../../lib/be/client.ts';
 import { decodeHeader } from '../../lib/crypto/envelope.ts';
 import { decodeHead } from '../../lib/crypto/head.ts';
@@ -116,6 +117,12 @@ describe('a keyring that is rotated', () => {
     await rotate();
     await rotation.rewrap({});
     assert.deepEqual(await client.head('timed'), before);
+    // The store keeps it longer now; to whoever asks it has ended, with a wrong key as with the right.
+    const endsMs = Date.now() + 60;
+    const ended = await client.store('ended', Buffer.from('x'), { expiryMs: endsMs });
+    await sleep(endsMs - Date.now() + 5);
+    await rejectsWith(client.retrieve('ended', Buffer.alloc(32, 1)), 'NOT_FOUND');
+    await rejectsWith(client.retrieve('ended', ended.key), 'NOT_FOUND');
     await client.store('timed later', Buffer.from('y'), { expiryMs });
     await rotation.rewrap({});
     await rotation.retire();

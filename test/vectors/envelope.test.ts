@@ -13,6 +13,13 @@ import {
 import { decodeHead, encodeHead } from '../../lib/crypto/head.ts';
 import { deriveKey } from '../../lib/crypto/kdf.ts';
 import { decodeKeyring, encodeKeyring } from '../../lib/crypto/keyring-file.ts';
+import {
+  isLegacyHeader,
+  legacyHeader,
+  openGoId,
+  openLegacy,
+  sealPythonId,
+} from '../../lib/crypto/legacy.ts';
 import { decodeMetadata, encodeMetadata } from '../../lib/crypto/metadata.ts';
 import { Pseudonymizer } from '../../lib/crypto/pseudonym.ts';
 import { unwrapKey, type WrapSecret } from '../../lib/crypto/wrap.ts';
@@ -149,6 +156,44 @@ for (const vector of readVectors(DOCUMENT, 'refused-wrap')) {
   test(`kept key is refused: ${vector.title}`, () => {
     const unwrap = () => unwrapKey(vector.bytes('header'), nameOf(vector), wrapOf(vector));
     assert.throws(unwrap, { code: vector.text('refused') });
+  });
+}
+
+for (const vector of readVectors(DOCUMENT, 'family-record')) {
+  test(`record of the family: ${vector.title}`, () => {
+    const [key, header, body] = [vector.bytes('key'), legacyHeader(), vector.bytes('body')];
+    assertBytes(header, vector, 'header');
+    assertBytes(openLegacy(body, key), vector, 'record');
+    assert.ok(isLegacyHeader(header));
+    assert.equal(decodeHeader(header).flags, ENVELOPE_FLAG.legacy);
+    for (let at = 0; at < body.length; at++) {
+      assert.throws(() => openLegacy(flip(body, at, 1), key), { code: 'WRONG_KEY' });
+    }
+    assert.throws(() => openLegacy(body, flip(key, 0, 1)), { code: 'WRONG_KEY' });
+    assert.throws(() => openLegacy(body.subarray(0, 27), key), { code: 'ALTERED' });
+    assert.throws(() => openLegacy(body, key.subarray(1)), { code: 'INVALID_KEY' });
+    const name = { namespace: Buffer.alloc(0), id: Buffer.from('alice') };
+    const today = Buffer.alloc(32, 7);
+    assert.throws(() => open(header, body, name, today), { code: 'ALTERED' });
+    assert.throws(() => proveKey(header, name, today), { code: 'ALTERED' });
+    assert.throws(() => decodeHeader(flip(header, 2, 1)), { code: 'ALTERED' });
+  });
+}
+
+for (const vector of readVectors(DOCUMENT, 'family-id')) {
+  test(`ID of the family: ${vector.title}`, () => {
+    const [id, pseudonym] = [vector.bytes('id'), vector.bytes('pseudonym')];
+    const nonce = vector.bytes('id-nonce');
+    if (vector.has('key')) {
+      assertBytes(sealPythonId(id, vector.bytes('key'), nonce), vector, 'pseudonym');
+      return;
+    }
+    const key = vector.bytes('id-key');
+    assertBytes(openGoId(pseudonym, { key, nonce }) ?? Buffer.alloc(0), vector, 'id');
+    for (let at = 0; at < pseudonym.length; at++) {
+      assert.equal(openGoId(flip(pseudonym, at, 1), { key, nonce }), undefined);
+    }
+    assert.equal(openGoId(pseudonym, { key: flip(key, 0, 1), nonce }), undefined);
   });
 }
 

@@ -78,7 +78,8 @@ const hexId = z
   .min(2)
   .max(2 * ID_BYTES_MAX)
   .regex(HEX);
-const hexKey = z.string().regex(/^[0-9A-Fa-f]{64}$/);
+/** 64 digits; 32 and 48 open what was moved from the family's servers. */
+const hexKey = z.string().regex(/^(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{48}|[0-9A-Fa-f]{64})$/);
 
 export const newGoRecord = z
   .object({

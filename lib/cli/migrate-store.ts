@@ -1,0 +1,88 @@
+/** `enc-server migrate store`: one back end's store into another's. */
+import type { Command } from 'commander';
+import type { BeClientOptions } from '../be/client.ts';
+import { EXIT, type ExitCode } from '../errors.ts';
+import { callFlags, type SharedFlags } from './client-flags.ts';
+import { addConfigFlag, address, given } from './command-line.ts';
+import { openProgress } from './progress.ts';
+import { note, print, usage } from './terminal.ts';
+
+interface StoreFlags {
+  readonly config?: string;
+  readonly from: string;
+  readonly to: string;
+  readonly fromTokenFile?: string;
+  readonly toTokenFile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly json?: boolean;
+}
+
+const SCHEME = 'be:';
+
+export function addStoreCopy(command: Command, plan: (run: () => Promise<ExitCode>) => void): void {
+  addConfigFlag(command.command('store'))
+    .description("copy one back end's store into another's, and verify it; may be run again")
+    .requiredOption('--from <address>', 'the back end that has the records, be:HOST:PORT', place)
+    .requiredOption('--to <address>', 'the back end that gets them, be:HOST:PORT', place)
+    .option('--from-token-file <path>', 'a file with the access token for the first', given)
+    .option('--to-token-file <path>', 'a file with the access token for the second', given)
+    .option('--tls-ca <path>', 'call both over TLS, trusting this authority (PEM)', given)
+    .option('--tls-cert <path>', 'the client certificate of a front end (PEM)', given)
+    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
+    .option('--json', 'print results and errors as JSON')
+    .action((flags: StoreFlags) => {
+      if (flags.from === flags.to) throw usage('--from and --to are the same back end');
+      plan(() => copyStore(flags));
+    });
+}
+
+async function copyStore(flags: StoreFlags): Promise<ExitCode> {
+  const { StoreCopy } = await import('../be/copy.ts');
+  const { from, to, fromTokenFile, toTokenFile } = flags;
+  const copy = await StoreCopy.open(
+    await optionsOf(flags, from, fromTokenFile),
+    await optionsOf(flags, to, toTokenFile),
+  );
+  try {
+    const copying = await openProgress();
+    const copied = await copy.copy(copying.update).finally(copying.end);
+    const verifying = await openProgress();
+    const verified = await copy.verify(verifying.update).finally(verifying.end);
+    const { same, different, targetItems, digest } = verified;
+    if (flags.json) await print(`${JSON.stringify({ ...copied, ...verified })}\n`);
+    else {
+      await print(
+        `copied ${copied.copied} items, ${copied.known} were there, ${copied.conflicts} conflicts\n` +
+          `verified: ${same} the same, ${different} different; the target has ${targetItems}\n` +
+          `sha256 ${digest}\n`,
+      );
+    }
+    if (different + copied.conflicts === 0 && targetItems === same) return EXIT.done;
+    note('they differ: stop what writes to either, and run it again');
+    return EXIT.conflict;
+  } finally {
+    copy.close();
+  }
+}
+
+async function optionsOf(
+  { config: file, tlsCa, tlsCert, tlsKey }: StoreFlags,
+  server: string,
+  tokenFile: string | undefined,
+): Promise<BeClientOptions> {
+  const { loadConfig } = await import('../config/load.ts');
+  const { framesCallOf } = await import('../net/call-settings.ts');
+  const given = Object.entries({ server, tokenFile, tlsCa, tlsCert, tlsKey });
+  const flags: SharedFlags = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const { config } = await loadConfig({ file, flags: { beClientConfigs: await callFlags(flags) } });
+  const { beClientConfigs } = config;
+  return { ...framesCallOf(beClientConfigs), timeoutMs: beClientConfigs.timeoutMs };
+}
+
+/** Throws `USAGE`. */
+function place(text: string): string {
+  if (!text.startsWith(SCHEME)) throw usage(`no back end: ${text}`, 'write be:HOST:PORT');
+  return address(text.slice(SCHEME.length));
+}

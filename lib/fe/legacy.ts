@@ -1,0 +1,73 @@
+/**
+ * Records that were moved here as the family's servers sealed them. Their callers' old keys open
+ * them while the keyring says so, and the first such reading seals them anew, as everything else
+ * here is. `enc-server migrate finish` ends that.
+ */
+import { ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
+import { isLegacyHeader, openLegacy } from '../crypto/legacy.ts';
+import { EncServerError } from '../errors.ts';
+import type { Budget } from '../net/budget.ts';
+import type { RequestContext } from '../net/request.ts';
+import { KEY_BYTES } from '../protocol/limits.ts';
+import { callOf, codeOf, noting } from './calls.ts';
+import type { KeyringKeeper } from './keeper.ts';
+import type { FoundRecord, Placement } from './placement.ts';
+
+export { isLegacyHeader } from '../crypto/legacy.ts';
+
+/** What keeps a record from being sealed anew, and is no reason not to give it out. */
+const NOT_NOW: readonly (string | undefined)[] = [
+  'CONFLICT',
+  'UNAVAILABLE',
+  'UNKNOWN_OUTCOME',
+  'OVERLOADED',
+  'TIMEOUT',
+];
+
+export class LegacyRecords {
+  readonly #placement: Placement;
+  readonly #keeper: KeyringKeeper;
+  readonly #budget: Budget;
+
+  constructor(placement: Placement, keeper: KeyringKeeper, budget: Budget) {
+    this.#placement = placement;
+    this.#keeper = keeper;
+    this.#budget = budget;
+  }
+
+  /** @throws EncServerError `WRONG_KEY`, `ALTERED`; `INVALID_KEY` for one that cannot be such a key */
+  open({ header, body }: FoundRecord, key: Buffer, context: RequestContext): Buffer {
+    if (!isLegacyHeader(header)) throw new EncServerError('INTERNAL', 'this record is of today');
+    if (this.#keeper.ring.keyring.legacy !== true) {
+      const hint = 'its key was not used before enc-server migrate finish; migrate it again';
+      throw new EncServerError('ALTERED', "the family's records are no longer opened", { hint });
+    }
+    return noting(context, () => openLegacy(body, key));
+  }
+
+  /**
+   * Seals what was opened under the same key, if it is still there. Resolves to the revision. A
+   * key that is shorter than today's leaves it as it is, until its record is stored again.
+   */
+  async renew(
+    name: RecordName,
+    { revision }: FoundRecord,
+    key: Buffer,
+    record: Buffer,
+    context: RequestContext,
+  ): Promise<Buffer> {
+    if (key.length !== KEY_BYTES) return revision;
+    const flags = ENVELOPE_FLAG.callersKey | ENVELOPE_FLAG.legacy;
+    const sealed = { ...seal({ name, key, record, flags }), expiryMs: 0 };
+    const unchanged = { kind: 'revision', revision } as const;
+    this.#budget.count(sealed.body.length);
+    try {
+      return (await this.#placement.put(name, sealed, unchanged, callOf(context))).revision;
+    } catch (error) {
+      if (NOT_NOW.includes(codeOf(error))) return revision;
+      throw error;
+    } finally {
+      this.#budget.release(sealed.body.length);
+    }
+  }
+}

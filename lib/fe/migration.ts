@@ -1,0 +1,272 @@
+/**
+ * Moves what the family's servers have stored under our pseudonyms: first everything is looked
+ * at, and only if all of it can be read is anything written. Documents are stored only where
+ * nothing is, so that doing it again does no harm.
+ */
+import { BeClient, type BeClientOptions } from '../be/client.ts';
+import { decodeHeader, ENVELOPE_FLAG } from '../crypto/envelope.ts';
+import { decodeHead, isGrave } from '../crypto/head.ts';
+import { type Keyring, type KeyringMeans, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
+import { withLegacy } from '../crypto/keyring-states.ts';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import { Budget } from '../net/budget.ts';
+import { codeOf } from './calls.ts';
+import type { FamilyEntry, FamilyRecord, FamilyRecords } from './family-records.ts';
+import { KeyringKeeper } from './keeper.ts';
+import { isLegacyHeader } from './legacy.ts';
+import { scanAll } from './lookup.ts';
+import { alone, type Counts, readState, statePathOf, writeState } from './migration-state.ts';
+import { Placement } from './placement.ts';
+import { Ring } from './ring.ts';
+
+export interface MigrationOptions {
+  /** The keyring's file. */
+  readonly path: string;
+  /** What opens it, where its secrets are sealed. */
+  readonly means?: KeyringMeans;
+  /** How the back end is called. */
+  readonly link: BeClientOptions;
+}
+
+/** Where documents come from. */
+export interface EntrySource {
+  readonly place: string;
+  count(): Promise<number>;
+  documents(position?: string): AsyncGenerator<FamilyEntry>;
+}
+
+/** A document that something is against. */
+export interface EntryProblem {
+  readonly position: string;
+  readonly code: string;
+}
+
+/** What was found by looking; nothing was written. */
+export interface Survey {
+  readonly documents: number;
+  readonly go: number;
+  readonly python: number;
+  readonly unreadable: number;
+  /** Some of the unreadable ones. */
+  readonly problems: readonly EntryProblem[];
+}
+
+export interface Migrated {
+  readonly counts: Counts;
+  /** Some of those that something else lies in the place of. */
+  readonly conflicts: readonly EntryProblem[];
+}
+
+export type Told = (done: number, all: number) => void;
+
+const BATCH_ENTRIES = 200;
+const PROBLEMS_MAX = 20;
+const TIMEOUT_MS = 10_000;
+/** Any body that a frame brings. */
+const BODY_BYTES_MAX = 0xffff_ffff;
+const ABSENT = { kind: 'absent' } as const;
+
+export class Migration {
+  readonly #options: MigrationOptions;
+
+  constructor(options: MigrationOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at every document. Rejects with `UNAVAILABLE`. */
+  async survey(source: EntrySource, records: FamilyRecords, told: Told): Promise<Survey> {
+    const found = { documents: 0, go: 0, python: 0, unreadable: 0 };
+    const problems: EntryProblem[] = [];
+    const all = await source.count();
+    for await (const entry of source.documents()) {
+      found.documents++;
+      try {
+        found[records.read(entry).kind]++;
+      } catch (thrown) {
+        found.unreadable++;
+        const { code } = toEncServerError(thrown);
+        if (problems.length < PROBLEMS_MAX) problems.push({ position: entry.position, code });
+      }
+      told(found.documents, Math.max(all, found.documents));
+    }
+    return { ...found, problems };
+  }
+
+  /**
+   * Looks at everything, then stores it. Rejects with `WRONG_KEY` before anything is written if a
+   * document cannot be read, unless such ones are to be skipped; with `CONFLICT` while another
+   * migration runs, or if this one is done; with `UNAVAILABLE`, `KEYRING_MISSING`.
+   */
+  async run(
+    source: EntrySource,
+    records: FamilyRecords,
+    skips: boolean,
+    told: Told,
+  ): Promise<Migrated> {
+    const path = statePathOf(this.#options.path);
+    return await alone(path, async () => {
+      const { isDone } = await readState(path, source.place);
+      if (isDone) throw alreadyDone(source, path);
+      const survey = await this.survey(source, records, () => undefined);
+      if (survey.unreadable > 0 && !skips) throw unreadable(survey);
+      const keyring = await this.#openLegacy();
+      return await this.#withPlacement(keyring, (placement) =>
+        this.#moveAll(source, records, survey.documents, placement, told),
+      );
+    });
+  }
+
+  /**
+   * Ends it: nothing is opened any more that lies as the family sealed it. Rejects with
+   * `CONFLICT` while there is such a record, unless it is to be left. Resolves to how many.
+   */
+  async finish(leaves: boolean): Promise<number> {
+    const keyring = await this.#read();
+    const left = await this.#withBe(keyring, (be) => countLegacy(be, new Ring(keyring)));
+    if (left > 0 && !leaves) {
+      const hint = 'their callers open them with their old keys until then; or add --leave';
+      const words = `${left} records lie as the family's servers sealed them`;
+      throw new EncServerError('CONFLICT', words, { hint });
+    }
+    if (keyring.legacy !== true) return left;
+    const closed = await this.#update(false);
+    await this.#withBe(closed, (be) => be.greet(closed));
+    return left;
+  }
+
+  async #moveAll(
+    source: EntrySource,
+    records: FamilyRecords,
+    all: number,
+    placement: Placement,
+    told: Told,
+  ): Promise<Migrated> {
+    const path = statePathOf(this.#options.path);
+    let { position, counts } = await readState(path, source.place);
+    const conflicts: EntryProblem[] = [];
+    let batch: FamilyEntry[] = [];
+    const moveBatch = async () => {
+      const done = { ...counts };
+      const store = async (entry: FamilyEntry) => {
+        const outcome = await moveOne(placement, records, entry);
+        done[outcome]++;
+        if (outcome === 'conflicts' && conflicts.length < PROBLEMS_MAX) {
+          conflicts.push({ position: entry.position, code: 'CONFLICT' });
+        }
+      };
+      await Promise.all(batch.map(store));
+      counts = done;
+      position = batch.at(-1)?.position ?? position;
+      batch = [];
+      await writeState(path, { source: source.place, position, counts, isDone: false });
+      told(sumOf(counts), Math.max(all, sumOf(counts)));
+    };
+    for await (const entry of source.documents(position)) {
+      // Of two documents of one ID, the older one is what the family's servers find.
+      if (batch.some(({ id }) => id === entry.id)) await moveBatch();
+      batch.push(entry);
+      if (batch.length === BATCH_ENTRIES) await moveBatch();
+    }
+    await moveBatch();
+    await writeState(path, { source: source.place, position, counts, isDone: true });
+    return { counts, conflicts };
+  }
+
+  async #openLegacy(): Promise<Keyring> {
+    const keyring = await this.#read();
+    // Whether it is the store's keyring is known before it is changed.
+    await this.#withBe(keyring, (be) => be.greet(keyring));
+    if (keyring.legacy === true) return keyring;
+    const opened = await this.#update(true);
+    await this.#withBe(opened, (be) => be.greet(opened));
+    return opened;
+  }
+
+  async #update(isOpened: boolean): Promise<Keyring> {
+    const { path, means } = this.#options;
+    return await updateKeyring(path, (keyring) => withLegacy(keyring, isOpened), means);
+  }
+
+  async #read(): Promise<Keyring> {
+    const { path, means } = this.#options;
+    const keyring = await loadKeyring(path, means);
+    if (keyring !== undefined) return keyring;
+    throw new EncServerError('KEYRING_MISSING', `there is no keyring ${path}`, {
+      hint: 'name it with --keyring; the first start of a front end makes it',
+    });
+  }
+
+  async #withPlacement<T>(
+    keyring: Keyring,
+    work: (placement: Placement) => Promise<T>,
+  ): Promise<T> {
+    const { path, means } = this.#options;
+    const keeper = new KeyringKeeper(path, async () => undefined, means);
+    await keeper.open();
+    return await this.#withBe(keyring, async (be) => {
+      return await work(new Placement(be, keeper, new Budget(Number.MAX_SAFE_INTEGER)));
+    });
+  }
+
+  async #withBe<T>(keyring: Keyring, work: (be: BeClient) => Promise<T>): Promise<T> {
+    const be = new BeClient({ ...this.#options.link, keyring: async () => keyring });
+    try {
+      return await work(be);
+    } finally {
+      be.close();
+    }
+  }
+}
+
+async function moveOne(
+  placement: Placement,
+  records: FamilyRecords,
+  entry: FamilyEntry,
+): Promise<keyof Counts> {
+  let found: FamilyRecord;
+  try {
+    found = records.read(entry);
+  } catch {
+    // That some cannot be read was seen before, and allowed.
+    return 'skipped';
+  }
+  const { name, sealed } = found;
+  try {
+    await placement.put(name, sealed, ABSENT, { timeoutMs: TIMEOUT_MS });
+    return 'moved';
+  } catch (error) {
+    if (codeOf(error) !== 'CONFLICT') throw error;
+  }
+  const there = await placement.get(name, BODY_BYTES_MAX, { timeoutMs: TIMEOUT_MS });
+  if (isLegacyHeader(there.header)) return there.body.equals(sealed.body) ? 'known' : 'conflicts';
+  // Sealed anew since, by a reader with the right key.
+  const { flags } = decodeHeader(there.header);
+  return (flags & ENVELOPE_FLAG.legacy) !== 0 ? 'known' : 'conflicts';
+}
+
+async function countLegacy(be: BeClient, { active, old, epoch }: Ring): Promise<number> {
+  let count = 0;
+  for (const entry of old === undefined ? [active] : [active, old]) {
+    for await (const { head } of scanAll(be, entry.entryPrefix, epoch)) {
+      if (!isGrave(head) && isLegacyHeader(decodeHead(head).header)) count++;
+    }
+  }
+  return count;
+}
+
+function sumOf({ moved, known, conflicts, skipped }: Counts): number {
+  return moved + known + conflicts + skipped;
+}
+
+function unreadable({ documents, unreadable: count, problems }: Survey): EncServerError {
+  const [first] = problems;
+  const words = `${count} of ${documents} documents cannot be read (${first?.code} ${first?.position}); nothing was written`;
+  const hint =
+    'look at idKeyStr and idNonceStr; records of the Python servers need --keys; --skip passes them over';
+  return new EncServerError(first?.code === 'ALTERED' ? 'ALTERED' : 'WRONG_KEY', words, { hint });
+}
+
+function alreadyDone({ place }: EntrySource, path: string): EncServerError {
+  const hint = `remove ${path} to do it again: what was deleted since would come back`;
+  return new EncServerError('CONFLICT', `the migration from ${place} is done`, { hint });
+}

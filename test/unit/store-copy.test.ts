@@ -1,0 +1,112 @@
+/** One back end's store into another's, through the wire. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, it } from 'node:test';
+import { BeClient } from '../../lib/be/client.ts';
+import { StoreCopy } from '../../lib/be/copy.ts';
+import { startBe } from '../../lib/be/server.ts';
+import { FeClient } from '../../lib/fe/client.ts';
+import { startFe } from '../../lib/fe/server.ts';
+import { silentLog } from '../../lib/log.ts';
+import type { RunningServer } from '../../lib/net/port.ts';
+import { rejectsWith } from '../helpers/codes.ts';
+import { startServers, type TestServers, testConfig } from '../helpers/servers.ts';
+
+const untold = () => undefined;
+const at = (port: number) => ({ address: { host: '127.0.0.1', port } });
+
+let servers: TestServers;
+let target: RunningServer;
+let client: FeClient;
+let tokens: BeClient;
+const keys = new Map<string, Buffer>();
+const records = new Map<string, Buffer>();
+
+beforeEach(async () => {
+  servers = await startServers();
+  target = await startBe(await testConfig(servers.folder), silentLog);
+  client = new FeClient(at(servers.fe.port));
+  tokens = new BeClient(at(servers.be.port));
+  records.clear();
+  for (let index = 0; index < 700; index++) records.set(`id ${index}`, Buffer.from(`${index}`));
+  records.set('large', randomBytes(3 * 1024 * 1024));
+  records.set('empty', Buffer.alloc(0));
+  for (const [id, record] of records) keys.set(id, (await client.store(id, record)).key);
+  await client.store('ends', Buffer.from('x'), { expiryMs: Date.now() + 3_600_000 });
+  await tokens.store('a token', Buffer.from('opaque'));
+  await tokens.store('b', Buffer.from(''));
+});
+afterEach(async () => {
+  client.close();
+  tokens.close();
+  await target.close();
+  await servers.close();
+});
+
+async function withCopy<T>(use: (copy: StoreCopy) => Promise<T>): Promise<T> {
+  const copy = await StoreCopy.open(at(servers.be.port), at(target.port));
+  try {
+    return await use(copy);
+  } finally {
+    copy.close();
+  }
+}
+
+it('a front end finds everything in the copy, which is verified', async () => {
+  const all = records.size + 3;
+  await withCopy(async (copy) => {
+    assert.deepEqual(await copy.copy(untold), { copied: all, known: 0, conflicts: 0 });
+    const verified = await copy.verify(untold);
+    assert.deepEqual([verified.same, verified.different, verified.targetItems], [all, 0, all]);
+    assert.match(verified.digest, /^[0-9a-f]{64}$/);
+    // Again, as after an interruption.
+    assert.deepEqual(await copy.copy(untold), { copied: 0, known: all, conflicts: 0 });
+    assert.equal((await copy.verify(untold)).digest, verified.digest);
+  });
+  const link = { ...servers.config.beClientConfigs, serverAddr: `127.0.0.1:${target.port}` };
+  const fe = await startFe({ ...servers.config, beClientConfigs: link }, silentLog);
+  const other = new FeClient(at(fe.port));
+  try {
+    for (const [id, record] of records) {
+      const found = await other.retrieve(id, keys.get(id) as Buffer);
+      assert.ok(found.record.equals(record), id);
+    }
+    assert.deepEqual(await other.head('ends'), await client.head('ends'));
+  } finally {
+    other.close();
+    await fe.close();
+  }
+});
+
+it('what is another in the target is left alone, and told', async () => {
+  const others = new BeClient(at(target.port));
+  await others.store('b', Buffer.from('another'));
+  await others.store('more', Buffer.from('x'));
+  await withCopy(async (copy) => {
+    const { conflicts } = await copy.copy(untold);
+    assert.equal(conflicts, 1);
+    const { different, same, targetItems } = await copy.verify(untold);
+    assert.deepEqual([different, targetItems], [1, same + 2]);
+  });
+  assert.equal(`${await others.retrieve('b')}`, 'another');
+  others.close();
+});
+
+it('what was replaced in the source since is a difference', async () => {
+  await withCopy(async (copy) => {
+    await copy.copy(untold);
+    await client.store('id 1', Buffer.from('new'));
+    assert.equal((await copy.verify(untold)).different, 1);
+    assert.equal((await copy.copy(untold)).conflicts, 1);
+  });
+});
+
+it('a target of another keyring, and none at all, are refused', async () => {
+  const stranger = await startServers();
+  const other = new FeClient(at(stranger.fe.port));
+  await other.store('x', Buffer.from('y'));
+  await rejectsWith(StoreCopy.open(at(servers.be.port), at(stranger.be.port)), 'KEYRING_MISMATCH');
+  other.close();
+  await stranger.close();
+  await rejectsWith(StoreCopy.open(at(servers.be.port), at(1)), 'UNAVAILABLE');
+});
