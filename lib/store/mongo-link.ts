@@ -7,12 +7,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MongoClient, ServerDescription } from 'mongodb';
 import { EncServerError } from '../errors.ts';
 
+import { type Answered, MongoAnswers } from './mongo-answers.ts';
 import { isRefusal, reasonOf } from './mongo-error.ts';
 import type { StoreLog } from './open.ts';
 
 /** Time between two attempts, in milliseconds; doubled from the first to the longest. */
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 2_000;
+/** So long in vain, and the driver connects anew: its look at the server may hang. */
+const RENEW_AFTER_MS = 4_000;
 /** What waiting does not mend; a server does not start with it. */
 const FATAL: readonly string[] = ['BAD_CONFIG', 'STORE_DAMAGED'];
 
@@ -30,10 +33,15 @@ export class MongoLink {
   readonly #stop = new AbortController();
   #isUp = false;
   #reason = 'MongoDB has not been reached yet';
+  /** The driver may have no connection left that answers. */
+  #isStuck = false;
+  /** For every command. */
+  readonly answered: Answered;
   #recovering: Promise<void> = Promise.resolve();
 
   constructor(options: MongoLinkOptions) {
     this.#options = options;
+    this.answered = new MongoAnswers(options.client, () => this.#loseStuck()).answered;
     options.client.on('topologyDescriptionChanged', ({ newDescription }) => {
       this.#see([...newDescription.servers.values()]);
     });
@@ -67,17 +75,36 @@ export class MongoLink {
     if (!this.#isUp || this.#stop.signal.aborted || servers.some((one) => one.isWritable)) return;
     const { log, place } = this.#options;
     const error = servers.find((one) => one.error !== null)?.error;
-    this.#isUp = false;
-    this.#reason = 'no server of MongoDB takes writes';
     log?.('warn', 'MongoDB is away', { place, reason: reasonOf(error) });
+    this.#lose('no server of MongoDB takes writes');
+  }
+
+  #loseStuck(): void {
+    this.#isStuck = true;
+    if (!this.#isUp || this.#stop.signal.aborted) return;
+    const { log, place } = this.#options;
+    log?.('warn', 'MongoDB gave no answer', { place });
+    this.#lose('MongoDB gave no answer');
+  }
+
+  #lose(reason: string): void {
+    this.#isUp = false;
+    this.#reason = reason;
     this.#recovering = this.#recover();
   }
 
   async #recover(): Promise<void> {
     const { signal } = this.#stop;
+    let renewAtMs = performance.now() + RENEW_AFTER_MS;
     for (let waitMs = FIRST_DELAY_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_DELAY_MS)) {
       // Jitter, since all servers lose MongoDB at once. Rejects when the signal comes.
       await delay(waitMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      if (this.#isStuck || performance.now() > renewAtMs) {
+        this.#isStuck = false;
+        renewAtMs = performance.now() + RENEW_AFTER_MS;
+        await this.#options.client.close().catch(() => undefined);
+      }
       if (signal.aborted || (await this.#attempt()) === undefined) return;
     }
   }
@@ -87,7 +114,7 @@ export class MongoLink {
     const { client, log, place, prepare } = this.#options;
     try {
       // A client whose first connection failed stays closed unless it is told to connect again.
-      await client.connect();
+      await this.answered(client.connect());
       await prepare();
       this.#isUp = true;
       log?.('info', 'MongoDB is there', { place });

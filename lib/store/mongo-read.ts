@@ -1,5 +1,6 @@
 /** Reading from MongoDB: many values in one look-up, and pages. */
 import type { Collection } from 'mongodb';
+import type { Answered } from './mongo-answers.ts';
 import {
   decodeHead,
   decodeValue,
@@ -44,10 +45,12 @@ export class MongoReads {
   readonly #lanes: readonly ReadLane[];
 
   /** @param now - milliseconds since 1970 (UTC) */
-  constructor(collection: Collection<ValueDocument>, now: () => number) {
+  constructor(collection: Collection<ValueDocument>, now: () => number, answered: Answered) {
     this.#lanes = KINDS.map(
-      (kind) =>
-        new ReadLane(kind, (reads) => findValues(collection, reads, kind.projection, now())),
+      ({ projection, ...kind }) =>
+        new ReadLane({ projection, ...kind }, (reads) =>
+          findValues(collection, reads, projection, now(), answered),
+        ),
     );
   }
 
@@ -118,12 +121,14 @@ async function findValues(
   reads: readonly Read[],
   projection: ReadKind['projection'],
   nowMs: number,
+  answered: Answered,
 ): Promise<void> {
   try {
     const names = new Map(reads.map(({ key }) => [nameOf(key), key]));
     const filter = { _id: { $in: [...names.values()] } };
     const batchSize = names.size + 1;
-    const documents = await collection.find(filter, { projection, batchSize }).toArray();
+    const finding = collection.find(filter, { projection, batchSize }).toArray();
+    const documents = await answered(finding);
     const found = new Map(documents.map((document) => [nameOf(document._id), document]));
     for (const read of reads) answer(read, found.get(nameOf(read.key)), nowMs);
   } catch (thrown) {
@@ -155,13 +160,14 @@ export async function readPage(
   collection: Collection<ValueDocument>,
   request: { prefix: Buffer; after: Buffer | undefined; limit: number },
   nowMs: number,
+  answered: Answered,
 ): Promise<ScanPage> {
   const { prefix, after, limit } = request;
   const { filter, sort } = pageQuery(prefix, after);
   try {
     const query = { ...filter, ...live(nowMs) };
     const options = { projection: HEADS_ONLY, sort, limit: limit + 1, batchSize: limit + 2 };
-    const documents = await collection.find(query, options).toArray();
+    const documents = await answered(collection.find(query, options).toArray());
     const items = documents.slice(0, limit).map((one) => ({ key: one._id, ...decodeHead(one) }));
     return { items, more: documents.length > limit };
   } catch (thrown) {

@@ -6,6 +6,7 @@
 import type { Collection } from 'mongodb';
 import { EncServerError } from '../errors.ts';
 import type { Write } from './group.ts';
+import type { Answered } from './mongo-answers.ts';
 import { encodeDocument, isExpired, live, type ValueDocument } from './mongo-document.ts';
 import { bulkFailure, maybeDone, notDone } from './mongo-error.ts';
 import { nameOf } from './mongo-read.ts';
@@ -37,12 +38,14 @@ interface Decided {
 export class MongoWriter {
   readonly #collection: Collection<ValueDocument>;
   readonly #now: () => number;
+  readonly #answered: Answered;
   #looksFirst = false;
 
   /** @param now - milliseconds since 1970 (UTC) */
-  constructor(collection: Collection<ValueDocument>, now: () => number) {
+  constructor(collection: Collection<ValueDocument>, now: () => number, answered: Answered) {
     this.#collection = collection;
     this.#now = now;
+    this.#answered = answered;
   }
 
   /** Settles every write of a group. Never rejects. */
@@ -83,7 +86,7 @@ export class MongoWriter {
     if (puts.length === 0) return [];
     try {
       const documents = puts.map(({ document }) => document);
-      await this.#collection.insertMany(documents, { ordered: false });
+      await this.#answered(this.#collection.insertMany(documents, { ordered: false }));
     } catch (thrown) {
       const { duplicates, refused, unknown } = bulkFailure(thrown);
       for (const [index, { write, document }] of puts.entries()) {
@@ -107,7 +110,7 @@ export class MongoWriter {
     try {
       const filter = { _id: { $in: puts.map(({ document }) => document._id) } };
       const options = { projection: { r: 1, e: 1 }, batchSize: puts.length + 1 } as const;
-      found = await this.#collection.find<Marks>(filter, options).toArray();
+      found = await this.#answered(this.#collection.find<Marks>(filter, options).toArray());
     } catch (thrown) {
       const error = wasTried ? maybeDone(thrown) : notDone(thrown);
       for (const { write } of puts) write.reject(error);
@@ -127,7 +130,7 @@ export class MongoWriter {
       const operations = replaces.map(({ put: { document } }) => ({
         replaceOne: { filter: { _id: document._id }, replacement: document, upsert: true },
       }));
-      await this.#collection.bulkWrite(operations, { ordered: false });
+      await this.#answered(this.#collection.bulkWrite(operations, { ordered: false }));
     } catch (thrown) {
       failure = bulkFailure(thrown);
     }
@@ -148,7 +151,7 @@ export class MongoWriter {
     const { write, document } = put;
     try {
       const filter = { _id: document._id, r: seen };
-      const { matchedCount } = await this.#collection.replaceOne(filter, document);
+      const { matchedCount } = await this.#answered(this.#collection.replaceOne(filter, document));
       if (matchedCount === 0) return [put];
       write.resolve({ revision: document.r, replaced });
     } catch (thrown) {
@@ -163,13 +166,15 @@ export class MongoWriter {
     const projection = { _id: 0, e: 1 } as const;
     try {
       if (condition.kind === 'absent') {
-        const found = await this.#collection.findOne({ _id, ...live(nowMs) }, { projection });
+        const found = await this.#answered(
+          this.#collection.findOne({ _id, ...live(nowMs) }, { projection }),
+        );
         if (found !== null) return write.reject(conflict());
         return write.resolve({ revision: NO_REVISION, replaced: false });
       }
       const isOne = condition.kind === 'revision';
       const filter = isOne ? { _id, r: condition.revision, ...live(nowMs) } : { _id };
-      const gone = await this.#collection.findOneAndDelete(filter, { projection });
+      const gone = await this.#answered(this.#collection.findOneAndDelete(filter, { projection }));
       if (isOne && gone === null) return write.reject(conflict());
       const replaced = gone !== null && !isExpired(gone, nowMs);
       write.resolve({ revision: NO_REVISION, replaced });

@@ -85,14 +85,15 @@ export class MongoStore implements Store {
     this.place = mongoPlace(uri, database);
     this.#now = now;
     this.#collection = valuesOf(client, database);
-    this.#writer = new MongoWriter(this.#collection, now);
-    this.#reads = new MongoReads(this.#collection, now);
-    this.#queue = new GroupCommit((group) => this.#writeGroup(group), LIMITS);
     const prepare = async () => {
       await this.#createIndexes();
       await identify(this.#unguarded());
     };
     this.#link = new MongoLink({ client, place: this.place, prepare, log });
+    const { answered } = this.#link;
+    this.#writer = new MongoWriter(this.#collection, now, answered);
+    this.#reads = new MongoReads(this.#collection, now, answered);
+    this.#queue = new GroupCommit((group) => this.#writeGroup(group), LIMITS);
   }
 
   /**
@@ -149,7 +150,9 @@ export class MongoStore implements Store {
   async scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage> {
     checkScan(prefix, limit);
     this.#checkUp();
-    return this.#track(readPage(this.#collection, { prefix, after, limit }, this.#now()));
+    return this.#track(
+      readPage(this.#collection, { prefix, after, limit }, this.#now(), this.#link.answered),
+    );
   }
 
   /** MongoDB deletes what has expired by itself, by the index on `e`, about once a minute. */
@@ -166,7 +169,7 @@ export class MongoStore implements Store {
       this.#bytes(),
     ] as const;
     try {
-      const [all, facts, bytes] = await this.#track(Promise.all(counts));
+      const [all, facts, bytes] = await this.#track(this.#link.answered(Promise.all(counts)));
       return { kind: 'mongo', place: this.place, bytes, records: Math.max(0, all - facts) };
     } catch (thrown) {
       throw notDone(thrown);
@@ -232,10 +235,11 @@ export class MongoStore implements Store {
 
   /** Both are sparse, so that they hold only what has the field. */
   async #createIndexes(): Promise<void> {
-    await this.#collection.createIndexes([
+    const creating = this.#collection.createIndexes([
       { key: { e: 1 }, expireAfterSeconds: 0, sparse: true },
       { key: { k: 1 }, sparse: true },
     ]);
+    await this.#link.answered(creating);
   }
 
   /** Documents that are facts about the store, and no records. */

@@ -97,7 +97,7 @@ function suite(): void {
 
     it('knows its own writes again when the driver repeated them', async () => {
       await withStores(async (one, _two, values) => {
-        const writer = new MongoWriter(repeating(values), Date.now);
+        const writer = new MongoWriter(repeating(values), Date.now, (command) => command);
         const put = (number: number, condition: Condition) =>
           new Promise<PutResult>((resolve, reject) => {
             const request = { key: recordKey(number), value: value('mine'), condition };

@@ -265,7 +265,8 @@ async function main(): Promise<void> {
     await chaos.start();
     for (let round = 0; round < rounds; round++) await chaos.round(seed + round);
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    const { message, cause } = error as Error;
+    process.stderr.write(`${message}${cause === undefined ? '' : `: ${cause}`}\n`);
     process.exitCode = 1;
   } finally {
     const { totals, counts } = chaos;
