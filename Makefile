@@ -14,7 +14,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests check format clean bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
+.PHONY: help install build start dev tests itests check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -84,6 +84,15 @@ check: build ## Check format, style and types only
 
 format: install ## Format the sources
 	npx biome check --write .
+
+bench: build ## Measure beside ceilings, Redis, PostgreSQL and MongoDB, where they are installed
+	$(NODE) dist/bench/bench.js
+
+bench-smoke: build ## The same in half a minute, to see that it works
+	$(NODE) dist/bench/bench.js --smoke
+
+profile: build ## Where both servers spend their time under load: profiles and flame graphs
+	$(NODE) dist/bench/profile.js
 
 bench-figures: build ## Measure start, memory and throughput against bare loops
 	$(NODE) dist/bench/figures.js

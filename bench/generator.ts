@@ -1,0 +1,102 @@
+/**
+ * The load generator, a process of its own: `node generator.js PLAN`, a JSON {@link Plan}. Its
+ * callers each have one request under way; several may share a connection. It stores under fresh
+ * IDs that are uniform over all there can be, then retrieves and removes what it has stored, and
+ * prints a {@link Phase} for each as JSON.
+ */
+import { randomBytes } from 'node:crypto';
+import { type Connection, type Item, openDriver, type Target } from './drivers/driver.ts';
+
+export interface Plan {
+  readonly target: Target;
+  readonly connections: number;
+  /** Callers on each connection. */
+  readonly depth: number;
+  readonly seconds: number;
+  /** Of a record. */
+  readonly bytes: number;
+  readonly operations: readonly Operation[];
+}
+
+export type Operation = 'store' | 'retrieve' | 'remove';
+
+export interface Phase {
+  readonly operation: Operation;
+  readonly perSecond: number;
+  /** Microseconds. */
+  readonly latency: { readonly p50: number; readonly p95: number; readonly p99: number };
+  /** Processor time of this process for each operation, in microseconds. */
+  readonly cpuMicros: number;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+}
+
+const ID_BYTES = 16;
+
+const plan = JSON.parse(process.argv[2] ?? '') as Plan;
+const record = randomBytes(plan.bytes);
+const items: Item[] = [];
+let next = 0;
+
+function itemFor(operation: Operation): Item | undefined {
+  if (operation === 'store') {
+    const item = { id: randomBytes(ID_BYTES) };
+    items.push(item);
+    return item;
+  }
+  if (operation === 'remove') return items.pop();
+  // Each once, in an order that no cache has seen, before one comes again.
+  next = (next + 7_919) % items.length;
+  return items[next];
+}
+
+async function once(connection: Connection, operation: Operation, item: Item): Promise<void> {
+  if (operation === 'store') return await connection.store(item, record);
+  if (operation === 'remove') return await connection.remove(item);
+  const bytes = await connection.retrieve(item);
+  if (bytes !== plan.bytes) throw new Error(`a record of ${bytes} bytes came back`);
+}
+
+async function phase(connections: readonly Connection[], operation: Operation): Promise<Phase> {
+  const times: number[] = [];
+  const cpu = process.cpuUsage();
+  const [startedAt, startedAtMs] = [performance.now(), Date.now()];
+  const endsAt = startedAt + plan.seconds * 1_000;
+  const caller = async (connection: Connection) => {
+    for (let now = startedAt; now < endsAt; ) {
+      const item = itemFor(operation);
+      if (item === undefined) return;
+      await once(connection, operation, item);
+      const ended = performance.now();
+      times.push(ended - now);
+      now = ended;
+    }
+  };
+  await Promise.all(
+    connections.flatMap((connection) =>
+      Array.from({ length: plan.depth }, () => caller(connection)),
+    ),
+  );
+  const tookMs = performance.now() - startedAt;
+  const used = process.cpuUsage(cpu);
+  times.sort((a, b) => a - b);
+  const at = (share: number) => 1_000 * (times[Math.floor(share * (times.length - 1))] ?? 0);
+  return {
+    operation,
+    perSecond: (times.length * 1_000) / tookMs,
+    latency: { p50: at(0.5), p95: at(0.95), p99: at(0.99) },
+    cpuMicros: (used.user + used.system) / times.length,
+    startedAtMs,
+    endedAtMs: Date.now(),
+  };
+}
+
+const driver = await openDriver(plan.target);
+const connections: Connection[] = [];
+for (let index = 0; index < plan.connections; index++) connections.push(await driver.connect());
+for (const operation of plan.operations) {
+  // On the line that tells whoever measures processes that a phase begins.
+  process.stdout.write(`${JSON.stringify({ begins: operation })}\n`);
+  process.stdout.write(`${JSON.stringify(await phase(connections, operation))}\n`);
+}
+for (const connection of connections) await connection.close();

@@ -1,0 +1,147 @@
+/** The servers that are measured: ours, and those of others where their programs are installed. */
+import { execFileSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { Child, freePort, type Running } from './processes.ts';
+
+const HOST = '127.0.0.1';
+const BIN = (name: string) => fileURLToPath(new URL(`../../bin/${name}.js`, import.meta.url));
+const ECHO = fileURLToPath(new URL('../echo.js', import.meta.url));
+
+/**
+ * Both of ours.
+ *
+ * @param mongoUri keeps records there; else in the embedded store
+ * @param nodeFlags what Node is started with for each of the two
+ */
+export async function startOurs(
+  folder: string,
+  mongoUri?: string,
+  nodeFlags: (role: 'fe' | 'be') => readonly string[] = () => [],
+): Promise<Running> {
+  const store =
+    mongoUri === undefined
+      ? { ENC_SERVER_TS_BESERVERCONFIGS_STORE: 'level' }
+      : {
+          ENC_SERVER_TS_BESERVERCONFIGS_STORE: 'mongo',
+          ENC_SERVER_TS_BESERVERCONFIGS_MONGOURI: mongoUri,
+          ENC_SERVER_TS_BESERVERCONFIGS_MONGODATABASE: `bench-${process.pid}`,
+        };
+  const env = {
+    ...process.env,
+    ENC_SERVER_TS_LOG_DIR: '',
+    ENC_SERVER_TS_LOG_STDOUT: 'false',
+    ...store,
+  };
+  const dataDir = ['--data-dir', folder, '--port', '0'];
+  const be = new Child(process.execPath, [...nodeFlags('be'), BIN('be-server'), ...dataDir], {
+    env,
+  });
+  const bePort = await be.until(portIn);
+  const link = { ENC_SERVER_TS_BECLIENTCONFIGS_SERVERADDR: `${HOST}:${bePort}` };
+  const fe = new Child(process.execPath, [...nodeFlags('fe'), BIN('fe-server'), ...dataDir], {
+    env: { ...env, ...link },
+  });
+  const port = await fe.until(portIn);
+  return {
+    target: { protocol: 'frames', host: HOST, port },
+    processes: { fe: fe.pid, be: be.pid },
+    async stop() {
+      await fe.stop();
+      await be.stop();
+    },
+  };
+}
+
+function portIn(said: string): number | undefined {
+  const port = /listening on \S+:(\d+)/.exec(said)?.[1];
+  return port === undefined ? undefined : Number(port);
+}
+
+/** Sends every byte back. */
+export async function startEcho(): Promise<Running> {
+  const child = new Child(process.execPath, [ECHO]);
+  const port = await child.until(portIn);
+  return {
+    target: { protocol: 'echo', host: HOST, port },
+    processes: { echo: child.pid },
+    stop: () => child.stop(),
+  };
+}
+
+/** Every write on the disk before it is answered. Undefined where it is not installed. */
+export async function startRedis(folder: string): Promise<Running | undefined> {
+  const program = programOf('redis-server', ['/usr/bin', '/usr/local/bin']);
+  if (program === undefined) return undefined;
+  mkdirSync(folder, { recursive: true });
+  const port = await freePort();
+  const settings = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', ''];
+  const args = ['--bind', HOST, '--port', `${port}`, '--dir', folder, ...settings];
+  const child = new Child(program, args);
+  await child.until((said) => (said.includes('Ready to accept connections') ? true : undefined));
+  return {
+    target: { protocol: 'redis', host: HOST, port },
+    processes: { redis: child.pid },
+    stop: () => child.stop(),
+  };
+}
+
+/** With pgcrypto, its defaults (`fsync`, `synchronous_commit` on). Undefined where it is not installed. */
+export async function startPostgres(folder: string): Promise<Running | undefined> {
+  const bin = postgresFolder();
+  if (bin === undefined) return undefined;
+  mkdirSync(folder, { recursive: true });
+  // It does not run as root.
+  const user = process.getuid?.() === 0 ? userOf('postgres') : {};
+  if (user.uid !== undefined) chownSync(folder, user.uid, user.gid ?? user.uid);
+  const data = join(folder, 'data');
+  const options = { stdio: 'pipe', ...user } as const;
+  execFileSync(
+    join(bin, 'initdb'),
+    ['-D', data, '-U', 'bench', '-A', 'trust', '-E', 'UTF8'],
+    options,
+  );
+  const port = await freePort();
+  const args = ['-D', data, '-h', HOST, '-p', `${port}`, '-k', folder, '-c', 'max_connections=300'];
+  const child = new Child(join(bin, 'postgres'), args, user);
+  await child.until(async () => {
+    const client = new Client({ host: HOST, port, user: 'bench', database: 'postgres' });
+    try {
+      await client.connect();
+      await client.query('CREATE EXTENSION pgcrypto');
+      await client.query('CREATE TABLE records (id bytea PRIMARY KEY, iv bytea, data bytea)');
+      return true;
+    } catch {
+      return undefined;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  });
+  return {
+    target: { protocol: 'postgres', host: HOST, port },
+    processes: { postgres: child.pid },
+    stop: () => child.stop(),
+  };
+}
+
+function programOf(name: string, folders: readonly string[]): string | undefined {
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+}
+
+function postgresFolder(): string | undefined {
+  const versions = '/usr/lib/postgresql';
+  const found = existsSync(versions) ? readdirSync(versions).sort() : [];
+  const newest = found.at(-1);
+  const folders = [
+    ...(newest === undefined ? [] : [join(versions, newest, 'bin')]),
+    '/usr/local/bin',
+  ];
+  return folders.find((folder) => existsSync(join(folder, 'initdb')));
+}
+
+function userOf(name: string): { readonly uid?: number; readonly gid?: number } {
+  const id = (flag: string) => Number(execFileSync('id', [flag, name], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
