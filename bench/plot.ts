@@ -49,7 +49,7 @@ export function svgOf({ title, x, y, lines, isLogX = false }: Plot): string {
     parts.push(text(LEFT + WIDTH + 12, TOP + 16 + 20 * index, name, 'start', 'normal', colour));
   }
   const box = `0 0 ${LEFT + WIDTH + 220} ${TOP + HEIGHT + 56}`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>${parts.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="${box}" font-family="sans-serif" font-size="12"><title>${escaped(title)}</title><rect width="100%" height="100%" fill="#fff"/>${parts.join('')}</svg>\n`;
 }
 
 function text(
@@ -61,8 +61,11 @@ function text(
   colour = '#333',
 ): string {
   const place = `x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"`;
-  const escaped = words.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text ${place} font-weight="${weight}" fill="${colour}">${escaped}</text>`;
+  return `<text ${place} font-weight="${weight}" fill="${colour}">${escaped(words)}</text>`;
+}
+
+function escaped(words: string): string {
+  return words.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 
 function shortly(value: number): string {
