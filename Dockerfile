@@ -52,6 +52,7 @@ ENV NODE_ENV=production \
 COPY LICENSE package.json ./
 COPY config ./config
 COPY proto ./proto
+COPY web ./web
 COPY deployments/docker/ping.js ./ping.js
 COPY --from=deps /app/node_modules ./node_modules
 COPY --from=build /app/dist/bin ./dist/bin

@@ -14,12 +14,12 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
+.PHONY: help install build start dev tests itests e2e screenshots check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
 help: ## Print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | \
 	  awk -F':.*## ' '{ printf "make %-16s # %s\n", $$1, $$2 }'
 
 node_modules/.package-lock.json: package.json package-lock.json
@@ -47,6 +47,14 @@ tests: build ## Check format and style, run the tests, print the coverage
 
 itests: build ## Run the real programs as a person would
 	$(NODE) $(TEST_FLAGS) $(REAL)
+
+e2e: build ## Use the console in a browser (Chromium; installed where that may be done)
+	scripts/browser.sh
+	$(NODE) $(TEST_FLAGS) dist/test/e2e/console.test.js
+
+screenshots: build ## Take the pictures of the console for the README anew
+	scripts/browser.sh
+	$(NODE) dist/test/e2e/screenshots.js docs/images
 
 # With MongoDB at localhost:27017.
 CMD_CONFIG := ENC_SERVER_TS_CONFIG_PATH=config/config.cmd.json

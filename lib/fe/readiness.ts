@@ -5,16 +5,31 @@ import type { KeyringKeeper } from './keeper.ts';
 /** Time for the back end to say how it is, in milliseconds: a probe waits no longer itself. */
 const ASK_TIMEOUT_MS = 1_000;
 
-/** What is missing, in words; nothing when the front end is ready. */
-export async function missingOf(be: BackEnd, keeper: KeyringKeeper): Promise<string[]> {
+export interface FrontEndState {
+  /** What is missing, in words; nothing when the front end is ready. */
+  readonly missing: readonly string[];
+  readonly isBackEndThere: boolean;
+  /** `level`, `mongo`, `memory`; undefined where the back end does not say. */
+  readonly store: string | undefined;
+}
+
+export async function stateOf(be: BackEnd, keeper: KeyringKeeper): Promise<FrontEndState> {
   const missing: string[] = [];
   if (keeper.keyring === undefined) missing.push('keyring: there is none yet');
   try {
-    const { ok, reason } = await be.info({ timeoutMs: ASK_TIMEOUT_MS });
+    const { ok, reason, store } = await be.info({ timeoutMs: ASK_TIMEOUT_MS });
     // The store says which it is: closed, damaged, or short of space.
     if (ok !== true) missing.push(`store: ${reason}`);
+    const kind = (store as { readonly kind?: unknown } | undefined)?.kind;
+    const known = typeof kind === 'string' ? kind : undefined;
+    return { missing, isBackEndThere: true, store: known };
   } catch (error) {
     missing.push(`back end: ${(be.lastError ?? (error as Error)).message}`);
+    return { missing, isBackEndThere: false, store: undefined };
   }
-  return missing;
+}
+
+/** What is missing, in words; nothing when the front end is ready. */
+export async function missingOf(be: BackEnd, keeper: KeyringKeeper): Promise<string[]> {
+  return [...(await stateOf(be, keeper)).missing];
 }

@@ -12,7 +12,7 @@ import { openTls, Port, type RunningServer } from '../net/port.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { meansOf } from './means.ts';
-import { missingOf } from './readiness.ts';
+import { missingOf, stateOf } from './readiness.ts';
 import { FeService } from './service.ts';
 import { FeFrames } from './surfaces/frames.ts';
 import { FeText } from './surfaces/text.ts';
@@ -94,6 +94,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     host: section.host,
     allowedHosts: section.allowedHosts,
     missing: () => missingOf(be, keeper),
+    state: () => stateOf(be, keeper),
   });
   try {
     await firstContact(keeper, be);

@@ -9,6 +9,7 @@ import { answerClientError, type HttpSurface, httpServerOptions } from '../../..
 import { sessionOf } from '../../../net/http-session.ts';
 import { answerError, answerFailure } from './answers.ts';
 import { addBatchRoutes } from './batch.ts';
+import { addConsole } from './console.ts';
 import { addDataRoutes } from './data.ts';
 import { addDocuments } from './documents.ts';
 import { addGoRoutes } from './go-records.ts';
@@ -23,7 +24,7 @@ import { Turns } from './turns.ts';
 /** Node bounds all headers together; so no path is too long for its own answer. In bytes. */
 const PARAM_BYTES_MAX = 16 * 1024;
 
-/** Of every answer; the page at /docs has a policy of its own. */
+/** Of every answer; the pages at / and /docs have policies of their own. */
 const SECURITY_HEADERS = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
   'cross-origin-resource-policy': 'same-origin',
@@ -56,6 +57,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, host.log));
   await addDocuments(app);
   addProbes(app, host);
+  addConsole(app, host);
   addDataRoutes(app, host);
   addGoRoutes(app, host);
   addRecordRoutes(app, host);

@@ -70,7 +70,7 @@ export async function addDocuments(app: HttpApp): Promise<void> {
 
 /** HEAD is told of where it says something of its own. */
 function describeRoute(described: Parameters<typeof jsonSchemaTransform>[0]) {
-  const hide = described.route.method === 'HEAD' && !described.url.startsWith('/v1/');
+  const hide = described.route.method === 'HEAD' && !described.url.startsWith('/v1/record');
   const schema = hide ? { ...described.schema, hide } : described.schema;
   return jsonSchemaTransform({ ...described, schema });
 }

@@ -17,6 +17,7 @@ import type { Session } from '../../../net/session.ts';
 import type { Outcome, Traffic } from '../../../net/traffic.ts';
 import { FRAME_OVERHEAD_BYTES, type Limits } from '../../../protocol/limits.ts';
 import type { Items } from '../../items.ts';
+import type { FrontEndState } from '../../readiness.ts';
 import type { FeService } from '../../service.ts';
 
 export interface HttpHost {
@@ -36,6 +37,8 @@ export interface HttpHost {
   readonly trustedProxies: TrustedProxies;
   /** What the server waits for, in words; nothing when it is ready. */
   readonly missing: () => Promise<string[]>;
+  /** The same, and what is known of the back end. */
+  readonly state: () => Promise<FrontEndState>;
 }
 
 /** Fastify, with types from the schemas. */

@@ -1,7 +1,6 @@
-/** What the server tells of itself: where its documentation is, whether it lives and is ready. */
+/** What the server tells of itself: whether it lives and is ready, and what it counts. */
 import { exposition } from '../../../metrics.ts';
 import { checkMetricsAccess } from '../../../net/metrics-access.ts';
-import { VERSION } from '../../../version.ts';
 import type { HttpApp, HttpHost } from './host.ts';
 import { problemOf } from './records-document.ts';
 import * as schemas from './schemas.ts';
@@ -14,11 +13,6 @@ export const PROBE = /^\/(?:healthz|readyz)(?:\?|$)/;
 export function addProbes(app: HttpApp, host: HttpHost): void {
   addMetrics(app, host);
   const { missing } = host;
-  const schema = { tags: TAGS, response: { 200: schemas.welcome }, hide: true };
-  app.get('/', { schema }, async (request, reply) => {
-    if (request.headers.accept?.includes('text/html')) return reply.redirect('/docs');
-    return { name: 'enc-server-ts', version: VERSION, documentation: '/docs' };
-  });
   const healthz = { tags: TAGS, summary: 'Whether the server lives' };
   app.get('/healthz', { schema: { ...healthz, response: { 200: schemas.alive } } }, async () => {
     return { alive: true as const };

@@ -294,8 +294,13 @@ export const readiness = z.object({
   missing: z.array(z.string()).describe('What the server waits for, in words.'),
 });
 
-export const welcome = z.object({
-  name: z.string(),
+export const status = z.object({
   version: z.string(),
-  documentation: z.string(),
+  tls: z.boolean().describe('Whether this request came through TLS.'),
+  caller: z.string().optional().describe('Who asks; absent where nobody has to say so.'),
+  needsToken: z.boolean().describe('Whether whoever asks must send an access token first.'),
+  recordBytesMax: z.int().describe('Longest record that is taken.'),
+  ready: z.boolean().optional(),
+  backEnd: z.boolean().optional().describe('Whether the back end answers.'),
+  store: z.string().optional().describe('What the back end keeps records in.'),
 });

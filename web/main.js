@@ -1,0 +1,87 @@
+/** Which view is shown, and the line that says how the server is. */
+import { doing, find } from './dom.js';
+import * as server from './server.js';
+import * as views from './views.js';
+
+const LOOK_MS = 10_000;
+const NAMES = ['share', 'store', 'retrieve', 'items'];
+const STORES = { level: 'LevelDB', mongo: 'MongoDB', memory: 'memory only' };
+
+const shown = { link: views.link(), items: views.items() };
+views.share();
+views.store();
+views.retrieve();
+
+function show(name) {
+  for (const one of [...NAMES, 'link']) find(`#${one}`).hidden = one !== name;
+  for (const button of document.querySelectorAll('nav button')) {
+    if (button.dataset.view === name) button.setAttribute('aria-current', 'page');
+    else button.removeAttribute('aria-current');
+  }
+  shown[name]?.();
+}
+
+for (const button of document.querySelectorAll('nav button')) {
+  button.addEventListener('click', () => {
+    // What is in the address is a secret: it does not stay there.
+    if (location.hash !== '') history.replaceState(null, '', '/');
+    show(button.dataset.view);
+  });
+}
+
+function byAddress() {
+  show(location.hash === '' ? 'share' : 'link');
+}
+addEventListener('hashchange', byAddress);
+byAddress();
+
+function wordsFor({ needsToken, ready, backEnd, store, tls, caller }) {
+  if (needsToken) return 'An access token is needed';
+  const parts = [
+    backEnd ? (ready ? 'Ready' : 'Not ready') : 'The back end cannot be reached',
+    ...(store === undefined ? [] : [STORES[store] ?? store]),
+    tls ? 'TLS' : 'no TLS',
+    caller ?? 'open to everyone',
+  ];
+  return parts.join(' · ');
+}
+
+async function look() {
+  const line = find('#state');
+  let words;
+  let isBad = true;
+  try {
+    const status = await server.status();
+    words = wordsFor(status);
+    isBad = !status.ready && !status.needsToken;
+    find('#token-form').hidden = !status.needsToken;
+  } catch (error) {
+    words =
+      error.code === 'UNAUTHENTICATED'
+        ? 'The access token is not valid'
+        : 'No answer from the server';
+  }
+  // Said again only when it changes, to whoever listens to the page.
+  if (line.textContent !== words) line.textContent = words;
+  line.classList.toggle('bad', isBad);
+  return isBad ? words : undefined;
+}
+
+const tokenForm = find('#token-form');
+tokenForm.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  await doing(tokenForm, find('button', tokenForm), async () => {
+    const input = find('#token');
+    server.setToken(input.value.trim());
+    const words = await look();
+    if (words !== undefined) {
+      server.setToken('');
+      throw new Error(words);
+    }
+    input.value = '';
+    shown.items();
+  });
+});
+
+await look();
+setInterval(look, LOOK_MS);

@@ -1,0 +1,48 @@
+/** A form that stores a text or a file: the choice, the drop, the progress. */
+import { doing, find } from './dom.js';
+import { typeWithName } from './record-view.js';
+
+const TEXT = 'text/plain; charset=utf-8';
+
+/** @param {(record: { body: Blob, type: string }, told: (share: number) => void) => Promise<void>} send */
+export function recordForm(section, send) {
+  const form = find('form', section);
+  const [text, drop] = [find('textarea', form), find('.drop', form)];
+  const [input, words] = [find('input[type="file"]', drop), find('.drop-words', drop)];
+  const [progress, button] = [find('progress', form), find('button[type="submit"]', form)];
+  const said = words.textContent;
+  let file;
+  const choose = (chosen) => {
+    file = chosen;
+    words.textContent = file === undefined ? said : `${file.name}, ${file.size} bytes`;
+    text.disabled = file !== undefined;
+  };
+  input.addEventListener('change', () => choose(input.files[0]));
+  for (const kind of ['dragover', 'dragleave', 'drop']) {
+    section.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle('over', kind === 'dragover');
+      if (kind === 'drop') choose(event.dataTransfer.files[0]);
+    });
+  }
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    await doing(form, button, async () => {
+      const record =
+        file === undefined
+          ? { body: new Blob([text.value]), type: TEXT }
+          : { body: file, type: typeWithName(file) };
+      progress.hidden = false;
+      progress.value = 0;
+      try {
+        await send(record, (share) => {
+          progress.value = share;
+        });
+        form.reset();
+        choose(undefined);
+      } finally {
+        progress.hidden = true;
+      }
+    });
+  });
+}

@@ -1,0 +1,52 @@
+/** A record that was retrieved: text is shown, everything can be saved. */
+import { make } from './dom.js';
+
+const TEXT_BYTES_MAX = 1024 * 1024;
+
+/** @param {{ body: Blob, type: string }} found */
+export async function showRecord(place, { body, type }) {
+  const parts = [];
+  const text = await textOf(body, type);
+  if (text !== undefined) parts.push(make('pre', { class: 'text mono', tabindex: '0' }, text));
+  const name = nameIn(type) ?? (text === undefined ? 'record' : 'record.txt');
+  const url = URL.createObjectURL(body);
+  const save = make('a', { href: url, download: name }, `Save as ${name}`);
+  parts.push(make('p', {}, `${bytesInWords(body.size)}. `, save));
+  place.replaceChildren(...parts);
+  place.hidden = false;
+}
+
+/** Undefined for what is no text, or too much of it. */
+async function textOf(body, type) {
+  if (body.size > TEXT_BYTES_MAX || /^(?:image|audio|video)\//.test(type)) return undefined;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(await body.arrayBuffer());
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
+    return /[\0-\x08\x0b\x0c\x0e-\x1f]/.test(text) ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The content type says the file's name, sealed with the record. */
+export function typeWithName(file) {
+  const type = file.type || 'application/octet-stream';
+  const whole = `${type}; name="${encodeURIComponent(file.name)}"`;
+  return whole.length <= 255 ? whole : type;
+}
+
+function nameIn(type) {
+  const name = /; name="([^"]*)"/.exec(type)?.[1];
+  if (name === undefined) return undefined;
+  try {
+    return decodeURIComponent(name).replaceAll(/[/\\]/g, '_');
+  } catch {
+    return undefined;
+  }
+}
+
+function bytesInWords(bytes) {
+  if (bytes < 1024) return `${bytes} bytes`;
+  const [value, unit] = bytes < 1024 ** 2 ? [bytes / 1024, 'KiB'] : [bytes / 1024 ** 2, 'MiB'];
+  return `${value.toFixed(1)} ${unit}`;
+}

@@ -1,0 +1,118 @@
+/** What is asked of the server. IDs and keys travel in headers: no proxy logs those. */
+
+/** An answer that is no success, or none at all. */
+export class Refusal extends Error {
+  constructor(status, code, title, detail) {
+    super(title);
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** Where no answer came: nobody knows what was done. */
+const NO_ANSWER = 'NO_ANSWER';
+
+let token = '';
+
+export function setToken(text) {
+  token = text;
+}
+
+function access() {
+  return token === '' ? {} : { Authorization: `Bearer ${token}` };
+}
+
+/** Percent-encoded, as the headers have it: any text is then visible ASCII. */
+function nameHeaders(id) {
+  return { 'Enc-Record-Id': encodeURIComponent(id) };
+}
+
+export async function status() {
+  return await (await ask('GET', '/v1/status')).json();
+}
+
+/**
+ * Stores a record, and tells how much of it is sent.
+ *
+ * @param {{ id: string, key: string, body: Blob, type: string, seconds: string, once: boolean,
+ *   ifAbsent: boolean }} record
+ * @param {(share: number) => void} told
+ */
+export function store({ id, key, body, type, seconds, once, ifAbsent }, told) {
+  const headers = {
+    ...access(),
+    ...nameHeaders(id),
+    'Enc-Record-Key': key,
+    'Content-Type': type,
+    ...(seconds !== '' && { 'Enc-Ttl': seconds }),
+    ...(once && { 'Enc-Once': '1' }),
+    ...(ifAbsent && { 'If-None-Match': '*' }),
+  };
+  // fetch() does not tell how much of a body has left.
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', '/v1/record');
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded, total }) => told(total === 0 ? 1 : loaded / total);
+    request.onload = () => {
+      if (request.status < 300) resolve(JSON.parse(request.responseText));
+      else reject(refusalOf(request.status, request.responseText));
+    };
+    request.onerror = () => reject(noAnswer());
+    request.send(body);
+  });
+}
+
+/** @param {string} reader who sends the same again may read again what can be read once */
+export async function retrieve(id, key, reader) {
+  const headers = { ...nameHeaders(id), 'Enc-Record-Key': key, 'Enc-Reader': reader };
+  const answer = await ask('GET', '/v1/record', { headers });
+  return { body: await answer.blob(), type: answer.headers.get('Content-Type') ?? '' };
+}
+
+/** @param {string} key empty where there is none to show */
+export async function remove(id, key) {
+  const headers = { ...nameHeaders(id), ...(key !== '' && { 'Enc-Record-Key': key }) };
+  await ask('DELETE', '/v1/record', { headers });
+}
+
+/** @returns {Promise<number[]>} */
+export async function itemIds(after, limit) {
+  const range = after === undefined ? `limit=${limit}` : `after=${after}&limit=${limit}`;
+  return await (await ask('GET', `/data?${range}`)).json();
+}
+
+export async function item(id) {
+  return await (await ask('GET', `/data/${id}`)).json();
+}
+
+export async function addItem(id, data) {
+  const headers = { 'Content-Type': 'application/json' };
+  const body = JSON.stringify({ id, data });
+  return await (await ask('POST', '/data', { headers, body })).json();
+}
+
+async function ask(method, path, { headers = {}, body } = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers: { ...access(), ...headers }, body });
+  } catch {
+    throw noAnswer();
+  }
+  if (answer.ok) return answer;
+  throw refusalOf(answer.status, await answer.text());
+}
+
+function noAnswer() {
+  return new Refusal(0, NO_ANSWER, 'no answer', '');
+}
+
+function refusalOf(status, text) {
+  try {
+    const { code = '', title = '', detail = '' } = JSON.parse(text);
+    return new Refusal(status, code, title, String(detail));
+  } catch {
+    return new Refusal(status, '', '', '');
+  }
+}

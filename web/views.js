@@ -1,0 +1,157 @@
+/** The five views of the page, each with what it does. */
+import { copyable, doing, find, make, showError } from './dom.js';
+import { decodeLink, drawKey, encodeLink, toHex } from './link.js';
+import { recordForm } from './record-form.js';
+import { showRecord } from './record-view.js';
+import * as server from './server.js';
+
+const RANDOM_ID_BYTES = 16;
+const ITEMS_AT_ONCE = 50;
+
+function show(section, ...children) {
+  const made = find('.made', section);
+  made.replaceChildren(...children);
+  made.hidden = false;
+  made.focus();
+}
+
+export function share() {
+  const section = find('#share');
+  recordForm(section, async (record, told) => {
+    const key = drawKey();
+    const id = `once-${toHex(crypto.getRandomValues(new Uint8Array(RANDOM_ID_BYTES)))}`;
+    const seconds = find('#share-ends').value;
+    await server.store(
+      { ...record, id, key: toHex(key), seconds, once: true, ifAbsent: true },
+      told,
+    );
+    const link = `${location.origin}/#${encodeLink(key, id)}`;
+    show(
+      section,
+      copyable('The link', link),
+      make(
+        'p',
+        { class: 'hint' },
+        'It is shown here once. Whoever opens it first reads the record.',
+      ),
+    );
+  });
+}
+
+export function store() {
+  const section = find('#store');
+  recordForm(section, async (record, told) => {
+    const key = drawKey();
+    const id = find('#store-id').value;
+    const [seconds, once] = [find('#store-ends').value, find('#store-once').checked];
+    const { replaced } = await server.store(
+      { ...record, id, key: toHex(key), seconds, once, ifAbsent: false },
+      told,
+    );
+    show(
+      section,
+      make('p', {}, replaced ? 'Stored; it replaced what was there.' : 'Stored.'),
+      copyable('The key', toHex(key)),
+      copyable('A link with ID and key', `${location.origin}/#${encodeLink(key, id)}`),
+      make('p', { class: 'hint' }, 'The key is shown here once, and is kept nowhere.'),
+    );
+  });
+}
+
+export function retrieve() {
+  const section = find('#retrieve');
+  const [form, found, done] = [
+    find('form', section),
+    find('.found', section),
+    find('.done', section),
+  ];
+  const fields = () => ({
+    id: find('#retrieve-id').value,
+    key: find('#retrieve-key').value.trim(),
+  });
+  const reset = () => {
+    found.hidden = true;
+    found.replaceChildren();
+    done.hidden = true;
+  };
+  // The same again for the same record, so that an answer that got lost can be asked for again.
+  const readers = new Map();
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    await doing(form, find('button[type="submit"]', form), async () => {
+      reset();
+      const { id, key } = fields();
+      const reader = readers.get(`${id} ${key}`) ?? toHex(drawKey());
+      readers.set(`${id} ${key}`, reader);
+      await showRecord(found, await server.retrieve(id, key, reader));
+    });
+  });
+  const button = find('#retrieve-delete');
+  button.addEventListener('click', async () => {
+    await doing(form, button, async () => {
+      reset();
+      const { id, key } = fields();
+      if (!form.reportValidity()) return;
+      await server.remove(id, key);
+      done.textContent = 'Deleted: nothing is there any more.';
+      done.hidden = false;
+    });
+  });
+}
+
+/** Opens nothing by itself: whatever makes a preview of links would read it, and it would be gone. */
+export function link() {
+  const section = find('#link');
+  const [button, found] = [find('#link-open'), find('.found', section)];
+  const reader = toHex(drawKey());
+  button.addEventListener('click', async () => {
+    await doing(section, button, async () => {
+      const target = decodeLink(location.hash.slice(1));
+      if (target === undefined) throw Object.assign(new Error(), { code: 'CUT_LINK' });
+      const { id, key } = target;
+      await showRecord(found, await server.retrieve(id, toHex(key), reader));
+      button.hidden = true;
+      find('#link-words').hidden = true;
+    });
+  });
+  return () => {
+    const isWhole = decodeLink(location.hash.slice(1)) !== undefined;
+    const cut = Object.assign(new Error(), { code: 'CUT_LINK' });
+    showError(section, isWhole ? undefined : cut);
+    button.hidden = !isWhole;
+    find('#link-words').hidden = !isWhole;
+    found.hidden = true;
+    found.replaceChildren();
+  };
+}
+
+export function items() {
+  const section = find('#items');
+  const [form, list, more] = [find('form', section), find('#item-list'), find('#items-more')];
+  let last;
+  const row = ({ id, data }) =>
+    make('li', {}, make('span', { class: 'number' }, `${id}`), make('span', {}, data));
+  const load = async () => {
+    const ids = await server.itemIds(last, ITEMS_AT_ONCE);
+    const rows = await Promise.all(ids.map((id) => server.item(id)));
+    list.append(...rows.map(row));
+    last = ids.at(-1) ?? last;
+    more.hidden = ids.length < ITEMS_AT_ONCE;
+  };
+  const reload = async () => {
+    list.replaceChildren();
+    last = undefined;
+    await load().catch((error) => showError(form, error));
+  };
+  more.addEventListener('click', () => doing(form, more, load));
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    await doing(form, find('button', form), async () => {
+      const input = find('#item-text');
+      await server.addItem(1, input.value);
+      input.value = '';
+      await reload();
+    });
+  });
+  return reload;
+}
