@@ -33,6 +33,7 @@ describe('/data', () => {
     assert.deepEqual((await post({ id: 5, data: 'between' })).json(), { id: 5, data: 'between' });
     assert.deepEqual((await post({ id: 5, data: 'more' })).json(), { id: 12, data: 'more' });
     assert.deepEqual((await http(port, 'GET', '/data/1')).json(), { id: 1, data: 'TestString' });
+    assert.equal((await http(port, 'GET', '/data/1.0')).status, 200);
     assert.deepEqual(await list(), [1, 5, 10, 11, 12]);
   });
 

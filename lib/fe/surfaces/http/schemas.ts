@@ -20,10 +20,10 @@ export const nothing = z.null();
 
 // --- /data -------------------------------------------------------------------------------
 
-/** As the demo takes it: `"5"` is 5. */
+/** As the demo takes it: `"5"` is 5. And `5.0`, which JSON Schema counts as an integer, too. */
 const decimal = z
   .string()
-  .regex(/^[+-]?\d{1,16}$/)
+  .regex(/^[+-]?\d{1,16}(?:\.0{1,16})?$/)
   .transform(Number)
   .refine(Number.isSafeInteger);
 const integer = z.union([z.int(), decimal]);
