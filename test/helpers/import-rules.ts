@@ -8,6 +8,7 @@ const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/access.ts': 1,
   'lib/version.ts': 0,
   'lib/log.ts': 1,
+  'lib/log-file.ts': 1,
   'lib/log-scrub.ts': 1,
   'lib/metrics.ts': 1,
   'lib/secret-file.ts': 1,
