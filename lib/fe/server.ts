@@ -5,11 +5,11 @@ import { BeClient } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { type Family, single } from '../metrics.ts';
 import { callOf } from '../net/call-settings.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
+import { keepingFamilies } from './families.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { meansOf } from './means.ts';
@@ -95,7 +95,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     log,
     gate,
     traffic: port.traffic,
-    families: () => [...port.families(), epochOf(keeper)],
+    families: () => [...port.families(), ...keepingFamilies(be, keeper)],
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
@@ -167,11 +167,6 @@ function explainLink(error: EncServerError): EncServerError {
 function describeKeyring(keeper: KeyringKeeper): string {
   if (keeper.keyring === undefined) return 'no keyring yet: the back end cannot be asked';
   return keeper.made ? `keyring new: ${keeper.path}, back it up` : `keyring ${keeper.path}`;
-}
-
-function epochOf({ keyring }: KeyringKeeper): Family {
-  const help = 'Epoch of the keyring; 0 while there is none.';
-  return single('gauge', 'enc_server_keyring_epoch', help, keyring?.epoch ?? 0);
 }
 
 /** Where others than this machine can reach it, an ID is not enough to destroy a record. */
