@@ -88,6 +88,15 @@ describe('alerts.yaml', () => {
     });
   }
 
+  it('has each of its rules explained in OPERATIONS.md, and no other', () => {
+    const [, alerts = ''] = readRepository('docs/OPERATIONS.md').split('\n## Alerts\n');
+    const headings = [...alerts.matchAll(/^### (.*)$/gm)].map(([, name]) => name);
+    assert.deepEqual(
+      headings,
+      rules.map(({ alert }) => alert),
+    );
+  });
+
   it('finds the servers under the names that prometheus.yaml gives them', () => {
     const { scrape_configs, rule_files } = scrapeSchema.parse(
       readYaml(`${FOLDER}/prometheus.yaml`),
