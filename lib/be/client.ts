@@ -214,10 +214,14 @@ export class BeClient {
     if (this.#bulk.connected) await this.#bulk.callEach(hello);
   }
 
-  /** The keyring that the store was filled under, if any; asks on a connection of its own. */
+  /**
+   * The keyring that the store was filled under, if any; asks on a connection of its own. Rejects
+   * with `BAD_CONFIG` where the server is no back end.
+   */
   async askKeyring(): Promise<KeyringFacts | undefined> {
     const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
     const answer = await this.#small.call(readCall(OPCODE.HELLO, fields, {}));
+    if (!answer.fields.has(FIELD.STORE_ID)) throw noBackEnd();
     const keyringId = answer.fields.bytes(FIELD.KEYRING);
     const epoch = answer.fields.u32(FIELD.EPOCH);
     return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
@@ -253,6 +257,12 @@ const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
   'TLS_FAILED',
   'FILE_ERROR',
 ] as const);
+
+/** A front end, perhaps: it has no store. */
+export function noBackEnd(): EncServerError {
+  const hint = 'check serverAddr in beClientConfigs (--be)';
+  return new EncServerError('BAD_CONFIG', 'the server that is called is no back end', { hint });
+}
 
 function asUnavailable(error: EncServerError): EncServerError {
   if (!BETWEEN_SERVERS.has(error.code)) return error;

@@ -1,7 +1,7 @@
 /** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openGate } from '../auth/gate.ts';
-import { BeClient } from '../be/client.ts';
+import { BeClient, noBackEnd } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -29,6 +29,9 @@ const FATAL = new Set([
   'KEYRING_LOCKED',
   'STALE_EPOCH',
   'FILE_ERROR',
+  // It is no back end that is called.
+  'BAD_CONFIG',
+  'UNKNOWN_FIELD',
   // The back end takes other front ends, or is none: somebody has to look at the settings.
   'UNAUTHENTICATED',
   'NOT_ALLOWED',
@@ -157,6 +160,8 @@ async function firstContact(keeper: KeyringKeeper, be: BeClient): Promise<void> 
 /** What the back end has against this front end, for whoever starts it. */
 function explainLink(error: EncServerError): EncServerError {
   const { code, message } = error;
+  // A front end takes no keyring.
+  if (code === 'UNKNOWN_FIELD') return noBackEnd();
   if (code !== 'UNAUTHENTICATED' && code !== 'NOT_ALLOWED') return error;
   const hint = 'set token, or the client certificate of TLS, in beClientConfigs';
   return new EncServerError(code, `the back end does not take this front end: ${message}`, {
