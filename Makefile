@@ -4,6 +4,7 @@ NODE ?= node
 NPM ?= npm
 BIN := dist/bin
 RECORDS ?= 100000
+export NODES ?= 20.19 22 24
 ROUNDS ?= 100
 MINUTES ?= 10
 SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
@@ -14,7 +15,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests e2e screenshots check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
+.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -55,6 +56,9 @@ e2e: build ## Use the console in a browser (Chromium; installed where that may b
 screenshots: build ## Take the pictures of the console for the README anew
 	scripts/browser.sh
 	$(NODE) dist/test/e2e/screenshots.js docs/images
+
+tests-all-nodes: build ## Run the fast tests on each release of Node that is promised (NODES="20.19 22 24")
+	scripts/tests-all-nodes.sh $(FAST)
 
 # With MongoDB at localhost:27017.
 CMD_CONFIG := ENC_SERVER_TS_CONFIG_PATH=config/config.cmd.json

@@ -55,7 +55,7 @@ function row(
 }
 
 /** gRPC status numbers, by their names in the gRPC documentation. */
-const GRPC = {
+export const GRPC = {
   cancelled: 1,
   invalidArgument: 3,
   deadlineExceeded: 4,

@@ -4,19 +4,9 @@
  * scrubbed on its way: bytes, secrets' names and foreign errors' words never reach a line.
  */
 
-import {
-  closeSync,
-  constants,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  type Stats,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
+import { openLogFile, type Sink } from './log-file.ts';
 import { messageOf, scrub, scrubFields } from './log-scrub.ts';
 
 export type Logger = pino.Logger;
@@ -25,6 +15,10 @@ export interface LogOptions {
   readonly program: 'feserver' | 'beserver';
   /** The folder of the log files; empty for no files. */
   readonly dir: string;
+  /** A file that has this many bytes is followed by another; 0 for no bound. */
+  readonly fileBytesMax: number;
+  /** Files of the program in the folder, above which the oldest are removed; 0 for no bound. */
+  readonly filesMax: number;
   /** Whether to log to standard output too. */
   readonly stdout: boolean;
   /** A level of pino, such as `info`; `silent` for none. */
@@ -35,18 +29,12 @@ export interface LogOptions {
 
 export interface OpenLog {
   readonly log: Logger;
-  /** The file, where one could be made. */
+  /** The first file, where one could be made. */
   readonly file: string | undefined;
   /** Why there is no file although one was asked for; logged, too. */
   readonly warning: string | undefined;
   /** Lines logged afterwards are dropped. */
   close(): Promise<void>;
-}
-
-/** Somewhere lines go; never throws. */
-interface Sink {
-  write(line: string): void;
-  close(): void | Promise<void>;
 }
 
 /** A logger that does nothing. */
@@ -62,9 +50,9 @@ export function openLog(options: LogOptions): OpenLog {
   let warning: string | undefined;
   if (options.dir !== '') {
     try {
-      const opened = openFile(options.dir, options.program);
+      const opened = openLogFile(options);
       file = opened.path;
-      sinks.push(fileSink(opened.fd));
+      sinks.push(opened.sink);
     } catch (thrown) {
       const hint = 'ENC_SERVER_TS_LOG_DIR names another folder';
       warning = `no log file in ${options.dir}: ${reasonOf(thrown)}; ${hint}`;
@@ -113,77 +101,9 @@ function logMethod(this: Logger, args: unknown[], method: pino.LogFn): void {
   method.apply(this, [fields, ...words] as unknown as Parameters<pino.LogFn>);
 }
 
-function openFile(dir: string, program: string): { path: string; fd: number } {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  checkFolder(dir);
-  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const base = join(dir, `${program}.${timeOfName(new Date())}-${process.pid}`);
-  // The same second and process ID are there already where a container starts anew: number them.
-  for (let again = 1; ; again++) {
-    const path = again === 1 ? `${base}.log` : `${base}.${again}.log`;
-    try {
-      const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      return { path, fd };
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST' || again === 100) throw thrown;
-    }
-  }
-}
-
-/**
- * The default folder is in /tmp, where another user may have planted one, or a link to
- * somewhere. Only what belongs to this user or to root is used. Checked after it was made: in a
- * folder with the sticky bit, nobody else can change it any more.
- * @throws Error in words
- */
-function checkFolder(dir: string): void {
-  for (const stats of [lstatSync(dir), statSync(dir)]) {
-    if (!isTrusted(stats)) throw new Error('it belongs to another user');
-  }
-}
-
-function isTrusted(stats: Stats): boolean {
-  return stats.uid === 0 || stats.uid === process.getuid?.();
-}
-
-/** `YYYYMMDD-HHMMSS`, UTC. */
-function timeOfName(time: Date): string {
-  return time.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-}
-
 function reasonOf(thrown: unknown): string {
   const { code, message } = thrown as NodeJS.ErrnoException;
   return code ?? message;
-}
-
-/** A full disk costs lines, and the log says how many; it never costs a request. */
-function fileSink(fd: number): Sink {
-  let open = true;
-  let lost = 0;
-  let torn = false;
-  return {
-    write: (line) => {
-      if (!open) return;
-      const bytes = Buffer.from(lost === 0 ? line : `${torn ? '\n' : ''}${lostLine(lost)}${line}`);
-      let written = 0;
-      try {
-        written = writeSync(fd, bytes);
-      } catch {
-        // Counted below, and told of as soon as there is room.
-      }
-      lost = written === bytes.length ? 0 : lost + 1;
-      torn = written === bytes.length ? false : torn || written > 0;
-    },
-    close: () => {
-      if (open) closeSync(fd);
-      open = false;
-    },
-  };
-}
-
-function lostLine(lost: number): string {
-  const msg = 'lines before could not be written';
-  return `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), lost, msg })}\n`;
 }
 
 /** A reader that went away (EPIPE) costs lines; without the listener it would end the process. */

@@ -8,7 +8,6 @@ import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
 import {
   bytesField,
-  emptyField,
   type FieldEntry,
   type Fields,
   u32Field,
@@ -18,7 +17,6 @@ import { BULK_BYTES_MIN, DEFAULT_LIMITS } from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
   ALWAYS,
-  type Condition,
   IF_ABSENT,
   type PutResult,
   type ScanItem,
@@ -27,6 +25,7 @@ import {
   type Value,
 } from '../store/store.ts';
 import { AGENT } from '../version.ts';
+import { type BeCall, fieldsOf, keyFields, pushCondition } from './call.ts';
 import { decodeScanItems } from './scan-items.ts';
 import { tokenKey } from './token-key.ts';
 
@@ -37,6 +36,7 @@ export { parseAddress } from '../net/client.ts';
 export type { Address } from '../net/lane.ts';
 export type { TlsClientFiles } from '../net/tls-files.ts';
 export type { ScanItem, StoredHead } from '../store/store.ts';
+export type { BeCall } from './call.ts';
 
 /** Public facts of a keyring: its ID of 16 bytes, and its epoch. */
 export interface KeyringFacts {
@@ -64,13 +64,6 @@ export interface BeClientOptions {
   readonly forOthers?: boolean;
   /** Connects at once and again by itself. */
   readonly stayConnected?: boolean;
-}
-
-/** What goes with a call from a front end. */
-export interface BeCall extends CallOptions {
-  readonly trace?: Buffer;
-  /** Epoch of the keyring that the store key comes from: `STALE_EPOCH` if there is a newer one. */
-  readonly epoch?: number;
 }
 
 export interface BeScan {
@@ -168,7 +161,7 @@ export class BeClient {
   ): Promise<BeScan> {
     const fields = [bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
     if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
-    if (call.epoch !== undefined) fields.push(u32Field(FIELD.EPOCH, call.epoch));
+    fields.push(...fieldsOf(call));
     const answer = await this.#small.call(readCall(OPCODE.SCAN, fields, call));
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
@@ -223,10 +216,14 @@ export class BeClient {
     if (this.#bulk.connected) await this.#bulk.callEach(hello);
   }
 
-  /** The keyring that the store was filled under, if any; asks on a connection of its own. */
+  /**
+   * The keyring that the store was filled under, if any; asks on a connection of its own. Rejects
+   * with `BAD_CONFIG` where the server is no back end.
+   */
   async askKeyring(): Promise<KeyringFacts | undefined> {
     const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
     const answer = await this.#small.call(readCall(OPCODE.HELLO, fields, {}));
+    if (!answer.fields.has(FIELD.STORE_ID)) throw noBackEnd();
     const keyringId = answer.fields.bytes(FIELD.KEYRING);
     const epoch = answer.fields.u32(FIELD.EPOCH);
     return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
@@ -263,6 +260,12 @@ const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
   'FILE_ERROR',
 ] as const);
 
+/** A front end, perhaps: it has no store. */
+export function noBackEnd(): EncServerError {
+  const hint = 'check serverAddr in beClientConfigs (--be)';
+  return new EncServerError('BAD_CONFIG', 'the server that is called is no back end', { hint });
+}
+
 function asUnavailable(error: EncServerError): EncServerError {
   if (!BETWEEN_SERVERS.has(error.code)) return error;
   const words = `the back end does not take this front end (${error.code}: ${error.message})`;
@@ -277,20 +280,6 @@ function helloFields(keyring: KeyringFacts | undefined, token: string | undefine
   fields.push(bytesField(FIELD.KEYRING, keyring.keyringId));
   fields.push(u32Field(FIELD.EPOCH, keyring.epoch));
   return fields;
-}
-
-function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
-  const fields = [bytesField(FIELD.STORE_KEY, key)];
-  if (call.trace !== undefined) fields.push(bytesField(FIELD.TRACE, call.trace));
-  if (call.epoch !== undefined) fields.push(u32Field(FIELD.EPOCH, call.epoch));
-  return fields;
-}
-
-function pushCondition(fields: FieldEntry[], condition: Condition): void {
-  if (condition.kind === 'absent') fields.push(emptyField(FIELD.IF_ABSENT));
-  if (condition.kind === 'revision') {
-    fields.push(bytesField(FIELD.IF_REVISION, condition.revision));
-  }
 }
 
 function headOf(fields: Fields, bodyBytes: number): StoredHead {

@@ -2,9 +2,24 @@
 import { type Family, single } from '../metrics.ts';
 import type { OpenedStore } from '../store/open.ts';
 
-export function storeFamilies({ writes, seconds }: OpenedStore['meter'], epoch: number): Family[] {
+export interface StoreFacts {
+  readonly meter: OpenedStore['meter'];
+  /** Newest epoch of the keyring that was seen. */
+  readonly epoch: number;
+  /** Whether the store takes writes. */
+  readonly isReady: boolean;
+}
+
+export function storeFamilies({ meter, epoch, isReady }: StoreFacts): Family[] {
+  const { writes, seconds } = meter;
   const labels = {};
   return [
+    single(
+      'gauge',
+      'enc_server_ready',
+      '1 while the store takes writes and has room on its disk, else 0.',
+      Number(isReady),
+    ),
     {
       type: 'histogram',
       name: 'enc_server_store_group_writes',

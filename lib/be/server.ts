@@ -41,12 +41,17 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
     mongoDatabase: section.mongoDatabase,
     log: (level, message, facts) => log[level](facts, message),
   });
+  const storeFacts = () => ({
+    meter: store.meter,
+    epoch: service.epoch,
+    isReady: service.unreadyReason() === undefined,
+  });
   const httpHost = () => ({
     limits: port.limits,
     gate,
     traffic: port.traffic,
     trustedProxies,
-    families: () => [...port.families(), ...storeFamilies(store.meter, service.epoch)],
+    families: () => [...port.families(), ...storeFamilies(storeFacts())],
     unreadyReason: () => service.unreadyReason(),
   });
   let records: string;

@@ -56,9 +56,8 @@ interface Served {
 /** Starts a server with its log. Rejects with the error that it does not start with. */
 async function serve(role: Role, config: Config, warnings: readonly string[]): Promise<Served> {
   const [start, { openLog }] = await Promise.all([startOf(role), import('../log.ts')]);
-  const { dir, stdout, level } = config.log;
   const program = role === 'be' ? 'beserver' : 'feserver';
-  const { log, file, warning, close } = openLog({ program, dir, stdout, level });
+  const { log, file, warning, close } = openLog({ ...config.log, program });
   // It is in the log, too; but there may be no log.
   if (warning !== undefined) note(`${role}-server: ${warning}`);
   for (const words of warnings) log.warn(words);

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { address, choice, count, flag, type KeyFacts, registry, text } from './fields.ts';
+import { address, choice, count, flag, type KeyFacts, registry, size, text } from './fields.ts';
 import {
   caller,
   dataDir,
@@ -14,6 +14,7 @@ import {
   transport,
 } from './shared-settings.ts';
 
+const MIB = 1024 * 1024;
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
 
 /** One schema a section, in the order of `docs/CONFIG.md`. */
@@ -162,6 +163,19 @@ export const SECTIONS = {
       fallback: '`/tmp/enc-server-ts-logs`',
       emptyIsValue: true,
     }),
+    fileBytesMax: size(
+      0,
+      1024 * MIB,
+      16 * MIB,
+      'A log file that has this many bytes is followed by another; 0 for no bound.',
+    ),
+    filesMax: count(
+      0,
+      100_000,
+      10,
+      'Log files of one server kept in the folder: the oldest above that are removed, but never ' +
+        'one of another server that runs. 0 for no bound.',
+    ),
     stdout: flag(true, 'Whether servers also log to standard output.'),
     level: choice(
       ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],

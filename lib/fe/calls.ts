@@ -8,7 +8,8 @@ import type { RequestContext } from '../net/request.ts';
 export const CHANGED_TRIES_MAX = 5;
 
 export function callOf(context: RequestContext, signal?: AbortSignal): BeCall {
-  return { trace: context.trace, timeoutMs: context.remainingMs, signal };
+  const { trace, span, remainingMs } = context;
+  return { trace, span, timeoutMs: remainingMs, signal };
 }
 
 /** Who tries many wrong keys is slowed down. */

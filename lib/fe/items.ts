@@ -79,6 +79,7 @@ export class Items {
     const { after = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = range;
     let ids: number[] = [];
     const own = new RequestContext(OWN_SESSION, context.remainingMs);
+    own.joinTrace(context);
     for await (const id of this.#service.listIds(ITEMS_NAMESPACE, own)) {
       const number = Number(id.toString('latin1'));
       if (number > after) ids.push(number);

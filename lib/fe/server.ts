@@ -2,13 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openGate } from '../auth/gate.ts';
 import { askKeyring, type BackEnd, openBackEnd } from '../be/back-end.ts';
+import { noBackEnd } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { type Family, single } from '../metrics.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
+import { keepingFamilies } from './families.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { meansOf } from './means.ts';
@@ -28,6 +29,9 @@ const FATAL = new Set([
   'KEYRING_LOCKED',
   'STALE_EPOCH',
   'FILE_ERROR',
+  // It is no back end that is called.
+  'BAD_CONFIG',
+  'UNKNOWN_FIELD',
   // The back end takes other front ends, or is none: somebody has to look at the settings.
   'UNAUTHENTICATED',
   'NOT_ALLOWED',
@@ -89,7 +93,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     log,
     gate,
     traffic: port.traffic,
-    families: () => [...port.families(), epochOf(keeper)],
+    families: () => [...port.families(), ...keepingFamilies(be, keeper)],
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
@@ -142,6 +146,8 @@ async function firstContact(keeper: KeyringKeeper, be: BackEnd): Promise<void> {
 /** What the back end has against this front end, for whoever starts it. */
 function explainLink(error: EncServerError): EncServerError {
   const { code, message } = error;
+  // A front end takes no keyring.
+  if (code === 'UNKNOWN_FIELD') return noBackEnd();
   if (code !== 'UNAUTHENTICATED' && code !== 'NOT_ALLOWED') return error;
   const hint = 'set token, or the client certificate of TLS, in beClientConfigs';
   return new EncServerError(code, `the back end does not take this front end: ${message}`, {
@@ -152,11 +158,6 @@ function explainLink(error: EncServerError): EncServerError {
 function describeKeyring(keeper: KeyringKeeper): string {
   if (keeper.keyring === undefined) return 'no keyring yet: the back end cannot be asked';
   return keeper.made ? `keyring new: ${keeper.path}, back it up` : `keyring ${keeper.path}`;
-}
-
-function epochOf({ keyring }: KeyringKeeper): Family {
-  const help = 'Epoch of the keyring; 0 while there is none.';
-  return single('gauge', 'enc_server_keyring_epoch', help, keyring?.epoch ?? 0);
 }
 
 /** Where others than this machine can reach it, an ID is not enough to destroy a record. */

@@ -158,7 +158,7 @@ export abstract class Connection {
   protected explain(thrown: unknown, context: RequestContext): EncServerError {
     const error = toEncServerError(thrown);
     if (error.code === 'INTERNAL') {
-      this.host.log.error({ err: error, trace: context.traceHex }, 'a request failed');
+      this.host.log.error({ err: error, ...context.traceFields }, 'a request failed');
     }
     return error;
   }

@@ -12,6 +12,7 @@ import {
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';
+import { logRequest } from './request-log.ts';
 import { type Operation, type Outcome, operationOf } from './traffic.ts';
 
 /** By opcode. */
@@ -127,7 +128,10 @@ export class FrameConnection extends Connection {
       answer = encodeErrorReply(requestId, error);
     }
     if (isLetIn) traffic.end();
-    traffic.note('frames', OPERATION_OF[frame.code] ?? 'other', outcome, context.sinceMs);
+    const operation = OPERATION_OF[frame.code] ?? 'other';
+    const { sinceMs } = context;
+    traffic.note('frames', operation, outcome, sinceMs);
+    logRequest(this.host.log, { dialect: 'frames', operation, outcome, sinceMs, context });
     this.#underWay.delete(requestId);
     if (this.socket.destroyed) this.release(context.heldBytes);
     else this.send(answer, context.heldBytes);

@@ -18,6 +18,7 @@ import { EncServerError, toEncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
 import { bearerTokenOf } from './http-session.ts';
 import { RequestContext } from './request.ts';
+import { logRequest } from './request-log.ts';
 import { Session } from './session.ts';
 import type { Slots } from './slots.ts';
 import type { Operation, Outcome } from './traffic.ts';
@@ -170,6 +171,7 @@ export class GrpcCall {
     this.#letIn = true;
     const context = new RequestContext(session, limits.requestTimeoutMs);
     context.operation = this.#facts.operation;
+    context.follow(traceparentIn(metadata));
     const deadline = this.#call.getDeadline();
     context.deadlineMs = Math.min(context.deadlineMs, Number(deadline));
     return context;
@@ -198,7 +200,7 @@ export class GrpcCall {
   #failed(thrown: unknown): GrpcStatus {
     const error = toEncServerError(thrown);
     if (error.code === 'INTERNAL') {
-      this.#host.log.error({ err: error, trace: this.#context?.traceHex }, 'a request failed');
+      this.#host.log.error({ err: error, ...this.#context?.traceFields }, 'a request failed');
     }
     this.#outcome ??= error.code;
     return statusOf(error);
@@ -234,7 +236,10 @@ export class GrpcCall {
     if (this.#letIn) traffic.end();
     const isLate = Number(this.#call.getDeadline()) <= Date.now();
     const outcome = this.#outcome ?? (isLate ? 'TIMEOUT' : 'CANCELLED');
-    traffic.note('grpc', this.#facts.operation, outcome, this.#sinceMs);
+    const { operation } = this.#facts;
+    traffic.note('grpc', operation, outcome, this.#sinceMs);
+    const facts = { operation, outcome, sinceMs: this.#sinceMs, context: this.#context };
+    logRequest(this.#host.log, { dialect: 'grpc', ...facts });
   }
 
   #giveBack(): void {
@@ -258,6 +263,12 @@ export function statusOf(error: EncServerError): GrpcStatus {
 
 export function closing(): EncServerError {
   return new EncServerError('GOAWAY', 'the server is closing');
+}
+
+/** The header, where there is exactly one. */
+function traceparentIn(metadata: Metadata): string | undefined {
+  const [first, ...others] = metadata.get('traceparent');
+  return typeof first === 'string' && others.length === 0 ? first : undefined;
 }
 
 /** The bytes of the strings and bytes of a message. */

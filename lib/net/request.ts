@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Caller } from '../access.ts';
 import type { Fields } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
+import { parseTraceparent, SPAN_ID_BYTES } from '../protocol/traceparent.ts';
 import type { Session } from './session.ts';
 import type { Operation } from './traffic.ts';
 
@@ -14,6 +15,14 @@ function nextTrace(): Buffer {
   TRACE_PREFIX.copy(trace, 0);
   trace.writeBigUInt64BE(++traceCount, 8);
   return trace;
+}
+
+/** What a line of the log says of the trace that a request is part of, in hex. */
+export interface TraceFields {
+  readonly traceId: string;
+  /** The span of this server in it; only where the caller named its own. */
+  readonly spanId?: string;
+  readonly parentSpanId?: string;
 }
 
 /** What goes with one request through all layers, beside what it asks for. */
@@ -29,6 +38,9 @@ export class RequestContext {
   readonly #session: Session;
   #caller: Caller;
   #trace: Buffer | undefined;
+  /** The caller's span, as the field SPAN has it. */
+  #parentSpan: Buffer | undefined;
+  #span: Buffer | undefined;
   #abort: AbortController | undefined;
   #cancelled = false;
 
@@ -74,6 +86,8 @@ export class RequestContext {
     if (token !== undefined) this.authenticate(token, greets);
     this.admit();
     this.#trace = fields.bytes(FIELD.TRACE);
+    // Without a trace it would be a span of nothing.
+    this.#parentSpan = this.#trace && fields.bytes(FIELD.SPAN);
     const timeoutMs = fields.u32(FIELD.TIMEOUT);
     if (timeoutMs !== undefined) {
       this.deadlineMs = Math.min(this.deadlineMs, Date.now() + timeoutMs);
@@ -86,8 +100,41 @@ export class RequestContext {
     return this.#trace;
   }
 
-  get traceHex(): string {
-    return this.trace.toString('hex');
+  /** Takes over the header `traceparent`, where there is one and it is valid. */
+  follow(traceparent: string | undefined): void {
+    if (traceparent === undefined) return;
+    const parent = parseTraceparent(traceparent);
+    this.#trace = parent?.trace;
+    this.#parentSpan = parent?.span;
+  }
+
+  /** Makes this a part of the trace of another request. */
+  joinTrace(other: RequestContext): void {
+    this.#trace = other.trace;
+    this.#parentSpan = other.#parentSpan;
+    this.#span = other.span;
+  }
+
+  /**
+   * The span of this request, as the field SPAN has it: for the server that is asked next.
+   * Undefined where the caller named none, so that nothing is drawn or sent for nobody.
+   */
+  get span(): Buffer | undefined {
+    if (this.#parentSpan === undefined) return undefined;
+    this.#span ??= Buffer.concat([
+      randomBytes(SPAN_ID_BYTES),
+      this.#parentSpan.subarray(SPAN_ID_BYTES),
+    ]);
+    return this.#span;
+  }
+
+  /** For a line of the log. */
+  get traceFields(): TraceFields {
+    const traceId = this.trace.toString('hex');
+    const { span } = this;
+    if (span === undefined) return { traceId };
+    const hexOf = (bytes: Buffer | undefined) => bytes?.toString('hex', 0, SPAN_ID_BYTES) ?? '';
+    return { traceId, spanId: hexOf(span), parentSpanId: hexOf(this.#parentSpan) };
   }
 
   get remainingMs(): number {

@@ -4,6 +4,7 @@ import { EncServerError } from '../errors.ts';
 import { errorLine, LineDecoder } from '../protocol/text.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';
+import { logRequest } from './request-log.ts';
 import { type Outcome, operationOf } from './traffic.ts';
 
 /** Translates lines into calls of a service. One is made per connection. */
@@ -117,7 +118,9 @@ export class TextConnection extends Connection {
       answer = errorLine(error);
     }
     if (isLetIn) traffic.end();
-    traffic.note('text', context.operation, outcome, context.sinceMs);
+    const { operation, sinceMs } = context;
+    traffic.note('text', operation, outcome, sinceMs);
+    logRequest(this.host.log, { dialect: 'text', operation, outcome, sinceMs, context });
     this.#current = undefined;
     if (answer === undefined) this.quit();
     if (answer === undefined || this.socket.destroyed) {

@@ -12,6 +12,7 @@ import {
   OLD_KEY_BYTES,
 } from './limits.ts';
 import { FIELD, type FieldType } from './messages.ts';
+import { SPAN_ID_BYTES } from './traceparent.ts';
 
 /** A field to be sent. */
 export interface FieldEntry {
@@ -62,6 +63,7 @@ const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number
   [FIELD.CONTENT_TYPE]: [0, 255],
   [FIELD.READER]: [16, 64],
   [FIELD.OLD_KEY]: OPENING_KEY_BYTES,
+  [FIELD.SPAN]: [SPAN_ID_BYTES + 1, SPAN_ID_BYTES + 1],
 };
 
 /** The types whose wrong length has an error code of its own. */
@@ -73,9 +75,19 @@ const LENGTH_CODE: ReadonlyMap<number, ErrorCode> = new Map([
 ]);
 
 /** Requests are understood without these, so they are sent without the must-understand bit. */
-const ADVISORY: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.AGENT, FIELD.TIMEOUT]);
+const ADVISORY: ReadonlySet<FieldType> = new Set([
+  FIELD.TRACE,
+  FIELD.SPAN,
+  FIELD.AGENT,
+  FIELD.TIMEOUT,
+]);
 /** Every request may carry these. */
-const COMMON: ReadonlySet<FieldType> = new Set([FIELD.TRACE, FIELD.TIMEOUT, FIELD.TOKEN]);
+const COMMON: ReadonlySet<FieldType> = new Set([
+  FIELD.TRACE,
+  FIELD.SPAN,
+  FIELD.TIMEOUT,
+  FIELD.TOKEN,
+]);
 
 const NAMES = new Map<number, string>(Object.entries(FIELD).map(([name, type]) => [type, name]));
 
@@ -113,9 +125,9 @@ export class Fields {
   }
 
   /**
-   * Checks a section whole, and keeps the fields that are taken: those of `allowed`, TRACE,
-   * TIMEOUT and TOKEN; without `allowed` every known one. A field that is not taken is passed over, unless
-   * it must be understood.
+   * Checks a section whole, and keeps the fields that are taken: those of `allowed`, TRACE, SPAN,
+   * TIMEOUT and TOKEN; without `allowed` every known one. A field that is not taken is passed
+   * over, unless it must be understood.
    *
    * @param section `Frame.fieldBytes`: the u16 length of the section and the fields.
    * @throws EncServerError `UNKNOWN_FIELD`; `INVALID_ID`, `INVALID_KEY`, `INVALID_NAMESPACE` for

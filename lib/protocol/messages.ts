@@ -86,6 +86,8 @@ export const FIELD = {
   READER: 27,
   /** The record key that a record has now, 32 bytes. */
   OLD_KEY: 28,
+  /** Span of the asker, 8 bytes (W3C parent-id), and u8: its trace flags. */
+  SPAN: 44,
 } as const;
 
 export type FieldType = (typeof FIELD)[keyof typeof FIELD];

@@ -13,6 +13,8 @@ import { loadService } from '../../lib/net/grpc-server.ts';
 
 export interface GrpcCallOptions extends CallOptions {
   readonly token?: string;
+  /** What is sent beside the request. */
+  readonly metadata?: Metadata;
   /** Gets the call, to take it back. */
   readonly started?: (call: ClientUnaryCall) => void;
 }
@@ -52,8 +54,7 @@ export class GrpcClient {
   call(name: string, request: object, options: GrpcCallOptions = {}): Promise<any> {
     const method = this.definition[name];
     if (method === undefined) throw new Error(`there is no method ${name}`);
-    const { token, started, ...callOptions } = options;
-    const metadata = new Metadata();
+    const { token, metadata = new Metadata(), started, ...callOptions } = options;
     if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
     return new Promise((resolve, reject) => {
       const call = this.client.makeUnaryRequest(

@@ -6,8 +6,10 @@ import { dirname, join, posix, relative } from 'node:path';
 const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/errors.ts': 0,
   'lib/access.ts': 1,
+  'lib/describe-errors.ts': 1,
   'lib/version.ts': 0,
   'lib/log.ts': 1,
+  'lib/log-file.ts': 1,
   'lib/log-scrub.ts': 1,
   'lib/metrics.ts': 1,
   'lib/secret-file.ts': 1,

@@ -4,6 +4,8 @@ import { mkdir, open, rm, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { FeClient } from '../../lib/fe/client.ts';
+import { RESERVE_BYTES } from '../../lib/store/reserve.ts';
+import { http } from '../helpers/http.ts';
 import { run, runCommand, startUp, until } from '../helpers/programs.ts';
 import { temporaryFolder } from '../helpers/servers.ts';
 
@@ -51,6 +53,13 @@ describe('a full disk', () => {
       await store('before');
       // The reserve of the back end is made in the background.
       await until('the reserve', async () => (await usedBytes(disk)) > 16 * MIB || undefined);
+      // Probes say so while there is still room for what is being written.
+      await fill(join(disk, 'nearly'), disk, RESERVE_BYTES / 2);
+      const nearly = await until('the probes', async () => await unready(up.fePort, up.bePort));
+      assert.deepEqual(nearly, Array(2).fill(['store: the disk is nearly full']));
+      const metrics = (await http(up.bePort, 'GET', '/metrics')).body.toString();
+      assert.match(metrics, /^enc_server_ready 0$/m);
+      await store('nearly full');
       await fill(join(disk, 'filler'), disk, 512 * 1024);
 
       let failure = '';
@@ -74,6 +83,7 @@ describe('a full disk', () => {
           ),
       );
       await unlink(join(disk, 'filler'));
+      await unlink(join(disk, 'nearly'));
       await until(
         'writes',
         async () =>
@@ -82,6 +92,9 @@ describe('a full disk', () => {
             () => undefined,
           ),
       );
+      await until('the probes', async () => {
+        return (await unready(up.fePort, up.bePort)) === undefined || undefined;
+      });
       await assertKept();
 
       client.close();
@@ -100,6 +113,13 @@ describe('a full disk', () => {
     }
   });
 });
+
+/** What each server waits for; undefined where one of them is ready. */
+async function unready(...ports: number[]): Promise<string[][] | undefined> {
+  const answers = await Promise.all(ports.map((port) => http(port, 'GET', '/readyz')));
+  if (answers.some(({ status }) => status !== 503)) return undefined;
+  return answers.map((answer) => answer.json<{ missing: string[] }>().missing);
+}
 
 async function usedBytes(folder: string): Promise<number> {
   const { blocks, bfree, bsize } = await statfs(folder);

@@ -95,10 +95,19 @@ describe('environment', () => {
   it('says how to log', async () => {
     const { config } = await load({
       ENC_SERVER_TS_LOG_DIR: '',
+      ENC_SERVER_TS_LOG_FILEBYTESMAX: '64KiB',
+      ENC_SERVER_TS_LOG_FILESMAX: '0',
       ENC_SERVER_TS_LOG_STDOUT: 'False',
       ENC_SERVER_TS_LOG_LEVEL: 'debug',
     });
-    assert.deepEqual(config.log, { dir: '', stdout: false, stdoutGiven: true, level: 'debug' });
+    assert.deepEqual(config.log, {
+      dir: '',
+      fileBytesMax: 65_536,
+      filesMax: 0,
+      stdout: false,
+      stdoutGiven: true,
+      level: 'debug',
+    });
     assert.equal((await load({ ENC_SERVER_TS_LOG_STDOUT: '1' })).config.log.stdoutGiven, true);
     assert.equal((await load({ ENC_SERVER_TS_LOG_STDOUT: '' })).config.log.stdoutGiven, false);
     assert.match(await failure({ ENC_SERVER_TS_LOG_LEVEL: 'loud' }), /expected one of trace/);

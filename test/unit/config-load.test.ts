@@ -60,6 +60,8 @@ describe('defaults', () => {
     );
     assert.deepEqual(config.log, {
       dir: '/tmp/enc-server-ts-logs',
+      fileBytesMax: 16 * 1024 * 1024,
+      filesMax: 10,
       stdout: true,
       stdoutGiven: false,
       level: 'info',

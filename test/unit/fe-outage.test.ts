@@ -42,7 +42,8 @@ async function frontEndTo(port: number, timeoutMs = 10_000) {
 /** HELLO as a back end answers it that has met no keyring. */
 function welcoming(script: Script): Script {
   return (request, peer) => {
-    if (request.code === OPCODE.HELLO) peer.reply(request);
+    const storeId = bytesField(FIELD.STORE_ID, Buffer.alloc(16, 1));
+    if (request.code === OPCODE.HELLO) peer.reply(request, [storeId]);
     else script(request, peer);
   };
 }

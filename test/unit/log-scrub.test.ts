@@ -10,6 +10,8 @@ import { messageOf, scrub, scrubFields } from '../../lib/log-scrub.ts';
 async function written(use: (log: Logger) => void): Promise<string> {
   const stdoutStream = new PassThrough();
   const { log, close } = openLog({
+    fileBytesMax: 0,
+    filesMax: 0,
     program: 'feserver',
     dir: '',
     stdout: true,

@@ -16,6 +16,8 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
+const UNBOUND = { fileBytesMax: 0, filesMax: 0, level: 'info' } as const;
+
 interface Line {
   readonly [name: string]: unknown;
 }
@@ -29,7 +31,7 @@ function linesOf(text: string): Line[] {
 
 function open(name: string, options: Partial<LogOptions> = {}) {
   const dir = join(folder, name);
-  return openLog({ program: 'feserver', dir, stdout: false, level: 'info', ...options });
+  return openLog({ ...UNBOUND, program: 'feserver', dir, stdout: false, ...options });
 }
 
 describe('openLog', () => {
@@ -74,10 +76,10 @@ describe('openLog', () => {
 
   it('needs neither file nor standard output', async () => {
     const { log, file, warning, close } = openLog({
+      ...UNBOUND,
       program: 'beserver',
       dir: '',
       stdout: false,
-      level: 'info',
     });
     assert.equal(file, undefined);
     assert.equal(warning, undefined);
@@ -113,7 +115,7 @@ describe('openLog', () => {
     const dir = join(folder, 'crash');
     const script = `import { openLog } from ${JSON.stringify(module)};
       const { log, file } = openLog({ program: 'beserver', dir: ${JSON.stringify(dir)},
-        stdout: false, level: 'info' });
+        stdout: false, ...${JSON.stringify(UNBOUND)} });
       console.log(file);
       log.info('last words');
       process.kill(process.pid, 'SIGKILL');
@@ -186,7 +188,7 @@ describe('a log that cannot be written', () => {
     const script = `import { openLog } from ${JSON.stringify(module)};
       import { truncateSync } from 'node:fs';
       process.on('SIGXFSZ', () => {});
-      const { log, file } = openLog({ program: 'beserver', level: 'info', stdout: false,
+      const { log, file } = openLog({ ...${JSON.stringify(UNBOUND)}, program: 'beserver', stdout: false,
         dir: ${JSON.stringify(join(folder, 'full'))} });
       for (let i = 0; i < 20; i++) log.info('x'.repeat(400));
       truncateSync(file, 0);

@@ -53,7 +53,9 @@ export function answerError(
     return reply.code(422).send({ detail: complaintsOf(thrown, request) });
   }
   const failure = failureOf(thrown, request);
-  if (failure.error.code === 'INTERNAL') log.error({ err: failure.error }, 'a request failed');
+  if (failure.error.code === 'INTERNAL') {
+    log.error({ err: failure.error, ...request.context?.traceFields }, 'a request failed');
+  }
   return answerFailure(failure, request, reply);
 }
 

@@ -40,7 +40,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   const routes = new Routes(app);
   const guard = new HostGuard(host.host, host.allowedHosts);
   const turns = new Turns();
-  countTraffic(app, host.traffic);
+  countTraffic(app, host);
   app.addHook('onRequest', async (request, reply) => {
     await turns.take(request.raw.socket, reply.raw);
   });

@@ -2,6 +2,7 @@
 import type {
   FastifyBaseLogger,
   FastifyInstance,
+  FastifyRequest,
   RawReplyDefaultExpression,
   RawRequestDefaultExpression,
   RawServerDefault,
@@ -56,12 +57,22 @@ declare module 'fastify' {
     session: Session;
     /** What became of it, as it is counted. */
     outcome: Outcome;
+    /** What goes with it; none before a route has made one. */
+    context: RequestContext | undefined;
   }
 }
 
 /** What goes with a request from here on; its time begins now. */
-export function contextOf(request: { readonly session: Session }, limits: Limits): RequestContext {
-  return new RequestContext(request.session, limits.requestTimeoutMs);
+export function contextOf(
+  request: Pick<FastifyRequest, 'session' | 'context' | 'headers'>,
+  limits: Limits,
+): RequestContext {
+  const context = new RequestContext(request.session, limits.requestTimeoutMs);
+  // Of two, Node makes one with a comma in it, which is invalid.
+  const { traceparent } = request.headers;
+  context.follow(typeof traceparent === 'string' ? traceparent : undefined);
+  request.context = context;
+  return context;
 }
 
 /** A record takes twice its bytes in hexadecimal digits, and texts in JSON about as many. */

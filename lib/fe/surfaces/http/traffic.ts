@@ -1,7 +1,8 @@
 /** What is counted of HTTP: by route, never by what stands in a URL. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Operation, Outcome, Traffic } from '../../../net/traffic.ts';
-import type { HttpApp } from './host.ts';
+import { logRequest } from '../../../net/request-log.ts';
+import type { Operation, Outcome } from '../../../net/traffic.ts';
+import type { HttpApp, HttpHost } from './host.ts';
 
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   'PUT /v1/records/:id': 'store',
@@ -26,15 +27,20 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
 const UNBOUNDED: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** To be added before the hooks that may refuse a request. */
-export function countTraffic(app: HttpApp, traffic: Traffic): void {
+export function countTraffic(app: HttpApp, { traffic, log }: HttpHost): void {
   app.decorateRequest('outcome', 'ok');
+  app.decorateRequest('context');
   app.addHook('onRequest', (request, reply, done) => {
     const sinceMs = performance.now();
     let isLetIn = false;
     // Also where the client goes away before its answer.
     reply.raw.once('close', () => {
       if (isLetIn) traffic.end();
-      traffic.note('http', operationOf(request), outcomeOf(request, reply), sinceMs);
+      const operation = operationOf(request);
+      const outcome = outcomeOf(request, reply);
+      traffic.note('http', operation, outcome, sinceMs);
+      const { context } = request;
+      logRequest(log, { dialect: 'http', operation, outcome, sinceMs, context });
     });
     traffic.begin(!UNBOUNDED.has(request.routeOptions.url));
     isLetIn = true;

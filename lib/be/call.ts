@@ -1,0 +1,37 @@
+/** What goes with every call to a back end, and the fields that say it. */
+import type { CallOptions } from '../net/client.ts';
+import { bytesField, emptyField, type FieldEntry, u32Field } from '../protocol/fields.ts';
+import { FIELD } from '../protocol/messages.ts';
+import type { Condition } from '../store/store.ts';
+
+/** What goes with a call from a front end. */
+export interface BeCall extends CallOptions {
+  /** Trace ID of what the asker does, 16 bytes. */
+  readonly trace?: Buffer;
+  /** The asker's span in it, as the field SPAN has it: 9 bytes. */
+  readonly span?: Buffer | undefined;
+  /** Epoch of the keyring that the store key comes from: `STALE_EPOCH` if there is a newer one. */
+  readonly epoch?: number;
+}
+
+/** The fields for what goes with a call; none for what is not given. */
+export function fieldsOf({ trace, span, epoch }: BeCall): FieldEntry[] {
+  const fields: FieldEntry[] = [];
+  if (trace !== undefined) fields.push(bytesField(FIELD.TRACE, trace));
+  if (span !== undefined) fields.push(bytesField(FIELD.SPAN, span));
+  if (epoch !== undefined) fields.push(u32Field(FIELD.EPOCH, epoch));
+  return fields;
+}
+
+/** The fields of a call that asks for one key. */
+export function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
+  return [bytesField(FIELD.STORE_KEY, key), ...fieldsOf(call)];
+}
+
+/** Adds what a write depends on. */
+export function pushCondition(fields: FieldEntry[], condition: Condition): void {
+  if (condition.kind === 'absent') fields.push(emptyField(FIELD.IF_ABSENT));
+  if (condition.kind === 'revision') {
+    fields.push(bytesField(FIELD.IF_REVISION, condition.revision));
+  }
+}

@@ -1,0 +1,23 @@
+/** One line of the log for each request, where the log takes lines of level `debug`. */
+import type { Logger } from '../log.ts';
+import type { RequestContext } from './request.ts';
+import type { Operation, Outcome, Spoken } from './traffic.ts';
+
+/** What is told of a request: never what it asked for, only what kind it was. */
+export interface RequestFacts {
+  readonly dialect: Spoken;
+  readonly operation: Operation;
+  readonly outcome: Outcome;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly sinceMs: number;
+  /** None where it was refused before it had one. */
+  readonly context: RequestContext | undefined;
+}
+
+/** How it ended, how long it took, and what trace it is part of. */
+export function logRequest(log: Logger, facts: RequestFacts): void {
+  if (!log.isLevelEnabled('debug')) return;
+  const { dialect, operation, outcome, sinceMs, context } = facts;
+  const ms = Math.round((performance.now() - sinceMs) * 1_000) / 1_000;
+  log.debug({ dialect, operation, outcome, ms, ...context?.traceFields }, 'a request');
+}
