@@ -27,6 +27,7 @@ import {
 import { AGENT } from '../version.ts';
 import { type BeCall, fieldsOf, keyFields, pushCondition } from './call.ts';
 import { decodeScanItems } from './scan-items.ts';
+import { BeSnapshot } from './snapshot-client.ts';
 import { tokenKey } from './token-key.ts';
 
 export type { ErrorCode } from '../errors.ts';
@@ -227,6 +228,12 @@ export class BeClient {
     const keyringId = answer.fields.bytes(FIELD.KEYRING);
     const epoch = answer.fields.u32(FIELD.EPOCH);
     return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
+  }
+
+  /** Lends a snapshot for a backup, which takes the scope admin. Rejects with `OVERLOADED`. */
+  async openSnapshot(): Promise<BeSnapshot> {
+    const { fields } = await this.#bulk.call(readCall(OPCODE.SNAPSHOT_OPEN, [], {}));
+    return new BeSnapshot(this.#bulk, fields.requireBytes(FIELD.LEASE));
   }
 
   async ping(): Promise<void> {

@@ -3,8 +3,12 @@
  * u32 body size ‖ u16 head length ‖ head. `docs/PROTOCOL.md`, "SCAN".
  */
 import { EncServerError } from '../errors.ts';
-import { REVISION_BYTES, type ScanItem } from '../store/store.ts';
+import { REVISION_BYTES, type ScanItem, type ScanPage } from '../store/store.ts';
 
+/** Keys and heads of up to 4 KiB each: without this, a page could outgrow every frame. */
+const SCAN_PAGE_BYTES_MAX = 1024 * 1024;
+/** Of one page. */
+export const SCAN_ITEMS_MAX = 10_000;
 const LENGTH_BYTES = 2;
 const FACTS_BYTES = 14;
 
@@ -53,4 +57,14 @@ function decodeItem(body: Buffer, at: number, items: ScanItem[]): number {
     head: body.subarray(factsEnd, end),
   });
   return end;
+}
+
+/** At least one item: what follows the last one is asked for next. */
+export function cutPage(page: ScanPage): ScanPage {
+  let bytes = 0;
+  const end = page.items.findIndex((item, index) => {
+    bytes += scanItemBytes(item);
+    return index > 0 && bytes > SCAN_PAGE_BYTES_MAX;
+  });
+  return end < 0 ? page : { items: page.items.slice(0, end), more: true };
 }

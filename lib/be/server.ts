@@ -74,6 +74,7 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
       log.info('closing');
       await port.close();
       sweeping.stop();
+      await service.snapshots.closeAll();
       await store.close();
       gate.close();
       log.info('closed');

@@ -19,16 +19,14 @@ import {
   type Value,
 } from '../store/store.ts';
 import { EpochFence } from './epoch-fence.ts';
-import { scanItemBytes } from './scan-items.ts';
+import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
+import { Snapshots } from './snapshots.ts';
 import { tokenKey } from './token-key.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const U32_MAX = 0xffff_ffff;
 /** Table byte, key number, namespace group and SIV: docs/ENVELOPE.md. In bytes. */
 const RECORD_KEY_BYTES = 27;
-const SCAN_ITEMS_MAX = 10_000;
-/** Keys and heads of up to 4 KiB each: without this, a page could outgrow every frame. */
-const SCAN_PAGE_BYTES_MAX = 1024 * 1024;
 /** What is read may be replaced by something larger in between; then it is read anew. */
 const LARGE_TRIES_MAX = 5;
 
@@ -49,6 +47,8 @@ export class BeService {
   readonly #budget: Budget;
   readonly #limits: Limits;
   readonly #fence = new EpochFence();
+  /** What backups read. */
+  readonly snapshots: Snapshots;
   /** Connections of front ends. */
   readonly #sessions = new Set<BeSession>();
   #storeId: Buffer | undefined;
@@ -57,6 +57,7 @@ export class BeService {
     this.#store = store;
     this.#budget = budget;
     this.#limits = limits;
+    this.snapshots = new Snapshots(store);
   }
 
   /**
@@ -268,16 +269,6 @@ export class BeService {
     }
     this.#fence.check(session.epoch);
   }
-}
-
-/** At least one item: what follows the last one is asked for next. */
-function cutPage(page: ScanPage): ScanPage {
-  let bytes = 0;
-  const end = page.items.findIndex((item, index) => {
-    bytes += scanItemBytes(item);
-    return index > 0 && bytes > SCAN_PAGE_BYTES_MAX;
-  });
-  return end < 0 ? page : { items: page.items.slice(0, end), more: true };
 }
 
 function notFound(): EncServerError {

@@ -40,6 +40,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'make, list and revoke access tokens',
     load: async () => (await import('./tokens.ts')).runTokens,
   },
+  backup: {
+    about: 'back up what is stored, verify and restore it',
+    load: async () => (await import('./backup.ts')).runBackup,
+  },
   migrate: {
     about: 'bring along what other servers have stored',
     load: async () => (await import('./migrate.ts')).runMigrate,

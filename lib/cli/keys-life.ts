@@ -1,5 +1,4 @@
 /** `enc-server keys list`, `add`, `activate`, `rewrap`, `retire`: the life of the keyring. */
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parseDurationMs } from '../config/quantity.ts';
 import type { Keyring, KeyringEntry, ProviderKind } from '../crypto/keyring.ts';
@@ -8,9 +7,10 @@ import type { Rotation } from '../fe/rotation.ts';
 import { duration, given } from './command-line.ts';
 import { addKeyringFlags, configFor, type KeyringFlags, keyringSetting } from './keyring-flags.ts';
 import { openProgress } from './progress.ts';
+import { readSecretText } from './secret-text.ts';
 import { firstSignal } from './signals.ts';
 import { table } from './table.ts';
-import { fileError, note, print, usage } from './terminal.ts';
+import { note, print, usage } from './terminal.ts';
 
 type LifeFlags = KeyringFlags;
 
@@ -70,7 +70,7 @@ async function provider(flags: ProviderFlags, kind: ProviderKind): Promise<ExitC
   const means = meansOf(feServerConfigs);
   const { newPassphraseFile: path } = flags;
   const newMeans =
-    path === undefined ? means : { ...means, passphrase: await readPassphrase(path) };
+    path === undefined ? means : { ...means, passphrase: await readSecretText(path) };
   const keyring = await changeProvider(feServerConfigs.keyring, means, kind, newMeans);
   note(`the secrets of the keyring are ${SEALED_BY[kind]}; back it up`);
   return await tell(keyring, flags);
@@ -81,17 +81,6 @@ const SEALED_BY: Readonly<Record<ProviderKind, string>> = {
   passphrase: 'sealed by the passphrase: set it for every front end (keyringPassphrase)',
   transit: 'sealed by the key service: set it for every front end (keyringTransitUrl)',
 };
-
-/** The text of a file, or of standard input for `-`, without its line end. */
-async function readPassphrase(path: string): Promise<Buffer> {
-  const text = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: unknown) => {
-    throw fileError('cannot read the passphrase from', path, cause);
-  });
-  let end = text.length;
-  while (end > 0 && (text[end - 1] === 0x0a || text[end - 1] === 0x0d)) end--;
-  if (end > 0) return text.subarray(0, end);
-  throw usage('the passphrase is empty');
-}
 
 function kindFrom(word: string): ProviderKind {
   const kind = (Object.keys(SEALED_BY) as ProviderKind[]).find((one) => one === word);

@@ -63,6 +63,7 @@ const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number
   [FIELD.CONTENT_TYPE]: [0, 255],
   [FIELD.READER]: [16, 64],
   [FIELD.OLD_KEY]: OPENING_KEY_BYTES,
+  [FIELD.LEASE]: [8, 8],
   [FIELD.SPAN]: [SPAN_ID_BYTES + 1, SPAN_ID_BYTES + 1],
 };
 

@@ -24,6 +24,10 @@ export const OPCODE = {
   HEAD: 34,
   REMOVE: 35,
   SCAN: 36,
+  SNAPSHOT_OPEN: 41,
+  SNAPSHOT_SCAN: 42,
+  SNAPSHOT_GET: 43,
+  SNAPSHOT_CLOSE: 44,
 } as const;
 
 export type Opcode = (typeof OPCODE)[keyof typeof OPCODE];
@@ -86,6 +90,8 @@ export const FIELD = {
   READER: 27,
   /** The record key that a record has now, 32 bytes. */
   OLD_KEY: 28,
+  /** A snapshot that a back end lends, 8 bytes. */
+  LEASE: 40,
   /** Span of the asker, 8 bytes (W3C parent-id), and u8: its trace flags. */
   SPAN: 44,
 } as const;

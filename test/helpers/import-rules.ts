@@ -21,6 +21,7 @@ const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/auth': 2,
   'lib/audit': 2,
   'lib/be': 3,
+  'lib/backup': 4,
   'lib/fe': 4,
   'lib/cli': 5,
   bin: 6,

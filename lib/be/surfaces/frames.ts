@@ -18,6 +18,7 @@ import {
   type Condition,
   IF_ABSENT,
   ifRevision,
+  type ScanPage,
   type StoredHead,
 } from '../../store/store.ts';
 import { AGENT } from '../../version.ts';
@@ -44,6 +45,10 @@ const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.HEAD]: [...RECORD, FIELD.STORE_KEY],
   [OPCODE.REMOVE]: [...RECORD, FIELD.STORE_KEY, FIELD.IF_REVISION],
   [OPCODE.SCAN]: [...RECORD, FIELD.PREFIX, FIELD.AFTER, FIELD.LIMIT],
+  [OPCODE.SNAPSHOT_OPEN]: ANY,
+  [OPCODE.SNAPSHOT_SCAN]: [...ANY, FIELD.LEASE, FIELD.PREFIX, FIELD.AFTER, FIELD.LIMIT],
+  [OPCODE.SNAPSHOT_GET]: [...ANY, FIELD.LEASE, FIELD.STORE_KEY, FIELD.ACCEPT_BYTES],
+  [OPCODE.SNAPSHOT_CLOSE]: [...ANY, FIELD.LEASE],
 };
 const NO_BYTES = Buffer.alloc(0);
 const SCAN_LIMIT = 1_000;
@@ -80,8 +85,10 @@ export class BeFrames implements FrameSurface {
         return await this.#head(fields, context);
       case OPCODE.REMOVE:
         return await this.#remove(fields, context);
-      default:
+      case OPCODE.SCAN:
         return await this.#scan(fields, context);
+      default:
+        return await this.#snapshot(frame.code, fields, context);
     }
   }
 
@@ -165,10 +172,36 @@ export class BeFrames implements FrameSurface {
       fields.u32(FIELD.LIMIT) ?? SCAN_LIMIT,
       context,
     );
-    const last = page.items.at(-1);
-    const more = page.more && last !== undefined ? [bytesField(FIELD.AFTER, last.key)] : [];
-    return { fields: more, body: encodeScanItems(page.items) };
+    return pageReply(page);
   }
+
+  async #snapshot(code: number, fields: Fields, context: RequestContext): Promise<Reply> {
+    const { snapshots } = this.#service;
+    if (code === OPCODE.SNAPSHOT_OPEN) {
+      const lease = await snapshots.open(context);
+      return { fields: [bytesField(FIELD.LEASE, lease)] };
+    }
+    const lease = fields.requireBytes(FIELD.LEASE);
+    if (code === OPCODE.SNAPSHOT_CLOSE) {
+      await snapshots.close(lease, context);
+      return { fields: [] };
+    }
+    if (code === OPCODE.SNAPSHOT_GET) {
+      const key = fields.requireBytes(FIELD.STORE_KEY);
+      const found = await snapshots.get(lease, key, context);
+      return { fields: headFields(found), body: found.body ?? NO_BYTES };
+    }
+    const prefix = fields.requireBytes(FIELD.PREFIX);
+    const limit = fields.u32(FIELD.LIMIT) ?? SCAN_LIMIT;
+    const after = fields.bytes(FIELD.AFTER);
+    return pageReply(await snapshots.scan(lease, prefix, after, limit, context));
+  }
+}
+
+function pageReply(page: ScanPage): Reply {
+  const last = page.items.at(-1);
+  const more = page.more && last !== undefined ? [bytesField(FIELD.AFTER, last.key)] : [];
+  return { fields: more, body: encodeScanItems(page.items) };
 }
 
 function conditionOf(fields: Fields): Condition {

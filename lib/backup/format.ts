@@ -1,0 +1,158 @@
+/**
+ * The file of a backup: `docs/BACKUP.md`, "The file". A line that says what it is, a line of JSON
+ * that says how its key is made, then a stream sealed under that key: items, and at the end how
+ * many there were.
+ */
+import { createHash } from 'node:crypto';
+import { deriveKey } from '../crypto/kdf.ts';
+import { EncServerError } from '../errors.ts';
+
+export const MAGIC = 'enc-server-ts backup v1';
+const LABEL = 'enc-server-ts backup v1';
+const ENCRYPTION_KEY_BYTES = 32;
+const [ITEM, END] = [1, 2];
+/** Type, key length, head length, revision, expiry, body length. */
+const ITEM_HEADER_BYTES = 1 + 2 + 2 + 8 + 8 + 4;
+const END_BYTES = 1 + 8;
+
+/** What is known of a backup without its key. */
+export interface BackupHeader {
+  /** When it was begun, in milliseconds since 1970 (UTC). */
+  readonly madeAtMs: number;
+  /** The keyring that the store belongs to, in hexadecimal digits, and its epoch; or none yet. */
+  readonly keyring: string | undefined;
+  readonly epoch: number | undefined;
+  /** `level`, `mongo` or `memory`. */
+  readonly store: string;
+  /** Whether it shows one moment. */
+  readonly isOneMoment: boolean;
+  /** 32 random bytes in hexadecimal digits: the key of the stream is of this file alone. */
+  readonly salt: string;
+  /** How the backup key comes from a passphrase (scrypt); absent for a key file. */
+  readonly scrypt?: Readonly<Record<string, string | number>>;
+}
+
+/** One stored value, with its key. */
+export interface BackupItem {
+  readonly key: Buffer;
+  readonly head: Buffer;
+  /** 8 bytes. */
+  readonly revision: Buffer;
+  readonly expiryMs: number;
+  readonly body: Buffer;
+}
+
+/** Both lines. */
+export function encodeHeader(header: BackupHeader): Buffer {
+  return Buffer.from(`${MAGIC}\n${JSON.stringify(header)}\n`);
+}
+
+/** @throws EncServerError `INVALID_RECORD` if it is no backup, or of a newer release */
+export function decodeHeader(lines: Buffer): BackupHeader {
+  const [magic, json = '', ...rest] = lines.toString('utf8').split('\n');
+  if (magic !== MAGIC) {
+    const isOurs = magic?.startsWith('enc-server-ts backup ');
+    throw noBackup(isOurs ? 'the backup is of a newer release' : 'the file is no backup');
+  }
+  try {
+    const header = JSON.parse(json) as BackupHeader;
+    const isWhole = typeof header.madeAtMs === 'number' && /^[0-9a-f]{64}$/.test(header.salt);
+    if (isWhole && rest.length === 1) return header;
+  } catch {
+    // Said below.
+  }
+  throw noBackup('the header of the backup is malformed');
+}
+
+/**
+ * The key of the stream: from the backup key and the whole header, so that a header which was
+ * changed opens nothing. 32 bytes.
+ *
+ * @param backupKey 32 bytes
+ */
+export function streamKeyOf(backupKey: Buffer, headerBytes: Buffer): Buffer {
+  const context = createHash('sha256').update(headerBytes).digest();
+  return deriveKey(backupKey, LABEL, context).subarray(0, ENCRYPTION_KEY_BYTES);
+}
+
+export function encodeItem({ key, head, revision, expiryMs, body }: BackupItem): Buffer {
+  const header = Buffer.alloc(ITEM_HEADER_BYTES);
+  header[0] = ITEM;
+  header.writeUInt16BE(key.length, 1);
+  header.writeUInt16BE(head.length, 3);
+  revision.copy(header, 5);
+  header.writeBigUInt64BE(BigInt(expiryMs), 13);
+  header.writeUInt32BE(body.length, 21);
+  return Buffer.concat([header, key, head, body]);
+}
+
+export function encodeEnd(items: number): Buffer {
+  const end = Buffer.alloc(END_BYTES);
+  end[0] = END;
+  end.writeBigUInt64BE(BigInt(items), 1);
+  return end;
+}
+
+/**
+ * The items of a text that comes bit by bit.
+ *
+ * @throws EncServerError `ALTERED` if it is none, or its count is another
+ */
+export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<BackupItem> {
+  let waiting: Buffer = Buffer.alloc(0);
+  let items = 0;
+  let isEnded = false;
+  for await (const part of text) {
+    waiting = Buffer.concat([waiting, part]);
+    for (let next = nextOf(waiting); next !== undefined; next = nextOf(waiting)) {
+      if (isEnded) throw broken();
+      if (next.item === undefined) {
+        if (next.items !== items) throw broken();
+        isEnded = true;
+      } else {
+        items++;
+        yield next.item;
+      }
+      waiting = waiting.subarray(next.bytes);
+    }
+  }
+  if (!isEnded || waiting.length > 0) throw broken();
+}
+
+interface Next {
+  readonly bytes: number;
+  readonly item?: BackupItem;
+  readonly items?: number;
+}
+
+/** What stands at the beginning; undefined while it is not whole. */
+function nextOf(bytes: Buffer): Next | undefined {
+  const type = bytes[0];
+  if (type === undefined) return undefined;
+  if (type === END) {
+    if (bytes.length < END_BYTES) return undefined;
+    return { bytes: END_BYTES, items: Number(bytes.readBigUInt64BE(1)) };
+  }
+  if (type !== ITEM) throw broken();
+  if (bytes.length < ITEM_HEADER_BYTES) return undefined;
+  const headAt = ITEM_HEADER_BYTES + bytes.readUInt16BE(1);
+  const bodyAt = headAt + bytes.readUInt16BE(3);
+  const end = bodyAt + bytes.readUInt32BE(21);
+  if (bytes.length < end) return undefined;
+  const item = {
+    key: bytes.subarray(ITEM_HEADER_BYTES, headAt),
+    head: bytes.subarray(headAt, bodyAt),
+    revision: bytes.subarray(5, 13),
+    expiryMs: Number(bytes.readBigUInt64BE(13)),
+    body: bytes.subarray(bodyAt, end),
+  };
+  return { bytes: end, item };
+}
+
+function broken(): EncServerError {
+  return new EncServerError('ALTERED', 'the backup is not as it was written');
+}
+
+function noBackup(words: string): EncServerError {
+  return new EncServerError('INVALID_RECORD', words, { hint: 'see docs/BACKUP.md' });
+}

@@ -1,0 +1,182 @@
+/** Reads a backup: to verify it, or to put everything back. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { BeClient, type BeClientOptions } from '../be/client.ts';
+import { openStream } from '../crypto/stream.ts';
+import { EncServerError } from '../errors.ts';
+import {
+  type BackupHeader,
+  type BackupItem,
+  decodeHeader,
+  decodeItems,
+  encodeItem,
+  streamKeyOf,
+} from './format.ts';
+import { type BackupSecret, backupKeyOf } from './keys.ts';
+import { TABLES } from './tables.ts';
+
+export interface Verified {
+  readonly header: BackupHeader;
+  readonly items: number;
+  /** Of them, how many have ended since. */
+  readonly ended: number;
+  /** SHA-256 over the items, in hexadecimal digits. */
+  readonly digest: string;
+}
+
+export type Told = (done: number, all: number) => void;
+
+const LINE_FEED = 0x0a;
+const HEADER_BYTES_MAX = 4_096;
+const AT_ONCE = 32;
+
+/**
+ * Reads a backup to its end. Rejects with `WRONG_KEY`, `ALTERED`, `INVALID_RECORD` if the file is
+ * no backup, `FILE_ERROR`.
+ */
+export async function verifyBackup(
+  path: string,
+  secret: BackupSecret,
+  told: Told,
+): Promise<Verified> {
+  const { header, items } = await openBackup(path, secret);
+  const hash = createHash('sha256');
+  let [count, ended] = [0, 0];
+  for await (const item of items) {
+    hash.update(encodeItem(item));
+    count++;
+    if (isOver(item)) ended++;
+    told(count, count);
+  }
+  return { header, items: count, ended, digest: hash.digest('hex') };
+}
+
+export interface Restored {
+  readonly restored: number;
+  /** Left out: their time was over. */
+  readonly ended: number;
+}
+
+/**
+ * Puts a backup back. It is read to its end before anything is written. Rejects with `CONFLICT`
+ * if the store has something already, unless that may be replaced; `KEYRING_MISMATCH` if it
+ * belongs to another keyring; and as {@link verifyBackup} does.
+ */
+export async function restoreBackup(
+  path: string,
+  secret: BackupSecret,
+  link: BeClientOptions,
+  overwrites: boolean,
+  told: Told,
+): Promise<Restored> {
+  const { header, items: all } = await verifyBackup(path, secret, () => undefined);
+  const { keyring, epoch } = header;
+  const facts =
+    keyring === undefined || epoch === undefined
+      ? undefined
+      : { keyringId: Buffer.from(keyring, 'hex'), epoch };
+  const client = new BeClient({ ...link, ...(facts && { keyring: async () => facts }) });
+  try {
+    if (!overwrites) await refuseUnlessEmpty(client, facts !== undefined);
+    const { items } = await openBackup(path, secret);
+    let [restored, ended] = [0, 0];
+    for await (const some of inGroups(items)) {
+      const living = some.filter((item) => !isOver(item));
+      await Promise.all(living.map(({ key, ...value }) => client.put(key, value)));
+      restored += living.length;
+      ended += some.length - living.length;
+      told(restored + ended, all);
+    }
+    return { restored, ended };
+  } finally {
+    client.close();
+  }
+}
+
+interface OpenBackup {
+  readonly header: BackupHeader;
+  readonly items: AsyncGenerator<BackupItem>;
+}
+
+async function openBackup(path: string, secret: BackupSecret): Promise<OpenBackup> {
+  const file = readParts(path);
+  const { headerBytes, rest } = await takeHeader(file);
+  const header = decodeHeader(headerBytes);
+  const key = streamKeyOf(await backupKeyOf(secret, header), headerBytes);
+  return { header, items: decodeItems(withFirstChunkProven(openStream(key, rest))) };
+}
+
+/** Where the first chunk does not open, it is the key, most likely; or the header was changed. */
+async function* withFirstChunkProven(chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  let isProven = false;
+  try {
+    for await (const chunk of chunks) {
+      isProven = true;
+      yield chunk;
+    }
+  } catch (cause) {
+    if (isProven || !(cause instanceof EncServerError) || cause.code !== 'ALTERED') throw cause;
+    const words = 'the key does not open the backup, or its beginning was changed';
+    const hint = 'look whether it is the backup key of that time; see docs/BACKUP.md';
+    throw new EncServerError('WRONG_KEY', words, { hint, cause });
+  }
+}
+
+async function* readParts(path: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const part of createReadStream(path)) yield part as Buffer;
+  } catch (cause) {
+    if (cause instanceof EncServerError) throw cause;
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new EncServerError('FILE_ERROR', `cannot read ${path} (${code})`, { cause });
+  }
+}
+
+/** The two lines at the beginning, and what follows them. */
+async function takeHeader(file: AsyncGenerator<Buffer>) {
+  let bytes: Buffer = Buffer.alloc(0);
+  let end = -1;
+  while (end < 0) {
+    const next = await file.next();
+    if (next.done === true || bytes.length > HEADER_BYTES_MAX) {
+      throw new EncServerError('INVALID_RECORD', 'the file is no backup', {
+        hint: 'name a file that enc-server backup has made',
+      });
+    }
+    bytes = Buffer.concat([bytes, next.value]);
+    end = bytes.indexOf(LINE_FEED, bytes.indexOf(LINE_FEED) + 1);
+    if (bytes.indexOf(LINE_FEED) < 0) end = -1;
+  }
+  const first = bytes.subarray(end + 1);
+  async function* rest() {
+    yield first;
+    yield* file;
+  }
+  return { headerBytes: bytes.subarray(0, end + 1), rest: rest() };
+}
+
+async function* inGroups(items: AsyncGenerator<BackupItem>): AsyncGenerator<BackupItem[]> {
+  let group: BackupItem[] = [];
+  for await (const item of items) {
+    group.push(item);
+    if (group.length < AT_ONCE) continue;
+    yield group;
+    group = [];
+  }
+  yield group;
+}
+
+async function refuseUnlessEmpty(client: BeClient, hasRecords: boolean): Promise<void> {
+  for (const table of TABLES) {
+    // Without a keyring there are no records of ours to ask for.
+    if (table === TABLES[0] && !hasRecords) continue;
+    const { items } = await client.scan(Buffer.of(table), undefined, 1);
+    if (items.length === 0) continue;
+    const hint = 'restore into an empty store, or add --overwrite: what is there is replaced';
+    throw new EncServerError('CONFLICT', 'the store is not empty', { hint });
+  }
+}
+
+function isOver({ expiryMs }: BackupItem): boolean {
+  return expiryMs !== 0 && expiryMs <= Date.now();
+}

@@ -1,0 +1,54 @@
+/** A snapshot that a back end lends: what the store had at one moment, as far as it can tell. */
+import { type FrameClient, readCall } from '../net/client.ts';
+import { bytesField, type FieldEntry, u32Field } from '../protocol/fields.ts';
+import { FIELD, OPCODE } from '../protocol/messages.ts';
+import type { ScanItem, StoredValue } from '../store/store.ts';
+import { decodeScanItems } from './scan-items.ts';
+
+/** Any body that a frame brings. */
+const BODY_BYTES_MAX = 0xffff_ffff;
+
+export class BeSnapshot {
+  readonly #lane: FrameClient;
+  readonly #lease: FieldEntry;
+
+  constructor(lane: FrameClient, lease: Buffer) {
+    this.#lane = lane;
+    this.#lease = bytesField(FIELD.LEASE, lease);
+  }
+
+  /** One page of keys that begin with `prefix`, in ascending order. Rejects with `NOT_FOUND` late. */
+  async scan(
+    prefix: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+  ): Promise<{ readonly items: readonly ScanItem[]; readonly next: Buffer | undefined }> {
+    const fields = [this.#lease, bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
+    if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
+    const answer = await this.#lane.call(readCall(OPCODE.SNAPSHOT_SCAN, fields, {}));
+    return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
+  }
+
+  /** Rejects with `NOT_FOUND` for what is not in it, and when it is over. */
+  async get(key: Buffer): Promise<StoredValue> {
+    const fields = [
+      this.#lease,
+      bytesField(FIELD.STORE_KEY, key),
+      u32Field(FIELD.ACCEPT_BYTES, BODY_BYTES_MAX),
+    ];
+    const { fields: facts, body } = await this.#lane.call(
+      readCall(OPCODE.SNAPSHOT_GET, fields, {}),
+    );
+    return {
+      head: facts.bytes(FIELD.HEAD) ?? Buffer.alloc(0),
+      revision: facts.requireBytes(FIELD.REVISION),
+      expiryMs: facts.u64(FIELD.EXPIRY) ?? 0,
+      bodyBytes: body.length,
+      body,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#lane.call(readCall(OPCODE.SNAPSHOT_CLOSE, [this.#lease], {}));
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Snapshots that are lent to whoever makes a backup. They cost the store the room of everything
+ * that was deleted or replaced since, so they are few, and end by themselves when nobody asks.
+ */
+import { randomBytes } from 'node:crypto';
+import { EncServerError } from '../errors.ts';
+import type { RequestContext } from '../net/request.ts';
+import {
+  type ScanPage,
+  type Snapshot,
+  type Store,
+  type StoredValue,
+  TABLE,
+} from '../store/store.ts';
+import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
+
+/** How long a lease lasts after it was last used, in milliseconds. */
+export const LEASE_MS = 60_000;
+const LEASES_MAX = 4;
+const ID_BYTES = 8;
+
+interface Lease {
+  readonly snapshot: Snapshot;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** For operators: all of it takes the scope `admin`. */
+export class Snapshots {
+  readonly #store: Pick<Store, 'snapshot'>;
+  readonly #leaseMs: number;
+  readonly #leases = new Map<string, Lease>();
+
+  constructor(store: Pick<Store, 'snapshot'>, leaseMs = LEASE_MS) {
+    this.#store = store;
+    this.#leaseMs = leaseMs;
+  }
+
+  /** Resolves to the ID of the lease, 8 bytes. Rejects with `OVERLOADED` when there are enough. */
+  async open({ caller }: RequestContext): Promise<Buffer> {
+    caller.require('admin');
+    if (this.#leases.size >= LEASES_MAX) {
+      const hint = 'end another backup, or wait a minute for its snapshot to end';
+      throw new EncServerError('OVERLOADED', 'too many snapshots are open', { hint });
+    }
+    const snapshot = await this.#store.snapshot();
+    const id = randomBytes(ID_BYTES);
+    const name = id.toString('hex');
+    const timer = setTimeout(() => void this.#end(name), this.#leaseMs).unref();
+    this.#leases.set(name, { snapshot, timer });
+    return id;
+  }
+
+  /** One page of keys below a prefix. Rejects with `NOT_FOUND` when the lease is over. */
+  async scan(
+    lease: Buffer,
+    prefix: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+    { caller }: RequestContext,
+  ): Promise<ScanPage> {
+    caller.require('admin');
+    checkTable(prefix);
+    const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
+    return cutPage(await this.#use(lease).scan(prefix, after, itemsMax));
+  }
+
+  /** Rejects with `NOT_FOUND` for what is not in it, and when the lease is over. */
+  async get(lease: Buffer, key: Buffer, { caller }: RequestContext): Promise<StoredValue> {
+    caller.require('admin');
+    checkTable(key);
+    const found = await this.#use(lease).get(key);
+    if (found === undefined) throw new EncServerError('NOT_FOUND', 'nothing is stored there');
+    return found;
+  }
+
+  /** One that is over already is no error. */
+  async close(lease: Buffer, { caller }: RequestContext): Promise<void> {
+    caller.require('admin');
+    await this.#end(lease.toString('hex'));
+  }
+
+  /** Before the store is closed. */
+  async closeAll(): Promise<void> {
+    await Promise.all([...this.#leases.keys()].map((name) => this.#end(name)));
+  }
+
+  /** A lease lasts longer from now on. */
+  #use(id: Buffer): Snapshot {
+    const lease = this.#leases.get(id.toString('hex'));
+    if (lease === undefined) {
+      const hint = 'begin the backup again';
+      throw new EncServerError('NOT_FOUND', 'the snapshot is over', { hint });
+    }
+    lease.timer.refresh();
+    return lease.snapshot;
+  }
+
+  async #end(name: string): Promise<void> {
+    const lease = this.#leases.get(name);
+    if (lease === undefined) return;
+    this.#leases.delete(name);
+    clearTimeout(lease.timer);
+    await lease.snapshot.close();
+  }
+}
+
+/** Facts about the store itself are not for copying: those of another store differ. */
+function checkTable(key: Buffer): void {
+  if (key[0] === TABLE.RECORDS || key[0] === TABLE.FOREIGN) return;
+  throw new EncServerError('INVALID_FIELD', 'a snapshot has records and foreign tokens');
+}

@@ -1,0 +1,232 @@
+/** `enc-server backup`: makes, verifies and restores backups of a back end's store. */
+import { randomBytes } from 'node:crypto';
+import { open, rename, unlink } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { BackupSecret } from '../backup/keys.ts';
+import type { BeClientOptions } from '../be/client.ts';
+import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { KEY_BYTES } from '../protocol/limits.ts';
+import { callFlags, type SharedFlags } from './client-flags.ts';
+import { addConfigFlag, address, commandGroup, given, parse } from './command-line.ts';
+import { openProgress } from './progress.ts';
+import { readKey, syncFolderOf, writeKeyFile } from './record-io.ts';
+import { readSecretText } from './secret-text.ts';
+import { fileError, note, print, runProgram, usage } from './terminal.ts';
+
+interface SecretFlags {
+  readonly keyFile?: string;
+  readonly passphraseFile?: string;
+  readonly json?: boolean;
+}
+
+interface LinkFlags extends SecretFlags {
+  readonly config?: string;
+  readonly be?: string;
+  readonly tokenFile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
+interface CreateFlags extends LinkFlags {
+  readonly out: string;
+  readonly force?: boolean;
+}
+
+interface RestoreFlags extends LinkFlags {
+  readonly overwrite?: boolean;
+}
+
+const NAME = 'enc-server backup';
+
+export function runBackup(argv: readonly string[]): Promise<ExitCode> {
+  const command = commandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
+  let run: (() => Promise<ExitCode>) | undefined;
+  command
+    .command('key')
+    .description('make a backup key: who has it reads every backup made with it')
+    .requiredOption('--out <path>', 'a new file for it (0600)', given)
+    .action(({ out }: { readonly out: string }) => {
+      run = () => makeKey(out);
+    });
+  addLinkFlags(command.command('create'))
+    .description('make a backup of everything that is stored; the keyring is not in it')
+    .requiredOption('--out <path>', 'the file of the backup', given)
+    .option('--force', 'replace the file if it is there')
+    .action((flags: CreateFlags) => {
+      checkSecret(flags);
+      run = () => create(flags);
+    });
+  addSecretFlags(command.command('verify <file>'))
+    .description('read a backup to its end, without a server')
+    .action((path: string, flags: SecretFlags) => {
+      checkSecret(flags);
+      run = () => verify(path, flags);
+    });
+  addLinkFlags(command.command('restore <file>'))
+    .description('put a backup into an empty store')
+    .option('--overwrite', 'also into one that is not empty: what is there is replaced')
+    .action((path: string, flags: RestoreFlags) => {
+      checkSecret(flags);
+      run = () => restore(path, flags);
+    });
+  const start = async () => {
+    parse(command, withCommand(argv));
+    if (run !== undefined) return await run();
+    note(command.helpInformation());
+    return EXIT.usage;
+  };
+  return runProgram(NAME, start, argv.includes('--json'));
+}
+
+/** `enc-server backup --out FILE` makes one. */
+function withCommand(argv: readonly string[]): readonly string[] {
+  const [first = ''] = argv;
+  const isAbout = ['-h', '--help', '-V', '--version'].includes(first);
+  return first.startsWith('-') && !isAbout ? ['create', ...argv] : argv;
+}
+
+function addSecretFlags(command: Command): Command {
+  return command
+    .option('--key-file <path>', 'the backup key', given)
+    .option('--passphrase-file <path>', 'a passphrase instead; - for standard input', given)
+    .option('--json', 'print results and errors as JSON');
+}
+
+function addLinkFlags(command: Command): Command {
+  return addSecretFlags(addConfigFlag(command))
+    .option('--be <address>', 'the back end, HOST:PORT', address)
+    .option('--token-file <path>', 'a file with an access token of the scope admin', given)
+    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
+    .option('--tls-cert <path>', 'the client certificate of an operator (PEM)', given)
+    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given);
+}
+
+async function makeKey(out: string): Promise<ExitCode> {
+  await writeKeyFile(out, randomBytes(KEY_BYTES));
+  note('keep it apart from the backups, and not on this machine alone');
+  return EXIT.done;
+}
+
+async function create(flags: CreateFlags): Promise<ExitCode> {
+  const { writeBackup } = await import('../backup/write.ts');
+  const [link, secret] = [await linkOf(flags), await secretOf(flags)];
+  const aside = await openAside(flags);
+  const progress = await openProgress();
+  try {
+    const written = await writeBackup(link, secret, aside.write, progress.update);
+    await aside.keep();
+    const { items, bytes, digest, header } = written;
+    const words = `backed up ${items} items, ${bytes} bytes\nsha256 ${digest}\n`;
+    await print(flags.json ? `${JSON.stringify(written)}\n` : words);
+    if (!header.isOneMoment) note('MongoDB: each item is whole, and they are not of one moment');
+    note('the keyring is not in it: back it up, too, and keep it apart');
+    return EXIT.done;
+  } finally {
+    progress.end();
+    await aside.drop();
+  }
+}
+
+/** The file gets its name once it is whole and on disk. */
+async function openAside({ out, force }: CreateFlags) {
+  // Before anything is asked for.
+  if (force !== true) await refuseExisting(out);
+  const path = `${out}.part`;
+  const file = await open(path, 'w', 0o600).catch((cause) => {
+    throw fileError('cannot write', path, cause);
+  });
+  let isKept = false;
+  return {
+    async write(bytes: Buffer): Promise<void> {
+      await file.appendFile(bytes).catch((cause) => {
+        throw fileError('cannot write', path, cause);
+      });
+    },
+    async keep(): Promise<void> {
+      try {
+        await file.sync();
+        if (force !== true) await refuseExisting(out);
+        await rename(path, out);
+        await syncFolderOf(out);
+        isKept = true;
+      } catch (cause) {
+        if (cause instanceof EncServerError) throw cause;
+        throw fileError('cannot write', out, cause);
+      }
+    },
+    async drop(): Promise<void> {
+      await file.close();
+      if (!isKept) await unlink(path).catch(() => undefined);
+    },
+  };
+}
+
+async function refuseExisting(out: string): Promise<void> {
+  const file = await open(out, 'r').catch(() => undefined);
+  if (file === undefined) return;
+  await file.close();
+  throw new EncServerError('FILE_ERROR', `${out} is there already`, {
+    hint: 'choose another name, or add --force',
+  });
+}
+
+async function verify(path: string, flags: SecretFlags): Promise<ExitCode> {
+  const { verifyBackup } = await import('../backup/read.ts');
+  const secret = await secretOf(flags);
+  const progress = await openProgress();
+  const verified = await verifyBackup(path, secret, progress.update).finally(progress.end);
+  const { items, ended, digest, header } = verified;
+  const when = new Date(header.madeAtMs).toISOString();
+  const words =
+    `whole: ${items} items, ${ended} of them ended since; made ${when} of ${header.store}\n` +
+    `keyring ${header.keyring ?? 'none'}, epoch ${header.epoch ?? 0}\nsha256 ${digest}\n`;
+  await print(flags.json ? `${JSON.stringify(verified)}\n` : words);
+  return EXIT.done;
+}
+
+async function restore(path: string, flags: RestoreFlags): Promise<ExitCode> {
+  const { restoreBackup } = await import('../backup/read.ts');
+  const [link, secret] = [await linkOf(flags), await secretOf(flags)];
+  const { overwrite = false } = flags;
+  const progress = await openProgress();
+  const restoring = restoreBackup(path, secret, link, overwrite, progress.update);
+  const { restored, ended } = await restoring.finally(progress.end);
+  const words = `restored ${restored} items, ${ended} had ended\n`;
+  await print(flags.json ? `${JSON.stringify({ restored, ended })}\n` : words);
+  note('records that were deleted, or read once, since the backup was made are back');
+  return EXIT.done;
+}
+
+/** Throws `USAGE`. */
+function checkSecret({ keyFile, passphraseFile }: SecretFlags): void {
+  if ((keyFile === undefined) === (passphraseFile === undefined)) {
+    throw usage('what seals the backup?', 'give --key-file or --passphrase-file, one of them');
+  }
+}
+
+async function secretOf({ keyFile, passphraseFile }: SecretFlags): Promise<BackupSecret> {
+  if (passphraseFile !== undefined) {
+    return { kind: 'passphrase', passphrase: await readSecretText(passphraseFile) };
+  }
+  const key = await readKey({ ...(keyFile !== undefined && { keyFile }) });
+  if (key?.length !== KEY_BYTES) {
+    throw new EncServerError('INVALID_KEY', 'the backup key has not 64 hexadecimal digits');
+  }
+  return { kind: 'key', key };
+}
+
+async function linkOf({ config: file, be: server, ...rest }: LinkFlags): Promise<BeClientOptions> {
+  const { loadConfig } = await import('../config/load.ts');
+  const { framesCallOf } = await import('../net/call-settings.ts');
+  const { tokenFile, tlsCa, tlsCert, tlsKey } = rest;
+  const chosen = Object.entries({ server, tokenFile, tlsCa, tlsCert, tlsKey });
+  const flags: SharedFlags = Object.fromEntries(chosen.filter(([, value]) => value !== undefined));
+  const { config, warnings } = await loadConfig({
+    file,
+    flags: { beClientConfigs: await callFlags(flags) },
+  });
+  for (const words of warnings) note(`${NAME}: ${words}`);
+  const { beClientConfigs: section } = config;
+  return { ...framesCallOf(section), timeoutMs: section.timeoutMs };
+}
