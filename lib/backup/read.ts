@@ -12,6 +12,7 @@ import {
   encodeItem,
   streamKeyOf,
 } from './format.ts';
+import { groupsOf } from './groups.ts';
 import { type BackupSecret, backupKeyOf } from './keys.ts';
 import { TABLES } from './tables.ts';
 
@@ -28,7 +29,6 @@ export type Told = (done: number, all: number) => void;
 
 const LINE_FEED = 0x0a;
 const HEADER_BYTES_MAX = 4_096;
-const AT_ONCE = 32;
 
 /**
  * Reads a backup to its end. Rejects with `WRONG_KEY`, `ALTERED`, `INVALID_RECORD` if the file is
@@ -80,7 +80,7 @@ export async function restoreBackup(
     if (!overwrites) await refuseUnlessEmpty(client, facts !== undefined);
     const { items } = await openBackup(path, secret);
     let [restored, ended] = [0, 0];
-    for await (const some of inGroups(items)) {
+    for await (const some of groupsOf(items, ({ body }) => body.length)) {
       const living = some.filter((item) => !isOver(item));
       await Promise.all(living.map(({ key, ...value }) => client.put(key, value)));
       restored += living.length;
@@ -153,17 +153,6 @@ async function takeHeader(file: AsyncGenerator<Buffer>) {
     yield* file;
   }
   return { headerBytes: bytes.subarray(0, end + 1), rest: rest() };
-}
-
-async function* inGroups(items: AsyncGenerator<BackupItem>): AsyncGenerator<BackupItem[]> {
-  let group: BackupItem[] = [];
-  for await (const item of items) {
-    group.push(item);
-    if (group.length < AT_ONCE) continue;
-    yield group;
-    group = [];
-  }
-  yield group;
 }
 
 async function refuseUnlessEmpty(client: BeClient, hasRecords: boolean): Promise<void> {

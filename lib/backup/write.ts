@@ -4,6 +4,7 @@ import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
 import type { BeSnapshot } from '../be/snapshot-client.ts';
 import { StreamSealer } from '../crypto/stream.ts';
 import { type BackupHeader, encodeEnd, encodeHeader, encodeItem, streamKeyOf } from './format.ts';
+import { groupsOf } from './groups.ts';
 import { type BackupSecret, drawBackupKey } from './keys.ts';
 import { codeOf, TABLES } from './tables.ts';
 
@@ -18,7 +19,6 @@ export interface Written {
 export type Told = (done: number, all: number) => void;
 
 const PAGE_ITEMS = 1_000;
-const AT_ONCE = 32;
 const SALT_BYTES = 32;
 
 /**
@@ -83,8 +83,7 @@ async function writeItems(
     let after: Buffer | undefined;
     do {
       const page = await snapshot.scan(Buffer.of(table), after, PAGE_ITEMS);
-      for (let at = 0; at < page.items.length; at += AT_ONCE) {
-        const some = page.items.slice(at, at + AT_ONCE);
+      for await (const some of groupsOf(page.items, ({ bodyBytes }) => bodyBytes)) {
         const encoded = await Promise.all(some.map((item) => readItem(snapshot, item)));
         for (const item of encoded) {
           if (item === undefined) continue;

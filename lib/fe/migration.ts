@@ -60,6 +60,8 @@ export interface Migrated {
 export type Told = (done: number, all: number) => void;
 
 const BATCH_ENTRIES = 200;
+/** Of hexadecimal digits, so that a few large records do not fill the memory. */
+const BATCH_DIGITS = 32 * 1024 * 1024;
 const PROBLEMS_MAX = 20;
 const TIMEOUT_MS = 10_000;
 /** Any body that a frame brings. */
@@ -165,7 +167,8 @@ export class Migration {
       // Of two documents of one ID, the older one is what the family's servers find.
       if (batch.some(({ id }) => id === entry.id)) await moveBatch();
       batch.push(entry);
-      if (batch.length === BATCH_ENTRIES) await moveBatch();
+      const digits = batch.reduce((sum, { record }) => sum + String(record).length, 0);
+      if (batch.length === BATCH_ENTRIES || digits > BATCH_DIGITS) await moveBatch();
     }
     await moveBatch();
     await writeState(path, { source: source.place, position, counts, isDone: true });
