@@ -14,6 +14,7 @@ import {
 } from '../../lib/crypto/keyring.ts';
 import { addEntry } from '../../lib/crypto/keyring-states.ts';
 import { FeClient } from '../../lib/fe/client.ts';
+import { meansOf } from '../../lib/fe/means.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
 import { rejectsWith } from '../helpers/codes.ts';
@@ -236,4 +237,26 @@ describe('a key service', () => {
     await rejectsWith(startFe(refused, silentLog), 'KEYRING_LOCKED');
     await servers.close();
   });
+});
+
+it('a key service is asked over TLS, or on this machine', async () => {
+  const folder = await temporaryFolder();
+  try {
+    const meansFor = async (keyringTransitUrl: string) =>
+      meansOf(
+        (await testConfig(folder, { feServerConfigs: { keyringTransitUrl } })).feServerConfigs,
+      );
+    for (const url of [
+      'https://vault.example/v1/transit',
+      'http://127.0.0.1:1/t',
+      'http://[::1]/t',
+    ]) {
+      assert.equal((await meansFor(url)).transit?.url, url);
+    }
+    for (const url of ['http://vault.example/v1/transit', 'http://192.0.2.7:8200/v1/transit']) {
+      await rejectsWith(meansFor(url), 'BAD_CONFIG');
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
