@@ -1,0 +1,95 @@
+/** `examples/`: each runs as it stands, from a folder where the package is installed. */
+import assert from 'node:assert/strict';
+import { cp, mkdir, readdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import {
+  cleanEnv,
+  type ProgramName,
+  pathOf,
+  type RunningUp,
+  runCommand,
+  startUp,
+} from '../helpers/programs.ts';
+import { pathInRepository } from '../helpers/repository.ts';
+import { temporaryFolder } from '../helpers/servers.ts';
+
+const PROGRAMS: readonly ProgramName[] = ['enc-server', 'fe-client', 'be-client'];
+
+let folder: string;
+let up: RunningUp;
+
+before(async () => {
+  folder = await temporaryFolder();
+  up = await startUp(join(folder, 'data'));
+  await cp(pathInRepository('examples'), join(folder, 'work'), { recursive: true });
+  const bin = join(folder, 'work/node_modules/.bin');
+  await mkdir(bin, { recursive: true });
+  await symlink(pathInRepository('.'), join(folder, 'work/node_modules/enc-server-ts'));
+  for (const name of PROGRAMS) await symlink(pathOf(name), join(bin, name));
+});
+after(async () => {
+  await up.killAll();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function example(command: string, ...args: string[]): Promise<string> {
+  const cwd = join(folder, 'work');
+  const fe = up.toFe.at(-1) ?? '';
+  const env = cleanEnv({
+    ENC_SERVER: fe,
+    PATH: `${join(cwd, 'node_modules/.bin')}:${process.env['PATH']}`,
+  });
+  const { code, stdout, stderr } = await runCommand(command, args, { cwd, env });
+  assert.equal(code, 0, stderr.toString());
+  return stdout.toString();
+}
+
+const js = (name: string, ...args: string[]) => example(process.execPath, name, ...args);
+
+test('client.js', async () => {
+  const said = await js('client.js');
+  assert.match(said, /retrieved: hello\nreplaced: true\nthe old key: WRONG_KEY\ndeleted: true\n$/);
+});
+
+test('notes.js', async () => {
+  await js('notes.js', 'add', 'shopping', 'milk, bread');
+  await js('notes.js', 'add', 'plan', 'sleep');
+  assert.equal(await js('notes.js', 'list'), 'shopping\nplan\n');
+  assert.equal(await js('notes.js', 'show', 'shopping'), 'milk, bread\n');
+  await js('notes.js', 'remove', 'shopping');
+  assert.equal(await js('notes.js', 'list'), 'plan\n');
+});
+
+test('bulk-import.js', async () => {
+  assert.equal(await js('bulk-import.js'), 'stored 1000 of 1000\nthe last one: record 999\n');
+});
+
+test('one-time-secret.js', async () => {
+  const said = await js('one-time-secret.js');
+  const expected = [
+    'can be read once: true',
+    'the first reader: the code is 0000',
+    'the second reader: ALREADY_READ',
+  ];
+  assert.equal(said, `${expected.join('\n')}\n`);
+});
+
+test('rotation.sh', async () => {
+  const [be = '', fe = ''] = [up.toBe.at(-1), up.toFe.at(-1)];
+  const said = await example('sh', 'rotation.sh', join(folder, 'data'), be, fe);
+  assert.match(said, /stored before\nstored within\n$/);
+});
+
+test('there is a test for each', async () => {
+  const names = (await readdir(pathInRepository('examples'))).filter(
+    (name) => name !== 'README.md',
+  );
+  assert.deepEqual(names.sort(), [
+    'bulk-import.js',
+    'client.js',
+    'notes.js',
+    'one-time-secret.js',
+    'rotation.sh',
+  ]);
+});
