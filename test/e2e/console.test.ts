@@ -330,7 +330,7 @@ describe('the console and its servers', options, () => {
       'store,retrieve,delete,admin',
     ]);
     assert.equal(made.code, 0, made.stderr);
-    const token = /est_\w+/.exec(made.stdout.toString())?.[0] ?? '';
+    const token = /est_[\w-]+/.exec(made.stdout.toString())?.[0] ?? '';
     assert.ok(token !== '');
     const own = await startUp(data, [], {
       env: { ENC_SERVER_TS_FESERVERCONFIGS_AUTH: 'required' },
