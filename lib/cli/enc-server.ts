@@ -44,6 +44,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'make certificates for TLS',
     load: async () => (await import('./keys.ts')).runKeys,
   },
+  audit: {
+    about: 'make the keys of an audit log, and prove one',
+    load: async () => (await import('./audit.ts')).runAudit,
+  },
 };
 
 function help(): string {

@@ -1,5 +1,8 @@
 /** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { AuditedGate } from '../audit/gate.ts';
+import { withAudit } from '../audit/open.ts';
 import { openGate } from '../auth/gate.ts';
 import { BeClient } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
@@ -10,6 +13,7 @@ import { callOf } from '../net/call-settings.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
+import { AuditedFeService } from './audited-service.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { meansOf } from './means.ts';
@@ -34,6 +38,8 @@ const FATAL = new Set([
   'NOT_ALLOWED',
   'TLS_FAILED',
 ]);
+/** Who the audit log says it was where nobody asked. */
+const THIS_SERVER = { who: 'server', from: '' };
 /** How long a start waits for the back end before it goes on without, in milliseconds. */
 const FIRST_CONTACT_MS = 2_000;
 const FIRST_CONTACT_STEP_MS = 5;
@@ -44,9 +50,18 @@ const FIRST_CONTACT_STEP_MS = 5;
  * `PORT_TAKEN`, or the keyring's error.
  */
 export async function startFe(config: Config, log: Logger): Promise<RunningServer> {
+  return await withAudit(config.feServerConfigs, log, (audit) => start(config, log, audit));
+}
+
+async function start(
+  config: Config,
+  log: Logger,
+  audit: AuditLog | undefined,
+): Promise<RunningServer> {
   const section = config.feServerConfigs;
   const link = config.beClientConfigs;
-  const gate = await openGate(section, 'fe', log);
+  const authority = await openGate(section, 'fe', log);
+  const gate = audit === undefined ? authority : new AuditedGate(authority, audit);
   const tls = await openTls(section, log);
   const trustedProxies = new TrustedProxies(section.trustedProxies);
   const port: Port = new Port(
@@ -75,18 +90,23 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     forOthers: true,
   });
   keeper.follow({
-    announce: (keyring) => be.greet(keyring),
+    announce: async (keyring) => {
+      await be.greet(keyring);
+      audit?.tell({ operation: 'keyring', ...THIS_SERVER, epoch: keyring.epoch }, 'ok');
+    },
     log: (level, message, facts) => log[level](facts, message),
   });
   const { budget, limits } = port;
-  const service = new FeService({
+  const options = {
     be,
     keeper,
     budget,
     recordBytesMax: limits.recordBytesMax,
     writePolicy: writePolicyOf(section),
     uniformErrors: section.uniformErrors,
-  });
+  };
+  const service: FeService =
+    audit === undefined ? new FeService(options) : new AuditedFeService(options, audit);
   const httpHost = () => ({
     service,
     items: new Items(service, limits.recordBytesMax, limits.requestTimeoutMs),
@@ -95,7 +115,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     log,
     gate,
     traffic: port.traffic,
-    families: () => [...port.families(), epochOf(keeper)],
+    families: () => [...port.families(), epochOf(keeper), ...(audit?.families() ?? [])],
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
@@ -107,7 +127,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
   } catch (error) {
     keeper.close();
     be.close();
-    gate.close();
+    authority.close();
     throw error;
   }
   log.info({ port: port.port, backEnd: link.serverAddr, made: keeper.made }, 'listening');
@@ -119,7 +139,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
       await port.close();
       keeper.close();
       be.close();
-      gate.close();
+      authority.close();
       log.info('closed');
     },
   };
