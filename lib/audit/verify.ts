@@ -110,11 +110,11 @@ class Verifier {
     const { parsed, isTorn, isWhole } = line;
     if (isTorn) {
       this.#wasTorn = true;
+    } else if (!isWhole) {
+      this.#find('cut', line, 'it ends within a line: it was cut, or is being written');
     } else if (parsed === undefined) {
       this.#strange++;
-      const cut = 'it ends within a line: it was cut, or is being written';
-      if (isWhole) this.#find('altered', line, 'this is no line of an audit log');
-      else this.#find('cut', line, cut);
+      this.#find('altered', line, 'this is no line of an audit log');
     } else if (this.#isMisnumbered(parsed.number, following)) {
       this.#takeAltered(line, parsed.mac);
     } else if (parsed.number < this.#next) {
