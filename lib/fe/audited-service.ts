@@ -4,7 +4,6 @@
  */
 import type { AuditLog } from '../audit/audit-log.ts';
 import { checkName, encodeName, nameBytes, type RecordName } from '../crypto/record-name.ts';
-import { toEncServerError } from '../errors.ts';
 import { askerOf } from '../net/asker.ts';
 import type { RequestContext } from '../net/request.ts';
 import type { OpeningKey, ReadOptions, ReadRecord } from './reading.ts';
@@ -91,17 +90,9 @@ export class AuditedFeService extends FeService {
     }
   }
 
-  /** Its answer has nothing of any record. */
-  override info(context: RequestContext): Record<string, unknown> {
+  override async info(context: RequestContext): Promise<Record<string, unknown>> {
     const asked = { operation: 'info', ...askerOf(context) };
-    try {
-      const facts = super.info(context);
-      this.#audit.tell(asked, 'ok');
-      return facts;
-    } catch (error) {
-      this.#audit.tell(asked, toEncServerError(error).code);
-      throw error;
-    }
+    return await this.#audit.around(asked, () => super.info(context));
   }
 
   async #note<T>(

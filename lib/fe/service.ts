@@ -237,7 +237,7 @@ export class FeService {
   }
 
   /** Facts for people and tools. */
-  info({ caller }: RequestContext): Record<string, unknown> {
+  async info({ caller }: RequestContext): Promise<Record<string, unknown>> {
     caller.require('admin');
     const { be, keeper } = this.#options;
     const { keyring } = keeper;
