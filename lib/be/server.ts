@@ -1,5 +1,8 @@
 /** Puts a back end together: store, service, surfaces and one port. */
 import { join } from 'node:path';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { AuditedGate } from '../audit/gate.ts';
+import { withAudit } from '../audit/open.ts';
 import { openGate } from '../auth/gate.ts';
 import type { Config } from '../config/load.ts';
 import { toEncServerError } from '../errors.ts';
@@ -7,6 +10,7 @@ import type { Logger } from '../log.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
 import { type OpenedStore, openStore } from '../store/open.ts';
+import { AuditedBeService } from './audited-service.ts';
 import { sweepRegularly } from './expiry-job.ts';
 import { storeFamilies } from './families.ts';
 import { BeService } from './service.ts';
@@ -19,8 +23,17 @@ import { BeText } from './surfaces/text.ts';
  * reason not to start: what needs it is answered with `UNAVAILABLE` until it is there.
  */
 export async function startBe(config: Config, log: Logger): Promise<RunningServer> {
+  return await withAudit(config.beServerConfigs, log, (audit) => start(config, log, audit));
+}
+
+async function start(
+  config: Config,
+  log: Logger,
+  audit: AuditLog | undefined,
+): Promise<RunningServer> {
   const section = config.beServerConfigs;
-  const gate = await openGate(section, 'be', log);
+  const authority = await openGate(section, 'be', log);
+  const gate = audit === undefined ? authority : new AuditedGate(authority, audit);
   const tls = await openTls(section, log);
   const trustedProxies = new TrustedProxies(section.trustedProxies);
   const port: Port = new Port(
@@ -51,17 +64,25 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
     gate,
     traffic: port.traffic,
     trustedProxies,
-    families: () => [...port.families(), ...storeFamilies(storeFacts())],
+    families: () => [
+      ...port.families(),
+      ...storeFamilies(storeFacts()),
+      ...(audit?.families() ?? []),
+    ],
     unreadyReason: () => service.unreadyReason(),
   });
   let records: string;
-  const service = new BeService(store, port.budget, port.limits);
+  const { budget, limits } = port;
+  const service: BeService =
+    audit === undefined
+      ? new BeService(store, budget, limits)
+      : new AuditedBeService(store, budget, limits, audit);
   try {
     records = await countRecords(store);
     await port.listen();
   } catch (error) {
     await store.close();
-    gate.close();
+    authority.close();
     throw error;
   }
   const sweeping = sweepRegularly(store, log);
@@ -76,7 +97,7 @@ export async function startBe(config: Config, log: Logger): Promise<RunningServe
       sweeping.stop();
       await service.snapshots.closeAll();
       await store.close();
-      gate.close();
+      authority.close();
       log.info('closed');
     },
   };

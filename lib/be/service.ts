@@ -53,11 +53,11 @@ export class BeService {
   readonly #sessions = new Set<BeSession>();
   #storeId: Buffer | undefined;
 
-  constructor(store: Store, budget: Budget, limits: Limits) {
+  constructor(store: Store, budget: Budget, limits: Limits, snapshots = new Snapshots(store)) {
     this.#store = store;
     this.#budget = budget;
     this.#limits = limits;
-    this.snapshots = new Snapshots(store);
+    this.snapshots = snapshots;
   }
 
   /**

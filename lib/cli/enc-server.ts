@@ -52,6 +52,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'change the keyring, and make certificates for TLS',
     load: async () => (await import('./keys.ts')).runKeys,
   },
+  audit: {
+    about: 'make the keys of an audit log, and prove one',
+    load: async () => (await import('./audit.ts')).runAudit,
+  },
 };
 
 function help(): string {

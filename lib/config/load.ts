@@ -119,7 +119,7 @@ function complete(parsed: ParsedConfig, layers: readonly Layer[], env: NodeJS.Pr
   const feDataDir = folder(fe.dataDir);
   const beDataDir = folder(be.dataDir);
   const keyring = fe.keyring === '' ? keyringFile(feDataDir) : absolutePath(fe.keyring, env);
-  const files = <T extends TlsFiles>(section: T) => withAbsoluteFiles(section, env);
+  const files = <T extends NamedFiles>(section: T) => withAbsoluteFiles(section, env);
   const tokens = (path: string, dataDir: string, role: 'fe' | 'be') =>
     path === '' ? tokensFile(dataDir, role) : absolutePath(path, env);
   return {
@@ -146,16 +146,29 @@ function complete(parsed: ParsedConfig, layers: readonly Layer[], env: NodeJS.Pr
   };
 }
 
-interface TlsFiles {
+interface NamedFiles {
   readonly tlsCert: string;
   readonly tlsKey: string;
   readonly tlsCa?: string;
   readonly tlsClientCa?: string;
+  readonly auditLog?: string;
+  readonly auditKeyFile?: string;
+  readonly auditCheckpoints?: string;
 }
 
-function withAbsoluteFiles<T extends TlsFiles>(section: T, env: NodeJS.ProcessEnv): T {
+const FILES = [
+  'tlsCert',
+  'tlsKey',
+  'tlsCa',
+  'tlsClientCa',
+  'auditLog',
+  'auditKeyFile',
+  'auditCheckpoints',
+] as const;
+
+function withAbsoluteFiles<T extends NamedFiles>(section: T, env: NodeJS.ProcessEnv): T {
   const absolute = { ...section };
-  for (const key of ['tlsCert', 'tlsKey', 'tlsCa', 'tlsClientCa'] as const) {
+  for (const key of FILES) {
     const path = section[key];
     if (path) Object.assign(absolute, { [key]: absolutePath(path, env) });
   }

@@ -6,6 +6,8 @@
 import { z } from 'zod';
 import { address, choice, count, flag, type KeyFacts, registry, size, text } from './fields.ts';
 import {
+  AUDITS_WHOLE,
+  auditsWhole,
   caller,
   dataDir,
   HOLDS_LONGEST_RECORD,
@@ -101,7 +103,8 @@ export const SECTIONS = {
         /^[\w.*:[\]-]*(?:[\s,]+[\w.*:[\]-]+)*$/,
       ),
     })
-    .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD),
+    .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD)
+    .refine(auditsWhole, AUDITS_WHOLE),
 
   beServerConfigs: z
     .strictObject({
@@ -133,7 +136,8 @@ export const SECTIONS = {
         /^[A-Za-z0-9_-]{1,63}$/,
       ),
     })
-    .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD),
+    .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD)
+    .refine(auditsWhole, AUDITS_WHOLE),
 
   beClientConfigs: z.strictObject({
     serverAddr: address('localhost:8888', 'The back end that the front end and clients call.'),

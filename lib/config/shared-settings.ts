@@ -18,6 +18,7 @@ export function transport(portDefault: number, certificateScopes: string) {
   const limits = DEFAULT_LIMITS;
   return {
     ...access(certificateScopes),
+    ...audit(),
     host: text(
       'localhost',
       {
@@ -150,6 +151,55 @@ function access(certificateScopes: string) {
     ),
   };
 }
+
+/** What is written down of every operation: `docs/AUDIT.md`. */
+function audit() {
+  return {
+    auditLog: path('The audit log: a line for every operation.', 'none is written'),
+    auditKeyFile: path(
+      'The key of the audit log, from `enc-server audit init`; its state lies beside it.',
+      'none',
+    ),
+    auditFailure: choice(
+      ['unset', 'open', 'closed'],
+      'unset',
+      'What happens when the audit log cannot be written: `closed` answers nothing without its ' +
+        'line on disk; `open` goes on and counts the lost lines. Who sets `auditLog` must choose.',
+    ),
+    auditFileBytesMax: size(
+      4096,
+      1024 * 1024 * MIB,
+      64 * MIB,
+      'An audit log that reaches this size is put aside under a number, and goes on in a new file.',
+    ),
+    auditCheckpoints: path(
+      'The file of the signed checkpoints of the audit log; best on another disk.',
+      '`auditLog` with `.checkpoints`',
+    ),
+    auditCheckpointLines: count(
+      1,
+      COUNT_MAX,
+      1_000,
+      'Audit lines from one checkpoint to the next.',
+    ),
+    auditCheckpointMs: duration(60_000, 'From one checkpoint of the audit log to the next.'),
+  };
+}
+
+/** An audit log needs its key, and a choice that nobody makes by accident. */
+export function auditsWhole(section: {
+  auditLog: string;
+  auditKeyFile: string;
+  auditFailure: string;
+}) {
+  const { auditLog, auditKeyFile, auditFailure } = section;
+  return auditLog === '' || (auditKeyFile !== '' && auditFailure !== 'unset');
+}
+
+export const AUDITS_WHOLE = {
+  path: ['auditLog'],
+  message: 'expected auditKeyFile and auditFailure (open or closed) with it',
+};
 
 /** How a client finds out whom it calls, and says who it is. */
 export function caller() {

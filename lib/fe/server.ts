@@ -1,5 +1,8 @@
 /** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { AuditedGate } from '../audit/gate.ts';
+import { withAudit } from '../audit/open.ts';
 import { openGate } from '../auth/gate.ts';
 import { askKeyring, type BackEnd, openBackEnd } from '../be/back-end.ts';
 import { noBackEnd } from '../be/client.ts';
@@ -9,6 +12,7 @@ import type { Logger } from '../log.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
+import { AuditedFeService } from './audited-service.ts';
 import { keepingFamilies } from './families.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
@@ -37,6 +41,8 @@ const FATAL = new Set([
   'NOT_ALLOWED',
   'TLS_FAILED',
 ]);
+/** Who the audit log says it was where nobody asked. */
+const THIS_SERVER = { who: 'server', from: '' };
 /** How long a start waits for the back end before it goes on without, in milliseconds. */
 const FIRST_CONTACT_MS = 2_000;
 const FIRST_CONTACT_STEP_MS = 5;
@@ -47,9 +53,18 @@ const FIRST_CONTACT_STEP_MS = 5;
  * `PORT_TAKEN`, or the keyring's error.
  */
 export async function startFe(config: Config, log: Logger): Promise<RunningServer> {
+  return await withAudit(config.feServerConfigs, log, (audit) => start(config, log, audit));
+}
+
+async function start(
+  config: Config,
+  log: Logger,
+  audit: AuditLog | undefined,
+): Promise<RunningServer> {
   const section = config.feServerConfigs;
   const link = config.beClientConfigs;
-  const gate = await openGate(section, 'fe', log);
+  const authority = await openGate(section, 'fe', log);
+  const gate = audit === undefined ? authority : new AuditedGate(authority, audit);
   const tls = await openTls(section, log);
   const trustedProxies = new TrustedProxies(section.trustedProxies);
   const port: Port = new Port(
@@ -73,18 +88,23 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     keyring: () => keeper.open(),
   });
   keeper.follow({
-    announce: (keyring) => be.greet(keyring),
+    announce: async (keyring) => {
+      await be.greet(keyring);
+      audit?.tell({ operation: 'keyring', ...THIS_SERVER, epoch: keyring.epoch }, 'ok');
+    },
     log: (level, message, facts) => log[level](facts, message),
   });
   const { budget, limits } = port;
-  const service = new FeService({
+  const options = {
     be,
     keeper,
     budget,
     recordBytesMax: limits.recordBytesMax,
     writePolicy: writePolicyOf(section, be),
     uniformErrors: section.uniformErrors,
-  });
+  };
+  const service: FeService =
+    audit === undefined ? new FeService(options) : new AuditedFeService(options, audit);
   const httpHost = () => ({
     service,
     items: new Items(service, limits.recordBytesMax, limits.requestTimeoutMs),
@@ -93,7 +113,11 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
     log,
     gate,
     traffic: port.traffic,
-    families: () => [...port.families(), ...keepingFamilies(be, keeper)],
+    families: () => [
+      ...port.families(),
+      ...keepingFamilies(be, keeper),
+      ...(audit?.families() ?? []),
+    ],
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
@@ -106,7 +130,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
   } catch (error) {
     keeper.close();
     be.close();
-    gate.close();
+    authority.close();
     throw error;
   }
   log.info({ port: port.port, backEnd: link.serverAddr, made: keeper.made }, 'listening');
@@ -118,7 +142,7 @@ export async function startFe(config: Config, log: Logger): Promise<RunningServe
       await port.close();
       keeper.close();
       be.close();
-      gate.close();
+      authority.close();
       log.info('closed');
     },
   };

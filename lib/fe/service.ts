@@ -247,7 +247,7 @@ export class FeService {
   }
 
   /** Facts for people and tools. */
-  info({ caller }: RequestContext): Record<string, unknown> {
+  async info({ caller }: RequestContext): Promise<Record<string, unknown>> {
     caller.require('admin');
     const { be, keeper } = this.#options;
     const { keyring } = keeper;
@@ -280,7 +280,8 @@ export class FeService {
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
     const condition = { kind: 'revision', revision } as const;
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };
-    return await this.store(input, context);
+    // Part of this operation, and no other one, whatever `store` is elsewhere.
+    return await FeService.prototype.store.call(this, input, context);
   }
 
   /** Without a key, it would tell which IDs exist. */

@@ -35,6 +35,8 @@ export class RequestContext {
   readonly sinceMs = performance.now();
   /** What of the budget is reserved for the request until its reply is out, in bytes. */
   readonly heldBytes: number;
+  /** The request that this one is done for, where the server asks itself. */
+  readonly cause: RequestContext | undefined;
   readonly #session: Session;
   #caller: Caller;
   #trace: Buffer | undefined;
@@ -44,7 +46,8 @@ export class RequestContext {
   #abort: AbortController | undefined;
   #cancelled = false;
 
-  constructor(session: Session, timeoutMs: number, heldBytes = 0) {
+  constructor(session: Session, timeoutMs: number, heldBytes = 0, cause?: RequestContext) {
+    this.cause = cause;
     this.#session = session;
     this.#caller = session.caller;
     this.deadlineMs = Date.now() + timeoutMs;
@@ -54,6 +57,11 @@ export class RequestContext {
   /** Who asks. */
   get caller(): Caller {
     return this.#caller;
+  }
+
+  /** The address that it came from; empty where the server asks itself. */
+  get address(): string {
+    return this.#session.peer.address;
   }
 
   /**

@@ -95,7 +95,7 @@ export class FeFrames implements FrameSurface {
       case OPCODE.PING:
         return { fields: [], body: frame.body };
       case OPCODE.INFO:
-        return this.#info(context);
+        return await this.#info(context);
       case OPCODE.BATCH:
         return await this.#batch(frame.body, context);
       case OPCODE.LIST:
@@ -153,8 +153,8 @@ export class FeFrames implements FrameSurface {
     };
   }
 
-  #info(context: RequestContext): Reply {
-    const info = { ...this.#service.info(context), ...this.#port.facts(context) };
+  async #info(context: RequestContext): Promise<Reply> {
+    const info = { ...(await this.#service.info(context)), ...this.#port.facts(context) };
     return { fields: [], body: Buffer.from(JSON.stringify(info)) };
   }
 

@@ -55,7 +55,7 @@ export class FeText implements TextSurface {
         return PONG;
       case 'INFO':
         return Buffer.from(
-          `${JSON.stringify({ ...this.#service.info(context), ...this.#port.facts(context) })}\n`,
+          `${JSON.stringify({ ...(await this.#service.info(context)), ...this.#port.facts(context) })}\n`,
         );
       case 'HELP':
         return Buffer.from(`${FE_HELP}\n`);

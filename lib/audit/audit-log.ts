@@ -1,0 +1,288 @@
+/**
+ * The audit log of one server: who asked for what, of which record, and what became of it. Lines
+ * that come while a group of them goes to disk form the next one, so that all who wait share the
+ * price of a sync.
+ */
+import { setImmediate as turn } from 'node:timers/promises';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { type Family, single } from '../metrics.ts';
+import { type ChainState, sealLine } from './chain.ts';
+import { Checkpointer, type CheckpointSettings } from './checkpointer.ts';
+import { type Asked, operationLine, ownLine } from './entry.ts';
+import { type AuditKey, readAuditKey, stateFileOf } from './key-files.ts';
+import { lockLog } from './lock.ts';
+import { type Recovered, recover, type Torn } from './recovery.ts';
+import { StateFile } from './state-file.ts';
+import { LogWriter } from './writer.ts';
+
+export interface AuditSettings {
+  /** The file that lines are written to. */
+  readonly path: string;
+  readonly keyFile: string;
+  /** `closed`: nothing is answered without its line on disk; `open`: lines may be lost. */
+  readonly failure: 'open' | 'closed';
+  /** A file that reaches it is put aside, in bytes. */
+  readonly bytesMax: number;
+  readonly checkpoints: CheckpointSettings;
+}
+
+interface Entry {
+  readonly fields: object;
+  /** Told when the line is on disk, or could not be put there. */
+  readonly settle: ((error?: unknown) => void) | undefined;
+}
+
+/** Lines of one group, so that no buffer grows without bound. */
+const GROUP_LINES_MAX = 4_096;
+/** Lines for which nobody waits; more are lost. */
+const WAITING_LINES_MAX = 16_384;
+/** How often it is tried again while lines cannot be written, in milliseconds. */
+const RETRY_MS = 250;
+
+export class AuditLog {
+  readonly #settings: AuditSettings;
+  readonly #key: AuditKey;
+  readonly #log: Logger;
+  readonly #writer: LogWriter;
+  readonly #checkpointer: Checkpointer;
+  readonly #unlock: () => Promise<void>;
+  #waiting: Entry[] = [];
+  #flushing: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  /** Why lines cannot be written right now. */
+  #failure: EncServerError | undefined;
+  /** What the log began with here; told before anything else, as soon as that can be. */
+  #end: Pick<Recovered, 'torn' | 'prefix'> | undefined;
+  #lines = 0;
+  #lost = 0;
+  /** Lost lines that no line tells of yet. */
+  #lostUntold = 0;
+
+  private constructor(
+    settings: AuditSettings,
+    key: AuditKey,
+    log: Logger,
+    writer: LogWriter,
+    end: Pick<Recovered, 'torn' | 'prefix'>,
+    unlock: () => Promise<void>,
+  ) {
+    this.#settings = settings;
+    this.#key = key;
+    this.#log = log;
+    this.#writer = writer;
+    this.#end = end;
+    this.#unlock = unlock;
+    this.#checkpointer = new Checkpointer(settings.checkpoints, key, log);
+  }
+
+  /**
+   * Goes on where the log ended. Rejects with `FILE_ERROR` when a file is missing, or the log is
+   * not what it was, `FOLDER_LOCKED` when another server writes it; with `closed`, also when it
+   * cannot be written.
+   */
+  static async open(settings: AuditSettings, log: Logger): Promise<AuditLog> {
+    const key = await readAuditKey(settings.keyFile);
+    const unlock = await lockLog(settings.keyFile);
+    try {
+      const { file, state } = await StateFile.open(stateFileOf(settings.keyFile));
+      let audit: AuditLog;
+      let recovered: Recovered;
+      try {
+        recovered = await recover(settings.path, state);
+        const { path, bytesMax } = settings;
+        const writer = await LogWriter.open(path, bytesMax, file, recovered.state);
+        audit = new AuditLog(settings, key, log, writer, recovered, unlock);
+      } catch (thrown) {
+        await file.close();
+        throw thrown;
+      }
+      await audit.#begin();
+      return audit;
+    } catch (thrown) {
+      await unlock();
+      throw thrown;
+    }
+  }
+
+  /**
+   * Does something and takes note of it. With `closed`, it is not begun while lines cannot be
+   * written (`UNAVAILABLE`), and its outcome is told once the line is on disk; where that fails,
+   * it rejects with `UNKNOWN_OUTCOME`, and the line is written as soon as it can be.
+   */
+  async around<T>(asked: Asked, work: () => Promise<T>): Promise<T> {
+    if (this.#settings.failure === 'closed' && this.#failure !== undefined) throw refused();
+    let result: T;
+    try {
+      result = await work();
+    } catch (thrown) {
+      await this.#note(asked, toEncServerError(thrown).code);
+      throw thrown;
+    }
+    await this.#note(asked, 'ok');
+    return result;
+  }
+
+  /** Takes note of something for whose line nobody waits. */
+  tell(asked: Asked, outcome: string): void {
+    this.#push(operationLine(asked, outcome, this.#key.nameKey), undefined);
+  }
+
+  families(): Family[] {
+    const isFailing = this.#failure === undefined ? 0 : 1;
+    const prefix = 'enc_server_audit';
+    const lost = 'Lines of the audit log that could not be written.';
+    return [
+      single('counter', `${prefix}_lines_total`, 'Lines of the audit log on disk.', this.#lines),
+      single('counter', `${prefix}_lost_lines_total`, lost, this.#lost),
+      single('gauge', `${prefix}_failing`, 'Whether lines cannot be written now.', isFailing),
+      single(
+        'counter',
+        `${prefix}_checkpoints_failed_total`,
+        'Checkpoints of the audit log that could not be written.',
+        this.#checkpointer.failed,
+      ),
+    ];
+  }
+
+  /** Writes what waits and a last line, and signs the end. Never rejects. */
+  async close(): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#push(ownLine('audit-close', {}), undefined);
+    this.#flushing ??= this.#flush();
+    await this.#flushing;
+    clearTimeout(this.#retry);
+    const unwritten = this.#waiting.length;
+    if (unwritten > 0) this.#log.error({ lines: unwritten }, 'lines of the audit log are lost');
+    await this.#checkpointer.close();
+    await this.#writer.close().catch((err) => this.#log.error({ err }, 'the audit log failed'));
+    await this.#unlock();
+  }
+
+  async #begin(): Promise<void> {
+    const torn = this.#end?.torn;
+    if (torn !== undefined) {
+      this.#log.warn({ bytes: torn.bytes }, 'the audit log ended in a torn line; it is marked');
+    }
+    const { log } = this.#key;
+    this.#push(ownLine('audit-open', { log, failure: this.#settings.failure }), undefined);
+    await this.#flushing;
+    if (this.#failure === undefined || this.#settings.failure === 'open') return;
+    clearTimeout(this.#retry);
+    await this.#checkpointer.close();
+    await this.#writer.close();
+    throw this.#failure;
+  }
+
+  /** Resolves when the line is on disk, or, with `open`, at once. */
+  async #note(asked: Asked, outcome: string): Promise<void> {
+    const fields = operationLine(asked, outcome, this.#key.nameKey);
+    if (this.#settings.failure === 'open') {
+      this.#push(fields, undefined);
+      return;
+    }
+    if (this.#failure !== undefined) {
+      this.#push(fields, undefined);
+      throw unproven();
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#push(fields, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  #push(fields: object, settle: Entry['settle']): void {
+    if (settle === undefined && this.#waiting.length >= WAITING_LINES_MAX) {
+      this.#lose(1);
+      return;
+    }
+    this.#waiting.push({ fields, settle });
+    // While it fails with `closed`, the timer tries again.
+    if (this.#failure !== undefined && this.#settings.failure === 'closed') return;
+    this.#flushing ??= this.#flush();
+  }
+
+  /** Never rejects. */
+  async #flush(): Promise<void> {
+    // What comes in one turn of the event loop goes together.
+    await turn();
+    while (this.#waiting.length > 0) {
+      const group = this.#waiting.splice(0, GROUP_LINES_MAX);
+      try {
+        await this.#write(group);
+      } catch (thrown) {
+        this.#failed(group, thrown);
+        break;
+      }
+      this.#recovered();
+      for (const { settle } of group) settle?.();
+    }
+    this.#flushing = undefined;
+  }
+
+  async #write(group: readonly Entry[]): Promise<void> {
+    const lost = this.#lostUntold;
+    let chain: ChainState = this.#writer.chain;
+    let lines = this.#end?.prefix ?? '';
+    const add = (fields: object) => {
+      const sealed = sealLine(chain, fields);
+      lines += sealed.line;
+      chain = sealed.state;
+    };
+    const torn: Torn | undefined = this.#end?.torn;
+    if (torn !== undefined) add(ownLine('audit-recover', { torn }));
+    for (const { fields } of group) add(fields);
+    if (lost > 0) add(ownLine('audit-lost', { lost }));
+    const before = this.#writer.chain.count;
+    await this.#writer.write(lines, chain, torn !== undefined);
+    this.#end = undefined;
+    this.#lostUntold -= lost;
+    this.#lines += chain.count - before;
+    this.#checkpointer.reached(chain);
+  }
+
+  /** With `closed`, the lines wait for the disk, and nobody waits for them any more. */
+  #failed(group: readonly Entry[], thrown: unknown): void {
+    if (this.#failure === undefined) this.#log.error({ err: thrown }, 'no audit lines are written');
+    this.#failure = new EncServerError('UNAVAILABLE', 'the audit log cannot be written', {
+      hint: FULL_HINT,
+      cause: thrown,
+    });
+    for (const { settle } of [...group, ...this.#waiting]) settle?.(unproven());
+    if (this.#settings.failure === 'open') {
+      this.#lose(group.length + this.#waiting.length);
+      this.#waiting = [];
+      return;
+    }
+    this.#waiting = [...group, ...this.#waiting].map(({ fields }) => ({
+      fields,
+      settle: undefined,
+    }));
+    this.#retry = setTimeout(() => {
+      this.#flushing ??= this.#flush();
+    }, RETRY_MS);
+    this.#retry.unref();
+  }
+
+  #recovered(): void {
+    if (this.#failure !== undefined) this.#log.info('audit lines are written again');
+    this.#failure = undefined;
+  }
+
+  #lose(lines: number): void {
+    this.#lost += lines;
+    this.#lostUntold += lines;
+  }
+}
+
+const FULL_HINT = 'its disk may be full: see the log of the server; auditFailure says what follows';
+
+/** Nothing was begun. */
+function refused(): EncServerError {
+  return new EncServerError('UNAVAILABLE', 'the audit log cannot be written', { hint: FULL_HINT });
+}
+
+/** It may have been done, and nobody may know more before its line is on disk. */
+function unproven(): EncServerError {
+  const words = 'the audit log could not take the line of this operation';
+  return new EncServerError('UNKNOWN_OUTCOME', words, { hint: FULL_HINT });
+}

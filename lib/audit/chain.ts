@@ -1,0 +1,86 @@
+/**
+ * The chain of an audit log: each line has a MAC over itself and the MAC before it, under a key
+ * that is used for this one line and then replaced by its hash. Who takes the key of today cannot
+ * change the lines of yesterday (Schneier and Kelsey, "Cryptographic Support for Secure Logs on
+ * Untrusted Machines", 1998). `docs/AUDIT.md` has it to the byte.
+ */
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+
+/** Of keys and MACs. */
+export const CHAIN_BYTES = 32;
+/** Before the first line: no MAC. */
+export const NO_MAC: Buffer = Buffer.alloc(CHAIN_BYTES);
+
+const NEXT_KEY = Buffer.from('enc-server-ts audit key v1\0');
+/** `,"mac":"`, 64 digits, `"}`. In bytes. */
+const MAC_TAIL_BYTES = 74;
+const MAC_TAIL = /^,"mac":"([0-9a-f]{64})"\}$/;
+const BRACE = Buffer.from('}');
+
+/** Where a chain stands. */
+export interface ChainState {
+  /** Lines so far, and so the number of the next one. */
+  readonly count: number;
+  /** The key of the next line, 32 bytes. */
+  readonly key: Buffer;
+  /** The MAC of the last line, 32 bytes. */
+  readonly head: Buffer;
+}
+
+/** A line, taken apart; nothing of it is proven yet. */
+export interface ParsedLine {
+  /** The number that it says it has. */
+  readonly number: number;
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** What its MAC is over, the MAC before it aside. */
+  readonly text: Buffer;
+  readonly mac: Buffer;
+}
+
+/** The key after this one, from which this one cannot be computed. */
+export function nextKey(key: Buffer): Buffer {
+  return createHash('sha256').update(NEXT_KEY).update(key).digest();
+}
+
+/** HMAC-SHA-256 (FIPS 198-1) over the MAC before and the text of a line. 32 bytes. */
+export function macOf(key: Buffer, before: Buffer, text: Buffer | string): Buffer {
+  return createHmac('sha256', key).update(before).update(text).digest();
+}
+
+/** The next line of a chain with its line feed, and where the chain stands then. */
+export function sealLine(
+  { count, key, head }: ChainState,
+  fields: object,
+): { readonly line: string; readonly state: ChainState } {
+  const text = JSON.stringify({ n: count, ...fields });
+  const mac = macOf(key, head, text);
+  const line = `${text.slice(0, -1)},"mac":"${mac.toString('hex')}"}\n`;
+  return { line, state: { count: count + 1, key: nextKey(key), head: mac } };
+}
+
+/** A line without its line feed; undefined for what is none. */
+export function parseLine(line: Buffer): ParsedLine | undefined {
+  const cut = line.length - MAC_TAIL_BYTES;
+  if (cut < 1) return undefined;
+  const [, digits] = MAC_TAIL.exec(line.toString('latin1', cut)) ?? [];
+  if (digits === undefined) return undefined;
+  const text = Buffer.concat([line.subarray(0, cut), BRACE]);
+  const fields = fieldsOf(text);
+  const number = fields?.['n'];
+  if (fields === undefined || !Number.isSafeInteger(number) || (number as number) < 0) return;
+  return { number: number as number, fields, text, mac: Buffer.from(digits, 'hex') };
+}
+
+/** Whether a line is the one that stands after `before`, under the key of its number. */
+export function isNext({ text, mac }: ParsedLine, key: Buffer, before: Buffer): boolean {
+  return timingSafeEqual(macOf(key, before, text), mac);
+}
+
+function fieldsOf(text: Buffer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text.toString('utf8'));
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,14 @@
+import { EncServerError } from '../errors.ts';
+
+/** What the system says against a file of the audit log, in words. */
+export function fileError(
+  words: string,
+  path: string,
+  thrown: unknown,
+  hint?: string,
+): EncServerError {
+  if (thrown instanceof EncServerError) return thrown;
+  const reason = (thrown as NodeJS.ErrnoException).code ?? 'unknown reason';
+  const facts = hint === undefined ? { cause: thrown } : { cause: thrown, hint };
+  return new EncServerError('FILE_ERROR', `${words} ${path} (${reason})`, facts);
+}

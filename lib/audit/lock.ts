@@ -1,0 +1,68 @@
+/**
+ * One writer per audit log: two would fork its chain. The lock is a symbolic link whose target
+ * says which process has it, so that it is there whole or not at all, also on a full disk. One
+ * whose process is gone does not count.
+ */
+import { readFile, readlink, symlink, unlink } from 'node:fs/promises';
+import { EncServerError } from '../errors.ts';
+import { fileError } from './file-error.ts';
+
+/** Locks that this process has. */
+const held = new Set<string>();
+const TRIES_MAX = 3;
+
+/** Resolves to what gives it back. Rejects with `FOLDER_LOCKED`, `FILE_ERROR`. */
+export async function lockLog(keyFile: string): Promise<() => Promise<void>> {
+  const path = `${keyFile}.lock`;
+  // No await between the question and the answer.
+  if (held.has(path)) throw taken(path);
+  held.add(path);
+  try {
+    await take(path);
+  } catch (thrown) {
+    held.delete(path);
+    throw fileError('cannot lock the audit log by', path, thrown);
+  }
+  return async () => {
+    await unlink(path).catch(() => undefined);
+    held.delete(path);
+  };
+}
+
+async function take(path: string): Promise<void> {
+  const mine = `${process.pid}-${await startOf(process.pid)}`;
+  for (let tries = 1; ; tries++) {
+    try {
+      await symlink(mine, path);
+      return;
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST' || tries === TRIES_MAX) throw thrown;
+    }
+    if (await isLive(await readlink(path))) throw taken(path);
+    await unlink(path);
+  }
+}
+
+/** Whether a process other than this one lives; in a container, each start has the same ID. */
+async function isLive(owner: string): Promise<boolean> {
+  const pid = Number(owner.split('-')[0]);
+  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+  } catch (thrown) {
+    // Of another user, it lives all the same.
+    if ((thrown as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  return owner === `${pid}-${await startOf(pid)}`;
+}
+
+/** When a process began, in ticks since the machine did (proc(5)); empty where nobody tells. */
+async function startOf(pid: number): Promise<string> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
+
+function taken(path: string): EncServerError {
+  const hint = `every server has an audit log of its own; if none runs, remove ${path}`;
+  return new EncServerError('FOLDER_LOCKED', 'another server writes this audit log', { hint });
+}

@@ -1,0 +1,123 @@
+/**
+ * The front end's service with an audit log: every dialect calls the service, so that here is
+ * every operation, each item of a batch too, with what became of it.
+ */
+import type { AuditLog } from '../audit/audit-log.ts';
+import { checkName, encodeName, nameBytes, type RecordName } from '../crypto/record-name.ts';
+import { askerOf } from '../net/asker.ts';
+import type { RequestContext } from '../net/request.ts';
+import type { OpeningKey, ReadOptions, ReadRecord } from './reading.ts';
+import {
+  FeService,
+  type FeServiceOptions,
+  type HeadOutput,
+  type IdPage,
+  type StoreInput,
+  type StoreOutput,
+  type WriteCondition,
+} from './service.ts';
+
+export class AuditedFeService extends FeService {
+  readonly #audit: AuditLog;
+
+  constructor(options: FeServiceOptions, audit: AuditLog) {
+    super(options);
+    this.#audit = audit;
+  }
+
+  override async store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
+    return await this.#note('store', input.name, context, () => super.store(input, context));
+  }
+
+  override async retrieve(
+    name: RecordName,
+    key: OpeningKey,
+    context: RequestContext,
+    options: ReadOptions = {},
+  ): Promise<ReadRecord> {
+    return await this.#note('retrieve', name, context, () =>
+      super.retrieve(name, key, context, options),
+    );
+  }
+
+  override async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
+    return await this.#note('peek', name, context, () => super.head(name, context));
+  }
+
+  override async rekey(
+    name: RecordName,
+    oldKey: Buffer,
+    newKey: Buffer,
+    context: RequestContext,
+  ): Promise<{ readonly revision: Buffer }> {
+    return await this.#note('rekey', name, context, () =>
+      super.rekey(name, oldKey, newKey, context),
+    );
+  }
+
+  override async delete(
+    name: RecordName,
+    key: Buffer | undefined,
+    context: RequestContext,
+    condition?: WriteCondition,
+  ): Promise<boolean> {
+    return await this.#note('delete', name, context, () =>
+      super.delete(name, key, context, condition),
+    );
+  }
+
+  override async listPage(
+    namespace: Buffer,
+    after: Buffer | undefined,
+    limit: number,
+    context: RequestContext,
+  ): Promise<IdPage> {
+    return await this.#audit.around(listOf(namespace, context), () =>
+      super.listPage(namespace, after, limit, context),
+    );
+  }
+
+  /** The line is there before the first ID is told; a failure after that has none. */
+  override async *listIds(namespace: Buffer, context: RequestContext): AsyncGenerator<Buffer> {
+    const ids = super.listIds(namespace, context);
+    try {
+      const first = await this.#audit.around(listOf(namespace, context), () => ids.next());
+      if (first.done) return;
+      yield first.value;
+      yield* ids;
+    } finally {
+      await ids.return(undefined);
+    }
+  }
+
+  override async info(context: RequestContext): Promise<Record<string, unknown>> {
+    const asked = { operation: 'info', ...askerOf(context) };
+    return await this.#audit.around(asked, () => super.info(context));
+  }
+
+  async #note<T>(
+    operation: string,
+    name: RecordName,
+    context: RequestContext,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return await this.#audit.around({ operation, ...askerOf(context), name: encoded(name) }, work);
+  }
+}
+
+function listOf(namespace: Buffer, context: RequestContext) {
+  const space = Buffer.concat([Buffer.of(namespace.length), namespace]);
+  return { operation: 'list', ...askerOf(context), namespace: space };
+}
+
+/** The one form of a name; none for what is none, which the operation refuses. */
+function encoded(name: RecordName): Buffer | undefined {
+  try {
+    checkName(name);
+  } catch {
+    return undefined;
+  }
+  const bytes = Buffer.allocUnsafe(nameBytes(name));
+  encodeName(bytes, 0, name);
+  return bytes;
+}
