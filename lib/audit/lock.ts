@@ -3,13 +3,18 @@
  * says which process has it, so that it is there whole or not at all, also on a full disk. One
  * whose process is gone does not count.
  */
-import { readFile, readlink, symlink, unlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, symlink, unlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EncServerError } from '../errors.ts';
 import { fileError } from './file-error.ts';
 
 /** Locks that this process has. */
 const held = new Set<string>();
 const TRIES_MAX = 3;
+/** Of proc(5), behind the name. */
+const START_FIELD = 19;
+const ENDING_TRIES_MAX = 100;
+const ENDING_PAUSE_MS = 20;
 
 /** Resolves to what gives it back. Rejects with `FOLDER_LOCKED`, `FILE_ERROR`. */
 export async function lockLog(keyFile: string): Promise<() => Promise<void>> {
@@ -56,10 +61,20 @@ async function isLive(owner: string): Promise<boolean> {
   return owner === `${pid}-${await startOf(pid)}`;
 }
 
-/** When a process began, in ticks since the machine did (proc(5)); empty where nobody tells. */
+/**
+ * When a process began, in ticks since the machine did (proc(5)); empty where nobody tells, and
+ * for one that has ended and waits for its parent to take note of that.
+ */
 async function startOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  for (let tries = 1; ; tries++) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    const facts = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (facts[0] !== 'Z' && facts[0] !== 'X') return facts[START_FIELD] ?? '';
+    // Other threads of it may still be in the middle of a write.
+    const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+    if (threads.length <= 1 || tries === ENDING_TRIES_MAX) return '';
+    await sleep(ENDING_PAUSE_MS);
+  }
 }
 
 function taken(path: string): EncServerError {
