@@ -87,6 +87,8 @@ class Verifier {
   #head: Buffer | undefined = NO_MAC;
   /** Lines since the last good one that are none. */
   #strange = 0;
+  /** The MAC in the last of them. */
+  #strangeMac: Buffer | undefined;
   #wasTorn = false;
   #torn = 0;
   #lost = 0;
@@ -117,6 +119,7 @@ class Verifier {
       this.#find('cut', line, 'it ends within a line: it was cut, or is being written');
     } else if (parsed === undefined) {
       this.#strange++;
+      this.#strangeMac = line.mac;
       this.#find('altered', line, 'this is no line of an audit log');
     } else if (this.#isMisnumbered(parsed.number, following)) {
       this.#takeAltered(line, parsed.mac);
@@ -173,14 +176,15 @@ class Verifier {
     const gap = number - this.#next;
     if (gap > 0) {
       // Lines that were changed beyond recognition are told of already.
-      if (gap !== this.#strange) {
+      const isTold = gap === this.#strange;
+      if (!isTold) {
         this.#missing.add({ first: this.#next, last: number - 1, path, lineNumber });
       }
       while (this.#next < number) {
         this.#key = nextKey(this.#key);
         this.#next++;
       }
-      this.#head = undefined;
+      this.#head = isTold ? this.#strangeMac : undefined;
     }
     if (this.#head !== undefined && !isNext(parsed, this.#key, this.#head)) {
       this.#takeAltered(line, parsed.mac);
