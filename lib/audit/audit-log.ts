@@ -54,6 +54,7 @@ export class AuditLog {
   #failure: EncServerError | undefined;
   /** What the log began with here; told before anything else, as soon as that can be. */
   #end: Pick<Recovered, 'torn' | 'prefix'> | undefined;
+  #isClosed = false;
   #lines = 0;
   #lost = 0;
   /** Lost lines that no line tells of yet. */
@@ -149,6 +150,7 @@ export class AuditLog {
   async close(): Promise<void> {
     clearTimeout(this.#retry);
     this.#push(ownLine('audit-close', {}), undefined);
+    this.#isClosed = true;
     this.#flushing ??= this.#flush();
     await this.#flushing;
     clearTimeout(this.#retry);
@@ -191,8 +193,10 @@ export class AuditLog {
   }
 
   #push(fields: object, settle: Entry['settle']): void {
-    if (settle === undefined && this.#waiting.length >= WAITING_LINES_MAX) {
+    const isTooMuch = settle === undefined && this.#waiting.length >= WAITING_LINES_MAX;
+    if (isTooMuch || this.#isClosed) {
       this.#lose(1);
+      settle?.(unproven());
       return;
     }
     this.#waiting.push({ fields, settle });

@@ -58,17 +58,22 @@ export function sealLine(
   return { line, state: { count: count + 1, key: nextKey(key), head: mac } };
 }
 
+/** The MAC at the end of a line, whatever stands before it; undefined where there is none. */
+export function macIn(line: Buffer): Buffer | undefined {
+  const tail = line.toString('latin1', Math.max(0, line.length - MAC_TAIL_BYTES));
+  const [, digits] = MAC_TAIL.exec(tail) ?? [];
+  return digits === undefined ? undefined : Buffer.from(digits, 'hex');
+}
+
 /** A line without its line feed; undefined for what is none. */
 export function parseLine(line: Buffer): ParsedLine | undefined {
-  const cut = line.length - MAC_TAIL_BYTES;
-  if (cut < 1) return undefined;
-  const [, digits] = MAC_TAIL.exec(line.toString('latin1', cut)) ?? [];
-  if (digits === undefined) return undefined;
-  const text = Buffer.concat([line.subarray(0, cut), BRACE]);
+  const mac = macIn(line);
+  if (mac === undefined) return undefined;
+  const text = Buffer.concat([line.subarray(0, line.length - MAC_TAIL_BYTES), BRACE]);
   const fields = fieldsOf(text);
   const number = fields?.['n'];
   if (fields === undefined || !Number.isSafeInteger(number) || (number as number) < 0) return;
-  return { number: number as number, fields, text, mac: Buffer.from(digits, 'hex') };
+  return { number: number as number, fields, text, mac };
 }
 
 /** Whether a line is the one that stands after `before`, under the key of its number. */

@@ -1,7 +1,7 @@
 /** Reads the files of an audit log line by line, and knows which bytes a crash tore. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type ParsedLine, parseLine } from './chain.ts';
+import { macIn, type ParsedLine, parseLine } from './chain.ts';
 import { fileError } from './file-error.ts';
 
 /** A line where it stands. */
@@ -11,6 +11,8 @@ export interface PlacedLine {
   readonly lineNumber: number;
   /** Undefined for what is no line of an audit log. */
   readonly parsed: ParsedLine | undefined;
+  /** The MAC that stands in it, also where it is no line. */
+  readonly mac: Buffer | undefined;
   /** Whether its line feed is there. */
   readonly isWhole: boolean;
   /** Whether it is of the bytes that a later line says were torn. */
@@ -41,7 +43,7 @@ export async function* readLines(paths: readonly string[]): AsyncGenerator<Place
     for await (const { bytes, offset, isWhole } of rawLines(path)) {
       lineNumber++;
       const isTorn = torn.some(({ from, to }) => offset >= from && offset < to);
-      yield { path, lineNumber, parsed: parseLine(bytes), isWhole, isTorn };
+      yield { path, lineNumber, parsed: parseLine(bytes), mac: macIn(bytes), isWhole, isTorn };
     }
   }
 }

@@ -74,6 +74,7 @@ export async function verifyLog(options: VerifyOptions): Promise<Verified> {
 }
 
 class Verifier {
+  readonly #paths: readonly string[];
   readonly #marks: readonly Mark[];
   readonly #marksByCount = new Map<number, Mark[]>();
   readonly #log: string;
@@ -86,11 +87,15 @@ class Verifier {
   #head: Buffer | undefined = NO_MAC;
   /** Lines since the last good one that are none. */
   #strange = 0;
+  /** The MAC in the last of them. */
+  #strangeMac: Buffer | undefined;
   #wasTorn = false;
   #torn = 0;
   #lost = 0;
 
-  constructor({ key, checkpoints, publicKey = key.publicKey, expected }: VerifyOptions) {
+  constructor(options: VerifyOptions) {
+    const { paths, key, checkpoints, publicKey = key.publicKey, expected } = options;
+    this.#paths = paths;
     this.#key = key.startKey;
     this.#log = key.log;
     const marks = checkpoints.flatMap((one) => this.#markOf(one, publicKey));
@@ -114,6 +119,7 @@ class Verifier {
       this.#find('cut', line, 'it ends within a line: it was cut, or is being written');
     } else if (parsed === undefined) {
       this.#strange++;
+      this.#strangeMac = line.mac;
       this.#find('altered', line, 'this is no line of an audit log');
     } else if (this.#isMisnumbered(parsed.number, following)) {
       this.#takeAltered(line, parsed.mac);
@@ -126,7 +132,7 @@ class Verifier {
 
   end(): Verified {
     for (const { first, last, path, lineNumber } of this.#missing.ranges) {
-      const which = first === last ? `line ${first} is` : `lines ${first} to ${last} are`;
+      const which = first === last ? `number ${first} is` : `numbers ${first} to ${last} are`;
       const what = `${which} missing before this one, which cannot be proven without`;
       this.#findings.push({ kind: 'removed', path, lineNumber, what });
     }
@@ -136,7 +142,7 @@ class Verifier {
       this.#findings.push({ kind: 'cut', what });
     }
     return {
-      findings: this.#findings,
+      findings: this.#sorted(),
       count: this.#next,
       head: this.#head?.toString('hex') ?? '',
       torn: this.#torn,
@@ -153,14 +159,14 @@ class Verifier {
 
   #takeOld(line: PlacedLine, number: number): void {
     if (this.#missing.fill(number)) {
-      this.#find('reordered', line, `line ${number} stands after line ${this.#next - 1}`);
+      this.#find('reordered', line, `number ${number} stands after number ${this.#next - 1}`);
     } else {
-      this.#find('doubled', line, `line ${number} is there already`);
+      this.#find('doubled', line, `number ${number} is there already`);
     }
   }
 
   #takeAltered(line: PlacedLine, mac: Buffer): void {
-    this.#find('altered', line, `line ${this.#next} is not what was written`);
+    this.#find('altered', line, `number ${this.#next} is not what was written`);
     this.#advance(mac, line);
   }
 
@@ -170,14 +176,15 @@ class Verifier {
     const gap = number - this.#next;
     if (gap > 0) {
       // Lines that were changed beyond recognition are told of already.
-      if (gap !== this.#strange) {
+      const isTold = gap === this.#strange;
+      if (!isTold) {
         this.#missing.add({ first: this.#next, last: number - 1, path, lineNumber });
       }
       while (this.#next < number) {
         this.#key = nextKey(this.#key);
         this.#next++;
       }
-      this.#head = undefined;
+      this.#head = isTold ? this.#strangeMac : undefined;
     }
     if (this.#head !== undefined && !isNext(parsed, this.#key, this.#head)) {
       this.#takeAltered(line, parsed.mac);
@@ -205,7 +212,7 @@ class Verifier {
     this.#wasTorn = false;
     for (const { head, says } of this.#marksByCount.get(this.#next) ?? []) {
       if (head === mac.toString('hex')) continue;
-      this.#find('checkpoint', line, `after line ${this.#next - 1}, ${says} has another MAC`);
+      this.#find('checkpoint', line, `${says} has another MAC for number ${this.#next - 1}`);
     }
   }
 
@@ -221,6 +228,15 @@ class Verifier {
       return [];
     }
     return [{ count, head, says }];
+  }
+
+  /** In the order of the files; what is of no line comes last. */
+  #sorted(): Finding[] {
+    const fileOf = ({ path }: Finding) =>
+      path === undefined ? this.#paths.length : this.#paths.indexOf(path);
+    return this.#findings.toSorted(
+      (a, b) => fileOf(a) - fileOf(b) || (a.lineNumber ?? 0) - (b.lineNumber ?? 0),
+    );
   }
 
   #find(kind: FindingKind, { path, lineNumber }: PlacedLine, what: string): void {

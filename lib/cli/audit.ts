@@ -121,9 +121,9 @@ function report({ findings, count, torn, lost, head }: Verified): string {
 }
 
 function unvouched({ count, vouched }: Verified): string {
-  const which = vouched === 0 ? '' : ` after line ${vouched - 1}`;
+  const which = vouched === 0 ? '' : ` after number ${vouched - 1}`;
   return (
-    `nothing says how many lines there must be${which}: a cut behind line ${count - 1} ` +
+    `nothing says how many lines there must be${which}: a cut behind number ${count - 1} ` +
     'would not be seen; give --checkpoint or --state'
   );
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { initAudit } from '../../lib/audit/key-files.ts';
 import { FeClient } from '../../lib/fe/client.ts';
-import { type AuditFiles, auditFilesIn, verify } from '../helpers/audit.ts';
+import { type AuditFiles, auditFilesIn, openLog, verify, writeLines } from '../helpers/audit.ts';
+import { rejectsWith } from '../helpers/codes.ts';
 import { http } from '../helpers/http.ts';
 import { type RunningUp, runCommand, startUp, until } from '../helpers/programs.ts';
 import { temporaryFolder } from '../helpers/servers.ts';
@@ -21,11 +22,10 @@ interface Scene {
   readonly filler: string;
 }
 
-/** Both servers, the front end's audit log on a small disk of its own. */
+/** A folder with the files of a new log, on a small disk of its own. */
 async function withSmallDisk(
   t: TestContext,
-  auditFailure: 'open' | 'closed',
-  work: (scene: Scene) => Promise<void>,
+  work: (files: AuditFiles, folder: string) => Promise<void>,
 ): Promise<void> {
   const folder = await temporaryFolder();
   const disk = join(folder, 'disk');
@@ -38,23 +38,10 @@ async function withSmallDisk(
     return;
   }
   const files = auditFilesIn(disk);
-  await initAudit(files);
-  const config = join(folder, 'config.json');
-  const settings = { auditLog: files.path, auditKeyFile: files.keyFile, auditFailure };
-  await writeFile(config, JSON.stringify({ feServerConfigs: settings }));
-  const up = await startUp(join(folder, 'data'), ['--config', config]);
-  const address = { host: '127.0.0.1', port: up.fePort };
-  const client = new FeClient({ address, attemptsMax: 1 });
   try {
-    await work({ up, client, files, filler: join(disk, 'filler') });
-    client.close();
-    await up.stop();
-    const { findings, lost } = await verify(files, { checkpoints: true, state: true });
-    assert.deepEqual(findings, []);
-    assert.equal(lost > 0, auditFailure === 'open');
+    await initAudit(files);
+    await work(files, folder);
   } finally {
-    client.close();
-    await up.killAll();
     await until('the disk to be free', async () => {
       return (await runCommand('umount', [disk])).code === 0 || undefined;
     });
@@ -62,11 +49,38 @@ async function withSmallDisk(
   }
 }
 
-/** Leaves room for some dozens of lines. */
-async function fill(path: string, folder: string): Promise<void> {
+/** Both servers, the front end with an audit log on a small disk. */
+async function withServers(
+  t: TestContext,
+  auditFailure: 'open' | 'closed',
+  work: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  await withSmallDisk(t, async (files, folder) => {
+    const config = join(folder, 'config.json');
+    const settings = { auditLog: files.path, auditKeyFile: files.keyFile, auditFailure };
+    await writeFile(config, JSON.stringify({ feServerConfigs: settings }));
+    const up = await startUp(join(folder, 'data'), ['--config', config]);
+    const address = { host: '127.0.0.1', port: up.fePort };
+    const client = new FeClient({ address, attemptsMax: 1 });
+    try {
+      await work({ up, client, files, filler: join(files.folder, 'filler') });
+      client.close();
+      await up.stop();
+      const { findings, lost } = await verify(files, { checkpoints: true, state: true });
+      assert.deepEqual(findings, []);
+      assert.equal(lost > 0, auditFailure === 'open');
+    } finally {
+      client.close();
+      await up.killAll();
+    }
+  });
+}
+
+/** Leaves some room: for some dozens of lines, where nothing else is said. */
+async function fill(path: string, folder: string, leftBytes = 16 * 1024): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   const file = await open(path, 'w');
-  await file.write(Buffer.alloc(Math.max(0, bavail * bsize - 16 * 1024)));
+  await file.write(Buffer.alloc(Math.max(0, bavail * bsize - leftBytes)));
   await file.close();
 }
 
@@ -77,7 +91,7 @@ async function metric({ up }: Scene, name: string): Promise<number> {
 
 describe('an audit log on a full disk', () => {
   it('closed: nothing is answered that has no line, and all goes on when there is room', (t) =>
-    withSmallDisk(t, 'closed', async (scene) => {
+    withServers(t, 'closed', async (scene) => {
       const { client, files, filler } = scene;
       const { key } = await client.store('before', Buffer.from('x'));
       await fill(filler, files.folder);
@@ -108,7 +122,7 @@ describe('an audit log on a full disk', () => {
     }));
 
   it('open: all goes on, and the lost lines are counted, by the metrics and by the log', (t) =>
-    withSmallDisk(t, 'open', async (scene) => {
+    withServers(t, 'open', async (scene) => {
       const { client, files, filler } = scene;
       await fill(filler, files.folder);
       const lost = () => metric(scene, 'enc_server_audit_lost_lines_total');
@@ -126,5 +140,22 @@ describe('an audit log on a full disk', () => {
       );
       t.diagnostic(`${answered} answered, ${await lost()} lines lost`);
       assert.equal((await verify(files)).lost, await lost());
+    }));
+
+  it('from the start: closed does not begin, open does and tells of it later', (t) =>
+    withSmallDisk(t, async (files) => {
+      const filler = join(files.folder, 'filler');
+      await fill(filler, files.folder, 0);
+      await rejectsWith(openLog(files), 'UNAVAILABLE');
+      const audit = await openLog(files, { failure: 'open' });
+      await writeLines(audit, 3);
+      await unlink(filler);
+      await writeLines(audit, 1);
+      await audit.close();
+      const { findings, lost } = await verify(files, { state: true });
+      assert.deepEqual(findings, []);
+      assert.ok(lost > 0);
+      // Nothing of the attempt that was refused is in the way.
+      await (await openLog(files)).close();
     }));
 });

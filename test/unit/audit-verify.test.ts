@@ -69,6 +69,16 @@ const PLANTED: readonly Planted[] = [
     (l) => set(set(l, 2, turned(at(l, 2), 30)), 7, turned(at(l, 7), 30)),
     ['altered:3', 'altered:8'],
   ],
+  [
+    'a line beyond recognition but for its MAC',
+    (l) => set(l, 5, at(l, 5).replace('{', '(')),
+    ['altered:6'],
+  ],
+  [
+    'such a line, and the next',
+    (l) => set(set(l, 5, at(l, 5).replace('{', '(')), 6, at(l, 6).replace('"ok"', '"NO"')),
+    ['altered:6', 'altered:7'],
+  ],
   ['a space within a line', (l) => set(l, 5, at(l, 5).replace('","', '" ,"')), ['altered:6']],
   ['the first line removed', (l) => l.slice(1), ['removed:1']],
   ['a line removed', (l) => l.toSpliced(4, 1), ['removed:5']],
