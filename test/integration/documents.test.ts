@@ -15,7 +15,7 @@ import { masked, REASONS, type ShellBlock, shellBlocksOf } from '../helpers/shel
 /** What is not run of each document: somebody who adds a block to it says so here, too. */
 const DOCUMENTS = [
   ['README.md', { docker: 3, kubernetes: 4, mongodb: 2, make: 2 }, 6],
-  ['docs/OPERATIONS.md', { docker: 0, kubernetes: 0, mongodb: 0, make: 1 }, 9],
+  ['docs/OPERATIONS.md', { docker: 0, kubernetes: 0, mongodb: 0, make: 1 }, 10],
 ] as const;
 
 /** Ports that are free now. */
