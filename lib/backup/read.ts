@@ -14,7 +14,7 @@ import {
 } from './format.ts';
 import { groupsOf } from './groups.ts';
 import { type BackupSecret, backupKeyOf } from './keys.ts';
-import { TABLES } from './tables.ts';
+import { TABLES, type Told } from './tables.ts';
 
 export interface Verified {
   readonly header: BackupHeader;
@@ -24,8 +24,6 @@ export interface Verified {
   /** SHA-256 over the items, in hexadecimal digits. */
   readonly digest: string;
 }
-
-export type Told = (done: number, all: number) => void;
 
 const LINE_FEED = 0x0a;
 const HEADER_BYTES_MAX = 4_096;

@@ -6,7 +6,7 @@ import { StreamSealer } from '../crypto/stream.ts';
 import { type BackupHeader, encodeEnd, encodeHeader, encodeItem, streamKeyOf } from './format.ts';
 import { groupsOf } from './groups.ts';
 import { type BackupSecret, drawBackupKey } from './keys.ts';
-import { codeOf, TABLES } from './tables.ts';
+import { codeOf, TABLES, type Told } from './tables.ts';
 
 export interface Written {
   readonly items: number;
@@ -15,8 +15,6 @@ export interface Written {
   readonly digest: string;
   readonly header: BackupHeader;
 }
-
-export type Told = (done: number, all: number) => void;
 
 const PAGE_ITEMS = 1_000;
 const SALT_BYTES = 32;
