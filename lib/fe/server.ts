@@ -63,6 +63,9 @@ async function start(
 ): Promise<RunningServer> {
   const section = config.feServerConfigs;
   const link = config.beClientConfigs;
+  // What the settings alone decide, before anything is opened.
+  const writePolicy = writePolicyOf(section, link);
+  const means = meansOf(section);
   const authority = await openGate(section, 'fe', log);
   const gate = audit === undefined ? authority : new AuditedGate(authority, audit);
   const tls = await openTls(section, log);
@@ -81,7 +84,7 @@ async function start(
       },
     },
   );
-  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(link), meansOf(section));
+  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(link), means);
   const be = await openBackEnd({
     section: link,
     frameBytesMax: port.limits.frameBytesMax,
@@ -100,7 +103,7 @@ async function start(
     keeper,
     budget,
     recordBytesMax: limits.recordBytesMax,
-    writePolicy: writePolicyOf(section, be),
+    writePolicy,
     uniformErrors: section.uniformErrors,
   };
   const service: FeService =
@@ -187,11 +190,11 @@ function describeKeyring(keeper: KeyringKeeper): string {
 /** Where others than this machine can reach it, an ID is not enough to destroy a record. */
 function writePolicyOf(
   { writePolicy: chosen, host }: Config['feServerConfigs'],
-  { isWhole }: BackEnd,
+  { dialect }: Config['beClientConfigs'],
 ): WritePolicy {
   const fitting = isLoopback(host) ? 'open' : 'key-proof';
   const policy = chosen === 'auto' ? fitting : chosen;
-  if (policy === 'open' || isWhole) return policy;
+  if (policy === 'open' || dialect === 'frames') return policy;
   // Proof and write are one only where the write has a condition.
   throw new EncServerError('BAD_CONFIG', 'the back end knows no proof of key', {
     hint: 'set writePolicy to open, or use a back end of this program',
