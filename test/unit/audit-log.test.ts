@@ -1,5 +1,6 @@
 /** How an audit log is written, goes on after a crash, and guards its keys. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import {
   appendFile,
   chmod,
@@ -16,6 +17,7 @@ import { describe, it } from 'node:test';
 import { nextKey, parseLine } from '../../lib/audit/chain.ts';
 import { initAudit, readVerificationKey } from '../../lib/audit/key-files.ts';
 import { numberedFile } from '../../lib/audit/log-files.ts';
+import { readState } from '../../lib/audit/state-file.ts';
 import { EncServerError } from '../../lib/errors.ts';
 import {
   type AuditFiles,
@@ -168,6 +170,40 @@ describe('an audit log after a crash', () => {
       assert.deepEqual(findingsOf(verified), []);
       assert.equal(verified.count, 4 + 3);
     }));
+});
+
+describe('an audit log that cannot be written', () => {
+  /** Takes no byte, as a full disk. */
+  const FULL = '/dev/full';
+  const skip = existsSync(FULL) ? false : `there is no ${FULL}`;
+
+  it('closed: does not start', { skip }, () =>
+    withAuditFiles(async (files) => {
+      const error = await rejectsWith(openLog(files, { path: FULL }), 'UNAVAILABLE');
+      assert.match(error.hint, /its disk may be full/);
+      await (await openLog(files)).close();
+    }),
+  );
+
+  it('open: everything goes on, and the lost lines are counted', { skip }, () =>
+    withAuditFiles(async (files) => {
+      const audit = await openLog(files, { path: FULL, failure: 'open' });
+      await writeLines(audit, 10);
+      await audit.close();
+      const values = new Map(
+        audit
+          .families()
+          .flatMap((family) =>
+            family.values.map((one) => [family.name, 'value' in one ? one.value : undefined]),
+          ),
+      );
+      assert.equal(values.get('enc_server_audit_lines_total'), 0);
+      // The first line and the last one, too.
+      assert.equal(values.get('enc_server_audit_lost_lines_total'), 12);
+      assert.equal(values.get('enc_server_audit_failing'), 1);
+      assert.equal((await readState(files.stateFile)).count, 0);
+    }),
+  );
 });
 
 describe('the keys of an audit log', () => {
