@@ -240,13 +240,16 @@ describe('snapshots that a back end lends', () => {
   });
 
   it('need the scope admin', async () => {
-    const closed = await startServers({ beServerConfigs: { auth: 'required' } }).catch(
-      () => undefined,
-    );
-    if (closed === undefined) return;
-    const be = new BeClient(at(closed.be.port));
-    await rejectsWith(be.openSnapshot(), 'UNAUTHENTICATED');
-    be.close();
-    await closed.close();
+    const folder = await temporaryFolder();
+    const config = await testConfig(folder, { beServerConfigs: { auth: 'required' } });
+    const closed = await startBe(config, silentLog);
+    const be = new BeClient(at(closed.port));
+    try {
+      await rejectsWith(be.openSnapshot(), 'UNAUTHENTICATED');
+    } finally {
+      be.close();
+      await closed.close();
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
