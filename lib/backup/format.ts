@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { deriveKey } from '../crypto/kdf.ts';
 import { EncServerError } from '../errors.ts';
+import { ByteQueue } from '../protocol/byte-queue.ts';
 
 export const MAGIC = 'enc-server-ts backup v1';
 const LABEL = 'enc-server-ts backup v1';
@@ -99,54 +100,47 @@ export function encodeEnd(items: number): Buffer {
  * @throws EncServerError `ALTERED` if it is none, or its count is another
  */
 export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<BackupItem> {
-  let waiting: Buffer = Buffer.alloc(0);
+  const queue = new ByteQueue();
   let items = 0;
   let isEnded = false;
   for await (const part of text) {
-    waiting = Buffer.concat([waiting, part]);
-    for (let next = nextOf(waiting); next !== undefined; next = nextOf(waiting)) {
+    queue.push(part);
+    for (let next = takeNext(queue); next !== undefined; next = takeNext(queue)) {
       if (isEnded) throw broken();
-      if (next.item === undefined) {
-        if (next.items !== items) throw broken();
+      if (typeof next === 'number') {
+        if (next !== items) throw broken();
         isEnded = true;
       } else {
         items++;
-        yield next.item;
+        yield next;
       }
-      waiting = waiting.subarray(next.bytes);
     }
   }
-  if (!isEnded || waiting.length > 0) throw broken();
+  if (!isEnded || queue.bytes > 0) throw broken();
 }
 
-interface Next {
-  readonly bytes: number;
-  readonly item?: BackupItem;
-  readonly items?: number;
-}
-
-/** What stands at the beginning; undefined while it is not whole. */
-function nextOf(bytes: Buffer): Next | undefined {
-  const type = bytes[0];
-  if (type === undefined) return undefined;
+/** The next item, or the count at the end; undefined while it is not whole. */
+function takeNext(queue: ByteQueue): BackupItem | number | undefined {
+  if (queue.bytes === 0) return undefined;
+  const [type] = queue.front();
   if (type === END) {
-    if (bytes.length < END_BYTES) return undefined;
-    return { bytes: END_BYTES, items: Number(bytes.readBigUInt64BE(1)) };
+    return queue.bytes < END_BYTES ? undefined : Number(queue.take(END_BYTES).readBigUInt64BE(1));
   }
   if (type !== ITEM) throw broken();
-  if (bytes.length < ITEM_HEADER_BYTES) return undefined;
-  const headAt = ITEM_HEADER_BYTES + bytes.readUInt16BE(1);
-  const bodyAt = headAt + bytes.readUInt16BE(3);
-  const end = bodyAt + bytes.readUInt32BE(21);
-  if (bytes.length < end) return undefined;
-  const item = {
+  if (queue.bytes < ITEM_HEADER_BYTES) return undefined;
+  const header = queue.peek(ITEM_HEADER_BYTES);
+  const headAt = ITEM_HEADER_BYTES + header.readUInt16BE(1);
+  const bodyAt = headAt + header.readUInt16BE(3);
+  const end = bodyAt + header.readUInt32BE(21);
+  if (queue.bytes < end) return undefined;
+  const bytes = queue.take(end);
+  return {
     key: bytes.subarray(ITEM_HEADER_BYTES, headAt),
     head: bytes.subarray(headAt, bodyAt),
     revision: bytes.subarray(5, 13),
     expiryMs: Number(bytes.readBigUInt64BE(13)),
-    body: bytes.subarray(bodyAt, end),
+    body: bytes.subarray(bodyAt),
   };
-  return { bytes: end, item };
 }
 
 function broken(): EncServerError {
