@@ -241,6 +241,21 @@ export function codeOfStatus(status: number): ErrorCode {
   return CODE_OF_STATUS.get(status) ?? 'INTERNAL';
 }
 
+/** The code of a thrown value; undefined where it has none of ours. */
+export function codeOf(thrown: unknown): ErrorCode | undefined {
+  return thrown instanceof EncServerError ? thrown.code : undefined;
+}
+
+/** What comes of it; undefined where it rejects with that code. */
+export async function orUndefined<T>(work: Promise<T>, code: ErrorCode): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (codeOf(error) === code) return undefined;
+    throw error;
+  }
+}
+
 /**
  * Any thrown value as an {@link EncServerError}. What is not one already becomes `INTERNAL`
  * without its message, which could hold anything; the original stays as `cause` for the log.

@@ -3,7 +3,7 @@
  * Nothing in the target is ever replaced, so that a copy which was cut off may be begun again.
  */
 import { createHash } from 'node:crypto';
-import { EncServerError } from '../errors.ts';
+import { orUndefined } from '../errors.ts';
 import { TABLE } from '../store/store.ts';
 import { BeClient, type BeClientOptions, type KeyringFacts, type ScanItem } from './client.ts';
 
@@ -168,13 +168,4 @@ async function forEach<T>(
     for (const [index, item] of left) await work(item, index);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-}
-
-async function orUndefined<T>(work: Promise<T>, code: string): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof EncServerError && error.code === code) return undefined;
-    throw error;
-  }
 }

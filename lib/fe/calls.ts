@@ -1,7 +1,7 @@
 /** What reading and writing have in common. */
 import type { BeCall } from '../be/client.ts';
 import { decodeHeader } from '../crypto/envelope.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
 
 /** A record may be replaced while it is looked at; then it is looked at anew, this often. */
@@ -33,8 +33,4 @@ export function isExpired(header: Buffer, askedAtMs: number): boolean {
 
 export function notFound(): EncServerError {
   return new EncServerError('NOT_FOUND', 'there is no such record');
-}
-
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof EncServerError ? error.code : undefined;
 }

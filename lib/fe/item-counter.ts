@@ -4,7 +4,7 @@
  * somebody else has written it, or the process is new. It is written only under the revision
  * that was read, so that several front ends agree; all callers of one moment are served together.
  */
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
 import { OWN_SESSION } from '../net/session.ts';
 import { COUNTERS_NAMESPACE } from './reserved.ts';
@@ -176,10 +176,6 @@ export class ItemCounter {
 /** Whether so few numbers lie ahead that it is time to write. */
 function isLow({ highest, ceiling }: Known): boolean {
   return ceiling - highest < AHEAD / 2 && ceiling < Number.MAX_SAFE_INTEGER;
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof EncServerError ? error.code : undefined;
 }
 
 function noneLeft(): EncServerError {

@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises';
 import type { KeyringFacts } from '../be/client.ts';
 import { createKeyring, type Keyring, type KeyringMeans, loadKeyring } from '../crypto/keyring.ts';
-import { EncServerError, toEncServerError } from '../errors.ts';
+import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
 import { Ring } from './ring.ts';
 
 /** How often it is looked whether the file has changed, in milliseconds. */
@@ -196,8 +196,4 @@ async function markOf(path: string): Promise<string> {
   } catch {
     return '';
   }
-}
-
-function codeOf(thrown: unknown): string | undefined {
-  return thrown instanceof EncServerError ? thrown.code : undefined;
 }

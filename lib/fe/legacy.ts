@@ -5,11 +5,11 @@
  */
 import { ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
 import { isLegacyHeader, openLegacy } from '../crypto/legacy.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
-import { callOf, codeOf, noting } from './calls.ts';
+import { callOf, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import type { FoundRecord, Placement } from './placement.ts';
 

@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall } from '../be/client.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
-import { EncServerError } from '../errors.ts';
-import { codeOf } from './calls.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import { type RecordStore, scanAll } from './lookup.ts';
 import type { Ring } from './ring.ts';
 import { CHANGE_MS_MAX, CHANGE_PAUSE_MS, type RingKeeper, withRing } from './with-ring.ts';

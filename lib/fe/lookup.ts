@@ -2,10 +2,12 @@
  * How the store is looked into for a record: everywhere that it may lie, and telling what counts
  * as nothing.
  */
+
 import type { BeClient, ScanItem, StoredHead } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
 import { type Claim, decodeHead, GRAVE_HEAD, isGrave } from '../crypto/head.ts';
-import { codeOf, isExpired, notFound } from './calls.ts';
+import { orUndefined } from '../errors.ts';
+import { isExpired, notFound } from './calls.ts';
 import type { Ring } from './ring.ts';
 
 /** What is asked of the back end. */
@@ -91,15 +93,6 @@ export async function orAbsent<T>(found: Promise<T>): Promise<T | undefined> {
 
 export async function orConflict<T>(done: Promise<T>): Promise<T | undefined> {
   return await orUndefined(done, 'CONFLICT');
-}
-
-async function orUndefined<T>(work: Promise<T>, code: string): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (codeOf(error) === code) return undefined;
-    throw error;
-  }
 }
 
 function foundHead(stored: StoredHead, askedAtMs: number): FoundHead {

@@ -15,10 +15,9 @@
 import type { BeCall } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
 import { type Claim, decodeHead, encodeHead, isGrave } from '../crypto/head.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { codeOf } from './calls.ts';
 import {
   type FoundHead,
   type FoundRecord,

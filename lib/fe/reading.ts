@@ -8,11 +8,11 @@ import {
   SEAL_OVERHEAD_BYTES,
 } from '../crypto/envelope.ts';
 import { decodeMetadata, type Metadata } from '../crypto/metadata.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
 import { claimRecord, readAgain } from './once.ts';

@@ -14,10 +14,10 @@ import {
 } from '../crypto/envelope.ts';
 import { encodeMetadata } from '../crypto/metadata.ts';
 import { randomKey } from '../crypto/random.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, notFound } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, isExpired, notFound } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';

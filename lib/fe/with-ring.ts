@@ -1,7 +1,8 @@
 /** Work that knows where records lie, and what comes of it when the keyring changes meanwhile. */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall } from '../be/client.ts';
-import { codeOf } from './calls.ts';
+import { codeOf } from '../errors.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import type { Ring } from './ring.ts';
 

@@ -6,9 +6,9 @@
  */
 import { hasScope, isKnown } from '../access.ts';
 import { proveKey, type RecordName } from '../crypto/envelope.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
-import { CHANGED_TRIES_MAX, callOf, codeOf, isExpired, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, isExpired, noting } from './calls.ts';
 import { isLegacyHeader } from './legacy.ts';
 import type { FoundHead, Placement, SealedRecord, WriteCondition, Written } from './placement.ts';
 import type { Reader } from './reading.ts';
