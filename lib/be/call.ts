@@ -7,25 +7,31 @@ import type { Condition } from '../store/store.ts';
 /** What goes with a call from a front end. */
 export interface BeCall extends CallOptions {
   /** Trace ID of what the asker does, 16 bytes. */
-  readonly trace?: Buffer;
+  readonly trace?: Buffer | undefined;
   /** The asker's span in it, as the field SPAN has it: 9 bytes. */
   readonly span?: Buffer | undefined;
   /** Epoch of the keyring that the store key comes from: `STALE_EPOCH` if there is a newer one. */
-  readonly epoch?: number;
+  readonly epoch?: number | undefined;
 }
 
 /** The fields for what goes with a call; none for what is not given. */
-export function fieldsOf({ trace, span, epoch }: BeCall): FieldEntry[] {
+export function fieldsOf(call: BeCall): FieldEntry[] {
   const fields: FieldEntry[] = [];
+  pushCall(fields, call);
+  return fields;
+}
+
+function pushCall(fields: FieldEntry[], { trace, span, epoch }: BeCall): void {
   if (trace !== undefined) fields.push(bytesField(FIELD.TRACE, trace));
   if (span !== undefined) fields.push(bytesField(FIELD.SPAN, span));
   if (epoch !== undefined) fields.push(u32Field(FIELD.EPOCH, epoch));
-  return fields;
 }
 
 /** The fields of a call that asks for one key. */
 export function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
-  return [bytesField(FIELD.STORE_KEY, key), ...fieldsOf(call)];
+  const fields = [bytesField(FIELD.STORE_KEY, key)];
+  pushCall(fields, call);
+  return fields;
 }
 
 /** Adds what a write depends on. */

@@ -86,31 +86,28 @@ export class BeService {
     this.#sessions.delete(session);
   }
 
-  async put(
+  put(
     session: BeSession,
     key: Buffer,
     value: Value,
     condition: Condition,
-    { caller }: RequestContext,
+    context: RequestContext,
   ): Promise<PutResult> {
-    caller.require('frontend');
-    return await this.#write(session, key, () => this.#store.put(key, value, condition));
+    return this.#write(session, key, context, () => this.#store.put(key, value, condition));
   }
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
-  async get(
+  get(
     session: BeSession,
     key: Buffer,
     acceptBytes: number,
     context: RequestContext,
   ): Promise<StoredValue> {
-    context.caller.require('frontend');
-    return await this.#look(session, key, () => this.#readWithRoom(key, acceptBytes, context));
+    return this.#look(session, key, context, () => this.#readWithRoom(key, acceptBytes, context));
   }
 
-  async head(session: BeSession, key: Buffer, { caller }: RequestContext): Promise<StoredHead> {
-    caller.require('frontend');
-    return await this.#look(session, key, async () => {
+  head(session: BeSession, key: Buffer, context: RequestContext): Promise<StoredHead> {
+    return this.#look(session, key, context, async () => {
       const found = await this.#store.head(key);
       if (found === undefined) throw notFound();
       return found;
@@ -118,14 +115,13 @@ export class BeService {
   }
 
   /** Resolves to whether there was something. */
-  async remove(
+  remove(
     session: BeSession,
     key: Buffer,
     condition: Condition,
-    { caller }: RequestContext,
+    context: RequestContext,
   ): Promise<boolean> {
-    caller.require('frontend');
-    return await this.#write(session, key, () => this.#store.delete(key, condition));
+    return this.#write(session, key, context, () => this.#store.delete(key, condition));
   }
 
   async scan(
@@ -214,13 +210,16 @@ export class BeService {
     acceptBytes: number,
     context: RequestContext,
   ): Promise<StoredValue> {
-    let found = await this.#read(key, Math.min(acceptBytes, BULK_BYTES_MIN));
+    let found = await this.#store.get(key, Math.min(acceptBytes, BULK_BYTES_MIN));
+    if (found === undefined) throw notFound();
     for (let tries = 1; found.body === undefined && tries <= LARGE_TRIES_MAX; tries++) {
       const { bodyBytes } = found;
       if (bodyBytes > acceptBytes) break;
       await this.#budget.reserved(bodyBytes, context);
       try {
-        found = await this.#read(key, bodyBytes);
+        const again = await this.#store.get(key, bodyBytes);
+        if (again === undefined) throw notFound();
+        found = again;
       } finally {
         this.#budget.release(bodyBytes);
       }
@@ -230,13 +229,13 @@ export class BeService {
     throw new EncServerError('LARGE', `the body has ${sizeBytes} bytes`, { sizeBytes });
   }
 
-  async #read(key: Buffer, bodyBytesMax: number): Promise<StoredValue> {
-    const found = await this.#store.get(key, bodyBytesMax);
-    if (found === undefined) throw notFound();
-    return found;
-  }
-
-  async #write<T>(session: BeSession, key: Buffer, write: () => Promise<T>): Promise<T> {
+  async #write<T>(
+    session: BeSession,
+    key: Buffer,
+    { caller }: RequestContext,
+    write: () => Promise<T>,
+  ): Promise<T> {
+    caller.require('frontend');
     this.#checkAccess(session, key);
     this.#fence.enter();
     try {
@@ -247,7 +246,13 @@ export class BeService {
   }
 
   /** What was seen while the epoch changed may have moved: nobody is told of it. */
-  async #look<T>(session: BeSession, key: Buffer, look: () => Promise<T>): Promise<T> {
+  async #look<T>(
+    session: BeSession,
+    key: Buffer,
+    { caller }: RequestContext,
+    look: () => Promise<T>,
+  ): Promise<T> {
+    caller.require('frontend');
     this.#checkAccess(session, key);
     try {
       return await look();

@@ -73,18 +73,22 @@ export async function lookUp<T extends StoredHead>(
   }
 }
 
-async function lookEverywhere<T>(
+function lookEverywhere<T>(
   { active, old }: Ring,
   name: RecordName,
   look: (storeKey: Buffer) => Promise<T>,
 ): Promise<T> {
   const { storeKey } = active.seal(name);
-  if (old === undefined) return await look(storeKey);
-  return (
-    (await orAbsent(look(storeKey))) ??
-    (await orAbsent(look(old.seal(name).storeKey))) ??
-    (await look(storeKey))
-  );
+  if (old === undefined) return look(storeKey);
+  return lookInBoth(storeKey, old.seal(name).storeKey, look);
+}
+
+async function lookInBoth<T>(
+  active: Buffer,
+  old: Buffer,
+  look: (storeKey: Buffer) => Promise<T>,
+): Promise<T> {
+  return (await orAbsent(look(active))) ?? (await orAbsent(look(old))) ?? (await look(active));
 }
 
 export async function orAbsent<T>(found: Promise<T>): Promise<T | undefined> {

@@ -80,18 +80,12 @@ export class Placement {
     condition: WriteCondition,
     call: BeCall,
   ): Promise<Written> {
-    return withRing(this.#keeper, call, async (ring, at) => {
+    return withRing(this.#keeper, call, (ring, at) => {
       const { storeKey, sealedId } = ring.active.seal(name);
       const head = encodeHead(sealedId, ring.rewrap(sealed.header, name), sealed.claim);
       const value = { head, body: sealed.body, expiryMs: storedUntil(ring, name, sealed.expiryMs) };
-      await this.#settle(ring, name, at);
-      if (condition.kind === 'revision') {
-        return await this.#be.put(storeKey, value, condition, at);
-      }
-      if (condition.kind === 'always' && !ring.mayMeetGraves) {
-        return await this.#be.put(storeKey, value, ALWAYS, at);
-      }
-      return await this.#putCounting(storeKey, value, condition, at);
+      const write = () => this.#putAt(ring, storeKey, value, condition, at);
+      return ring.old === undefined ? write() : this.#settle(ring, name, at).then(write);
     });
   }
 
@@ -161,6 +155,20 @@ export class Placement {
     const value = { head, body, revision, expiryMs };
     await orConflict(this.#be.put(storeKey, value, ABSENT, at));
     await orConflict(this.#be.remove(from, { kind: 'revision', revision }, at));
+  }
+
+  #putAt(
+    ring: Ring,
+    storeKey: Buffer,
+    value: Parameters<RecordStore['put']>[1],
+    condition: WriteCondition,
+    at: BeCall,
+  ): Promise<Written> {
+    if (condition.kind === 'revision') return this.#be.put(storeKey, value, condition, at);
+    if (condition.kind === 'always' && !ring.mayMeetGraves) {
+      return this.#be.put(storeKey, value, ALWAYS, at);
+    }
+    return this.#putCounting(storeKey, value, condition, at);
   }
 
   /** A put that knows a grave, and what has expired, for nothing. */

@@ -81,13 +81,13 @@ export class Reader {
   }
 
   /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ` or `UNAVAILABLE`. */
-  async read(
+  read(
     name: RecordName,
     key: OpeningKey,
     { reader, acceptBytesMax = Number.POSITIVE_INFINITY, claims = true }: ReadOptions,
     context: RequestContext,
   ): Promise<ReadRecord> {
-    return await this.#read({ name, key, reader, acceptBytesMax, context, claims });
+    return this.#read({ name, key, reader, acceptBytesMax, context, claims });
   }
 
   async #read(read: Read): Promise<ReadRecord> {

@@ -43,7 +43,7 @@ export class Writer {
   }
 
   /** Rejects with `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`; else as {@link Placement.put}. */
-  async put(
+  put(
     name: RecordName,
     sealed: SealedRecord,
     proof: WriteProof,
@@ -52,8 +52,18 @@ export class Writer {
     const { condition, oldKey, kept } = proof;
     const isProven = oldKey !== undefined || (this.#policy === 'key-proof' && !kept);
     if (!isProven || condition.kind === 'absent') {
-      return await this.#placement.put(name, sealed, condition, callOf(context));
+      return this.#placement.put(name, sealed, condition, callOf(context));
     }
+    return this.#putWhileProven(name, sealed, proof, context);
+  }
+
+  async #putWhileProven(
+    name: RecordName,
+    sealed: SealedRecord,
+    proof: WriteProof,
+    context: RequestContext,
+  ): Promise<Written> {
+    const { condition } = proof;
     for (let tries = 1; ; tries++) {
       try {
         return await this.#putProven(name, sealed, proof, context);

@@ -44,15 +44,24 @@ export class Budget {
    * @param heldBytes What the asker holds already and gives back only after this is granted.
    */
   reserve(bytes: number, granted: () => void, heldBytes = 0): boolean {
-    if (this.#waiting.length === 0 && this.#fits(bytes, heldBytes)) {
-      this.#inUse += bytes;
-      return true;
-    }
+    if (this.tryReserve(bytes, heldBytes)) return true;
+    this.await(bytes, granted, heldBytes);
+    return false;
+  }
+
+  /** Reserves `bytes` where nobody waits and there is room; says whether it did. */
+  tryReserve(bytes: number, heldBytes = 0): boolean {
+    if (this.#waiting.length > 0 || !this.#fits(bytes, heldBytes)) return false;
+    this.#inUse += bytes;
+    return true;
+  }
+
+  /** Calls `granted` once `bytes` are reserved, after all who waited before. */
+  await(bytes: number, granted: () => void, heldBytes = 0): void {
     this.#waiting.push({ bytes, heldBytes, granted });
     this.#parked += heldBytes;
     // Now all that is held may be held by those who wait.
     if (heldBytes > 0) queueMicrotask(() => this.#grant());
-    return false;
   }
 
   /** Takes back what waits for `granted`, if it still does. */
@@ -112,7 +121,7 @@ export class Budget {
 
   /** In a loop, not by recursion: who is let through may give back at once, and so on. */
   #grant(): void {
-    if (this.#granting) return;
+    if (this.#waiting.length === 0 || this.#granting) return;
     this.#granting = true;
     try {
       for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {

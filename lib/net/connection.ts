@@ -102,21 +102,22 @@ export abstract class Connection {
 
   /** Reserves room for input; false when it must be waited for, then {@link advance} follows. */
   protected reserve(bytes: number): boolean {
-    const hold = () => {
-      this.#granted = undefined;
-      this.#heldBytes += bytes;
-      this.receivingBytes += bytes;
-    };
-    const granted = () => {
-      hold();
-      this.proceed();
-    };
-    if (this.host.budget.reserve(bytes, granted)) {
-      hold();
+    if (this.host.budget.tryReserve(bytes)) {
+      this.#hold(bytes);
       return true;
     }
-    this.#granted = granted;
+    this.#granted = () => {
+      this.#granted = undefined;
+      this.#hold(bytes);
+      this.proceed();
+    };
+    this.host.budget.await(bytes, this.#granted);
     return false;
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.receivingBytes += bytes;
   }
 
   /** Hands the room of a whole request over to its handler, who gives it back. */
@@ -136,7 +137,8 @@ export abstract class Connection {
 
   /** Sends buffers in order; `reservedBytes` go back to the budget when they are flushed. */
   protected send(buffers: readonly Buffer[], reservedBytes: number): void {
-    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    let bytes = 0;
+    for (const buffer of buffers) bytes += buffer.length;
     this.host.budget.count(bytes);
     this.#heldBytes += bytes;
     this.#outbox.push(buffers, bytes + reservedBytes);

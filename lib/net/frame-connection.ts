@@ -28,8 +28,11 @@ export interface Reply {
 
 /** Translates frames into calls of a service. One is made per connection, and may keep state. */
 export interface FrameSurface {
-  /** Rejects with {@link EncServerError}; anything else is answered as `INTERNAL`. */
-  handle(frame: Frame, context: RequestContext): Promise<Reply>;
+  /**
+   * Throws, or rejects with, {@link EncServerError}; anything else is answered as `INTERNAL`.
+   * Not `async` itself where it only passes on: each layer of it costs every request.
+   */
+  handle(frame: Frame, context: RequestContext): Reply | Promise<Reply>;
   /** Told once the connection is gone. */
   closed?(): void;
 }

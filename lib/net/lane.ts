@@ -49,6 +49,8 @@ export class Lane {
   #recordBytesMax = Number.POSITIVE_INFINITY;
   /** What the server said against the whole connection. */
   #refusal: EncServerError | undefined;
+  readonly #aborted = (pending: Pending) =>
+    this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
   #deadlineTimer: NodeJS.Timeout | undefined;
   #reconnectTimer: NodeJS.Timeout | undefined;
 
@@ -89,9 +91,7 @@ export class Lane {
         reject(refusal);
         return;
       }
-      const aborted = (pending: Pending) =>
-        this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
-      const pending = this.#pending.add(request, resolve, reject, aborted);
+      const pending = this.#pending.add(request, resolve, reject, this.#aborted);
       this.#deadlineTimer ??= setInterval(() => this.#checkDeadlines(), DEADLINE_CHECK_MS);
       if (this.#state === 'ready') this.#send(pending);
     });

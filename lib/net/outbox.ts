@@ -8,7 +8,7 @@ const WRITE_SLICE_BYTES = 256 * 1024;
 interface Part {
   readonly buffer: Buffer;
   /** Bytes of the budget that are given back once the buffer is written. */
-  readonly release: number;
+  release: number;
 }
 
 /** What is to be sent on one socket, one write at a time; what comes meanwhile is joined. */
@@ -40,11 +40,13 @@ export class Outbox {
   /** Sends buffers, at least one byte together; `release` bytes go back when the last is out. */
   push(buffers: readonly Buffer[], release: number): void {
     if (this.#unsentBytes === 0) this.#progressAtMs = Date.now();
-    const parts = buffers.filter((buffer) => buffer.length > 0);
-    for (const [index, buffer] of parts.entries()) {
-      this.#parts.push({ buffer, release: index === parts.length - 1 ? release : 0 });
+    for (const buffer of buffers) {
+      if (buffer.length === 0) continue;
+      this.#parts.push({ buffer, release: 0 });
       this.#unsentBytes += buffer.length;
     }
+    const last = this.#parts.at(-1);
+    if (last !== undefined) last.release += release;
     this.#reservedBytes += release;
     if (this.#writing) return;
     this.#writing = true;
@@ -85,19 +87,25 @@ export class Outbox {
       this.#parts[0] = { buffer: rest, release: first.release };
       return { data: first.buffer.subarray(0, WRITE_SLICE_BYTES), release: 0 };
     }
+    if (this.#parts.length === 1) {
+      this.#parts = [];
+      return { data: first.buffer, release: first.release };
+    }
     const taken = this.#parts.splice(0, this.#joinable());
-    const release = taken.reduce((sum, part) => sum + part.release, 0);
-    if (taken.length === 1) return { data: first.buffer, release };
+    let release = 0;
+    for (const part of taken) release += part.release;
     return { data: Buffer.concat(taken.map((part) => part.buffer)), release };
   }
 
   /** How many of the waiting buffers go out as one: at least the first. */
   #joinable(): number {
     let bytes = 0;
-    for (const [count, part] of this.#parts.entries()) {
+    let count = 0;
+    for (const part of this.#parts) {
       bytes += part.buffer.length;
       if (bytes > JOIN_BYTES_MAX) return Math.max(1, count);
+      count++;
     }
-    return this.#parts.length;
+    return count;
   }
 }

@@ -68,8 +68,15 @@ export class PendingTable {
     aborted: (pending: Pending) => void,
   ): Pending {
     const onAbort = request.signal && (() => aborted(pending));
-    const state = { sentAtMs: 0, abandoned: false };
-    const pending: Pending = { id: this.freeId(), request, resolve, reject, onAbort, ...state };
+    const pending: Pending = {
+      id: this.freeId(),
+      request,
+      resolve,
+      reject,
+      sentAtMs: 0,
+      abandoned: false,
+      onAbort,
+    };
     if (onAbort) request.signal?.addEventListener('abort', onAbort, { once: true });
     this.#byId.set(pending.id, pending);
     this.#waiting++;

@@ -8,12 +8,14 @@ import type { Operation } from './traffic.ts';
 
 /** Trace IDs need to be unique, not secret: a random half per process and a count. */
 const TRACE_PREFIX = randomBytes(8);
-let traceCount = 0n;
+let traceCount = 0;
 
 function nextTrace(): Buffer {
   const trace = Buffer.allocUnsafe(16);
   TRACE_PREFIX.copy(trace, 0);
-  trace.writeBigUInt64BE(++traceCount, 8);
+  traceCount++;
+  trace.writeUInt32BE(Math.floor(traceCount / 2 ** 32), 8);
+  trace.writeUInt32BE(traceCount % 2 ** 32, 12);
   return trace;
 }
 

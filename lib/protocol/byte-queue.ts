@@ -48,6 +48,13 @@ export class ByteQueue {
     return first === undefined ? Buffer.alloc(0) : first.subarray(this.#offset);
   }
 
+  /** The first 4 bytes as a number, big-endian; there must be as many. */
+  peekU32(): number {
+    const first = this.#chunks[this.#first];
+    const isInOne = first !== undefined && first.length - this.#offset >= 4;
+    return isInOne ? first.readUInt32BE(this.#offset) : this.peek(4).readUInt32BE(0);
+  }
+
   /** The first `length` bytes, which stay in the queue; there must be as many. */
   peek(length: number): Buffer {
     const first = this.#chunks[this.#first];

@@ -86,7 +86,7 @@ export class FrameDecoder {
   nextLength(): number | undefined {
     if (this.#error !== undefined) throw this.#error;
     if (this.#length === undefined && this.#queue.bytes >= LENGTH_BYTES) {
-      const length = this.#queue.peek(LENGTH_BYTES).readUInt32BE(0);
+      const length = this.#queue.peekU32();
       this.#throwIf(lengthFault(length, this.#frameBytesMax));
       this.#length = length;
     }
@@ -103,14 +103,16 @@ export class FrameDecoder {
   next(): Frame | undefined {
     const length = this.nextLength();
     if (length === undefined || this.#queue.bytes < HEADER_BYTES) return undefined;
+    const isWhole = this.#queue.bytes >= LENGTH_BYTES + length;
+    const bytes = isWhole ? this.#queue.take(LENGTH_BYTES + length) : undefined;
     if (!this.#headerChecked) {
-      this.#throwIf(headerFault(this.#queue.peek(HEADER_BYTES)));
+      this.#throwIf(headerFault(bytes ?? this.#queue.peek(HEADER_BYTES)));
       this.#headerChecked = true;
     }
-    if (this.#queue.bytes < LENGTH_BYTES + length) return undefined;
+    if (bytes === undefined) return undefined;
     this.#length = undefined;
     this.#headerChecked = false;
-    return cutFrame(this.#queue.take(LENGTH_BYTES + length));
+    return cutFrame(bytes);
   }
 
   /** Lets go of everything, and stays in error. */

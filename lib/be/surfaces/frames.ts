@@ -63,7 +63,7 @@ export class BeFrames implements FrameSurface {
     this.#port = port;
   }
 
-  async handle(frame: Frame, context: RequestContext): Promise<Reply> {
+  handle(frame: Frame, context: RequestContext): Reply | Promise<Reply> {
     const takes = TAKES[frame.code];
     if (takes === undefined) {
       throw new EncServerError('UNKNOWN_OPCODE', `the back end has no operation ${frame.code}`);
@@ -72,23 +72,23 @@ export class BeFrames implements FrameSurface {
     context.adopt(fields, frame.code === OPCODE.HELLO);
     switch (frame.code) {
       case OPCODE.HELLO:
-        return await this.#hello(fields, context);
+        return this.#hello(fields, context);
       case OPCODE.PING:
         return { fields: [], body: frame.body };
       case OPCODE.INFO:
-        return await this.#info(context);
+        return this.#info(context);
       case OPCODE.PUT:
-        return await this.#put(fields, frame.body, context);
+        return this.#put(fields, frame.body, context);
       case OPCODE.GET:
-        return await this.#get(fields, context);
+        return this.#get(fields, context);
       case OPCODE.HEAD:
-        return await this.#head(fields, context);
+        return this.#head(fields, context);
       case OPCODE.REMOVE:
-        return await this.#remove(fields, context);
+        return this.#remove(fields, context);
       case OPCODE.SCAN:
-        return await this.#scan(fields, context);
+        return this.#scan(fields, context);
       default:
-        return await this.#snapshot(frame.code, fields, context);
+        return this.#snapshot(frame.code, fields, context);
     }
   }
 

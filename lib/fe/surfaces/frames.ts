@@ -82,7 +82,7 @@ export class FeFrames implements FrameSurface {
     this.#port = port;
   }
 
-  async handle(frame: Frame, context: RequestContext): Promise<Reply> {
+  handle(frame: Frame, context: RequestContext): Reply | Promise<Reply> {
     const takes = TAKES[frame.code];
     if (takes === undefined) {
       throw new EncServerError('UNKNOWN_OPCODE', `the front end has no operation ${frame.code}`);
@@ -95,26 +95,26 @@ export class FeFrames implements FrameSurface {
       case OPCODE.PING:
         return { fields: [], body: frame.body };
       case OPCODE.INFO:
-        return await this.#info(context);
+        return this.#info(context);
       case OPCODE.BATCH:
-        return await this.#batch(frame.body, context);
+        return this.#batch(frame.body, context);
       case OPCODE.LIST:
-        return await this.#list(fields, context);
+        return this.#list(fields, context);
       case OPCODE.PEEK:
-        return await this.#peek(fields, context);
+        return this.#peek(fields, context);
       case OPCODE.REKEY:
-        return await this.#rekey(fields, context);
+        return this.#rekey(fields, context);
       default:
-        return await this.#record({ code: frame.code, fields, body: frame.body }, context);
+        return this.#record({ code: frame.code, fields, body: frame.body }, context);
     }
   }
 
   /** The operations that a batch can have, too. */
-  async #record(asked: Asked, context: RequestContext): Promise<Reply> {
+  #record(asked: Asked, context: RequestContext): Promise<Reply> {
     const { code, fields, body } = asked;
-    if (code === OPCODE.STORE) return await this.#store(fields, body, context);
-    if (code === OPCODE.RETRIEVE) return await this.#retrieve(asked, context);
-    return await this.#delete(fields, context);
+    if (code === OPCODE.STORE) return this.#store(fields, body, context);
+    if (code === OPCODE.RETRIEVE) return this.#retrieve(asked, context);
+    return this.#delete(fields, context);
   }
 
   async #batch(body: Buffer, context: RequestContext): Promise<Reply> {
