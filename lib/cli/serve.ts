@@ -3,6 +3,7 @@
  * parent. `up` starts both as processes that load while it still reads the configuration; each
  * opens nothing before it has got it.
  */
+import { setFlagsFromString } from 'node:v8';
 import type { Config } from '../config/load.ts';
 import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -55,6 +56,8 @@ interface Served {
 
 /** Starts a server with its log. Rejects with the error that it does not start with. */
 async function serve(role: Role, config: Config, warnings: readonly string[]): Promise<Served> {
+  // What a request leaves behind is little: to wake threads for it costs more than they help.
+  setFlagsFromString('--no-parallel-scavenge');
   const [start, { openLog }] = await Promise.all([startOf(role), import('../log.ts')]);
   const program = role === 'be' ? 'beserver' : 'feserver';
   const { log, file, warning, close } = openLog({ ...config.log, program });
