@@ -50,9 +50,9 @@ export interface EnvelopeHeader {
   /** 32 bytes. */
   readonly commitment: Buffer;
   /** Kept keys only: number of the wrap entry in the keyring. */
-  readonly wrapKeyNumber?: number;
+  readonly wrapKeyNumber: number | undefined;
   /** Kept keys only: 48 bytes. */
-  readonly wrappedKey?: Buffer;
+  readonly wrappedKey: Buffer | undefined;
 }
 
 /**
@@ -78,17 +78,16 @@ export function decodeHeader(header: Buffer): EnvelopeHeader {
   if (header.length !== (kept ? HEADER_KEPT_BYTES : HEADER_BYTES)) {
     throw altered('the envelope header has a wrong length');
   }
-  const always = {
+  return {
     version: ENVELOPE_VERSION,
     suite,
     flags,
     expiryMs: readExpiry(header),
     nonce: header.subarray(NONCE_AT, COMMITMENT_AT),
     commitment: header.subarray(COMMITMENT_AT, HEADER_BYTES),
+    wrapKeyNumber: kept ? header.readUInt16BE(HEADER_BYTES) : undefined,
+    wrappedKey: kept ? header.subarray(WRAPPED_KEY_AT) : undefined,
   };
-  if (!kept) return always;
-  const wrapKeyNumber = header.readUInt16BE(HEADER_BYTES);
-  return { ...always, wrapKeyNumber, wrappedKey: header.subarray(WRAPPED_KEY_AT) };
 }
 
 /** A u64 of which a JavaScript number holds 53 bits: 285,000 years. */
