@@ -1,7 +1,7 @@
 /** What commands that work with the keyring and the back end have in common. */
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
-import type { RotationOptions } from '../fe/rotation.ts';
+import type { KeyringJobOptions } from '../fe/keyring-job.ts';
 import { callFlags } from './client-flags.ts';
 import { addConfigFlag, address, given } from './command-line.ts';
 import { note } from './terminal.ts';
@@ -34,7 +34,7 @@ export function addKeyringFlags(command: Command): Command {
 export async function keyringSetting(
   flags: KeyringFlags,
   command: string,
-): Promise<RotationOptions> {
+): Promise<KeyringJobOptions> {
   const [{ framesCallOf }, { meansOf }] = await Promise.all([
     import('../net/call-settings.ts'),
     import('../fe/means.ts'),
