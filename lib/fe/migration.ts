@@ -124,6 +124,7 @@ export class Migration extends KeyringJob {
     let { position, counts } = await readState(path, source.place);
     const conflicts: EntryProblem[] = [];
     let batch: FamilyEntry[] = [];
+    let digits = 0;
     const moveBatch = async () => {
       const done = { ...counts };
       const store = async (entry: FamilyEntry) => {
@@ -137,6 +138,7 @@ export class Migration extends KeyringJob {
       counts = done;
       position = batch.at(-1)?.position ?? position;
       batch = [];
+      digits = 0;
       await writeState(path, { source: source.place, position, counts, isDone: false });
       told(sumOf(counts), Math.max(all, sumOf(counts)));
     };
@@ -144,7 +146,7 @@ export class Migration extends KeyringJob {
       // Of two documents of one ID, the older one is what the family's servers find.
       if (batch.some(({ id }) => id === entry.id)) await moveBatch();
       batch.push(entry);
-      const digits = batch.reduce((sum, { record }) => sum + String(record).length, 0);
+      digits += String(entry.record).length;
       if (batch.length === BATCH_ENTRIES || digits > BATCH_DIGITS) await moveBatch();
     }
     await moveBatch();
