@@ -8,11 +8,12 @@ import { decodeHeader, ENVELOPE_FLAG } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
 import { withLegacy } from '../crypto/keyring-states.ts';
 import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
+import { withFileLock } from '../secret-file.ts';
 import type { FamilyEntry, FamilyRecord, FamilyRecords } from './family-records.ts';
 import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyring-job.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { scanAll } from './lookup.ts';
-import { alone, type Counts, readState, statePathOf, writeState } from './migration-state.ts';
+import { type Counts, readState, statePathOf, writeState } from './migration-state.ts';
 import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 
@@ -83,7 +84,7 @@ export class Migration extends KeyringJob {
     told: Told,
   ): Promise<Migrated> {
     const path = statePathOf(this.options.path);
-    return await alone(path, async () => {
+    return await withFileLock(path, async () => {
       const { isDone } = await readState(path, source.place);
       if (isDone) throw alreadyDone(source, path);
       const survey = await this.survey(source, records, () => undefined);
