@@ -7,11 +7,11 @@ import type { BeClientOptions } from '../be/client.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 import { callFlags, type SharedFlags } from './client-flags.ts';
-import { addConfigFlag, address, commandGroup, given, parse } from './command-line.ts';
+import { addConfigFlag, address, CommandGroup, given } from './command-line.ts';
 import { openProgress } from './progress.ts';
 import { readKey, syncFolderOf, writeKeyFile } from './record-io.ts';
 import { readSecretText } from './secret-text.ts';
-import { fileError, note, print, runProgram, usage } from './terminal.ts';
+import { fileError, note, print, usage } from './terminal.ts';
 
 interface SecretFlags {
   readonly keyFile?: string;
@@ -40,43 +40,35 @@ interface RestoreFlags extends LinkFlags {
 const NAME = 'enc-server backup';
 
 export function runBackup(argv: readonly string[]): Promise<ExitCode> {
-  const command = commandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
-  let run: (() => Promise<ExitCode>) | undefined;
+  const group = new CommandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
+  const { command, plan } = group;
   command
     .command('key')
     .description('make a backup key: who has it reads every backup made with it')
     .requiredOption('--out <path>', 'a new file for it (0600)', given)
-    .action(({ out }: { readonly out: string }) => {
-      run = () => makeKey(out);
-    });
+    .action(({ out }: { readonly out: string }) => plan(() => makeKey(out)));
   addLinkFlags(command.command('create'))
     .description('make a backup of everything that is stored; the keyring is not in it')
     .requiredOption('--out <path>', 'the file of the backup', given)
     .option('--force', 'replace the file if it is there')
     .action((flags: CreateFlags) => {
       checkSecret(flags);
-      run = () => create(flags);
+      plan(() => create(flags));
     });
   addSecretFlags(command.command('verify <file>'))
     .description('read a backup to its end, without a server')
     .action((path: string, flags: SecretFlags) => {
       checkSecret(flags);
-      run = () => verify(path, flags);
+      plan(() => verify(path, flags));
     });
   addLinkFlags(command.command('restore <file>'))
     .description('put a backup into an empty store')
     .option('--overwrite', 'also into one that is not empty: what is there is replaced')
     .action((path: string, flags: RestoreFlags) => {
       checkSecret(flags);
-      run = () => restore(path, flags);
+      plan(() => restore(path, flags));
     });
-  const start = async () => {
-    parse(command, withCommand(argv));
-    if (run !== undefined) return await run();
-    note(command.helpInformation());
-    return EXIT.usage;
-  };
-  return runProgram(NAME, start, argv.includes('--json'));
+  return group.run(withCommand(argv));
 }
 
 /** `enc-server backup --out FILE` makes one. */

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { BeClientOptions } from '../be/client.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import { callFlags, type SharedFlags } from './client-flags.ts';
-import { addConfigFlag, address, given } from './command-line.ts';
+import { addConfigFlag, address, given, type Plan } from './command-line.ts';
 import { openProgress } from './progress.ts';
 import { note, print, usage } from './terminal.ts';
 
@@ -21,7 +21,7 @@ interface StoreFlags {
 
 const SCHEME = 'be:';
 
-export function addStoreCopy(command: Command, plan: (run: () => Promise<ExitCode>) => void): void {
+export function addStoreCopy(command: Command, plan: Plan): void {
   addConfigFlag(command.command('store'))
     .description("copy one back end's store into another's, and verify it; may be run again")
     .requiredOption('--from <address>', 'the back end that has the records, be:HOST:PORT', place)
