@@ -1,5 +1,6 @@
 /** How every command line is read: the flags that all have, and mistakes in words of our own. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { Config, LoadOptions } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { type EncServerError, EXIT, type ExitCode } from '../errors.ts';
@@ -87,6 +88,15 @@ function mistake(error: CommanderError): EncServerError {
   const message = first.replace(/^(unknown option '[^=']{0,30})[^']*'$/, "$1'");
   const meant = suggestion?.replace(/^\((Did.*\?)\)$/, '$1').replace('Did', 'did');
   return usage(message, meant === undefined ? undefined : `${meant} see --help`);
+}
+
+/** All settings; `command` warns of those that mean nothing. Rejects with `BAD_CONFIG`. */
+export async function loadFor(command: string, options: LoadOptions): Promise<Config> {
+  // Loaded when it is needed: help and mistakes on the command line are told without.
+  const { loadConfig } = await import('../config/load.ts');
+  const { config, warnings } = await loadConfig(options);
+  for (const words of warnings) note(`${command}: ${words}`);
+  return config;
 }
 
 /** A text that is not empty: an unset variable of a shell must not mean "the default". */
