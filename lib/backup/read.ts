@@ -6,10 +6,9 @@ import { openStream } from '../crypto/stream.ts';
 import { EncServerError } from '../errors.ts';
 import {
   type BackupHeader,
-  type BackupItem,
   decodeHeader,
   decodeItems,
-  encodeItem,
+  type ReadItem,
   streamKeyOf,
 } from './format.ts';
 import { groupsOf } from './groups.ts';
@@ -41,7 +40,7 @@ export async function verifyBackup(
   const hash = createHash('sha256');
   let [count, ended] = [0, 0];
   for await (const item of items) {
-    hash.update(encodeItem(item));
+    hash.update(item.encoded);
     count++;
     if (isOver(item)) ended++;
     told(count, count);
@@ -93,7 +92,7 @@ export async function restoreBackup(
 
 interface OpenBackup {
   readonly header: BackupHeader;
-  readonly items: AsyncGenerator<BackupItem>;
+  readonly items: AsyncGenerator<ReadItem>;
 }
 
 async function openBackup(path: string, secret: BackupSecret): Promise<OpenBackup> {
@@ -164,6 +163,6 @@ async function refuseUnlessEmpty(client: BeClient, hasRecords: boolean): Promise
   }
 }
 
-function isOver({ expiryMs }: BackupItem): boolean {
+function isOver({ expiryMs }: ReadItem): boolean {
   return expiryMs !== 0 && expiryMs <= Date.now();
 }
