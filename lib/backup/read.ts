@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { BeClient, type BeClientOptions } from '../be/client.ts';
+import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
 import { EncServerError } from '../errors.ts';
 import {
@@ -13,7 +14,6 @@ import {
 } from './format.ts';
 import { groupsOf } from './groups.ts';
 import { type BackupSecret, backupKeyOf } from './keys.ts';
-import { TABLES, type Told } from './tables.ts';
 
 export interface Verified {
   readonly header: BackupHeader;
