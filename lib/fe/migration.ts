@@ -7,12 +7,12 @@ import type { BeClient } from '../be/client.ts';
 import { decodeHeader, ENVELOPE_FLAG } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
 import { withLegacy } from '../crypto/keyring-states.ts';
-import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
+import { EncServerError, toEncServerError } from '../errors.ts';
 import { withFileLock } from '../secret-file.ts';
 import type { FamilyEntry, FamilyRecord, FamilyRecords } from './family-records.ts';
 import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyring-job.ts';
 import { isLegacyHeader } from './legacy.ts';
-import { scanAll } from './lookup.ts';
+import { orConflict, scanAll } from './lookup.ts';
 import { type Counts, readState, statePathOf, writeState } from './migration-state.ts';
 import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
@@ -178,13 +178,10 @@ async function moveOne(
     return 'skipped';
   }
   const { name, sealed } = found;
-  try {
-    await placement.put(name, sealed, ABSENT, { timeoutMs: RECORD_TIMEOUT_MS });
-    return 'moved';
-  } catch (error) {
-    if (codeOf(error) !== 'CONFLICT') throw error;
-  }
-  const there = await placement.get(name, BODY_BYTES_MAX, { timeoutMs: RECORD_TIMEOUT_MS });
+  const call = { timeoutMs: RECORD_TIMEOUT_MS };
+  const put = await orConflict(placement.put(name, sealed, ABSENT, call));
+  if (put !== undefined) return 'moved';
+  const there = await placement.get(name, BODY_BYTES_MAX, call);
   if (isLegacyHeader(there.header)) return there.body.equals(sealed.body) ? 'known' : 'conflicts';
   // Sealed anew since, by a reader with the right key.
   const { flags } = decodeHeader(there.header);
