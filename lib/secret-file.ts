@@ -2,14 +2,16 @@
  * Files of secrets that commands change while servers read them: always whole, for their owner
  * alone, and no change is lost where two come at once.
  */
-import { open, rename, stat, unlink } from 'node:fs/promises';
+import { open, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EncServerError } from './errors.ts';
 
 const LOCK_TRIES = 200;
 const LOCK_PAUSE_MS = 25;
-/** Nobody takes that long to write a file: who left the lock is gone. */
+/** How often who works says so on the lock, in milliseconds. */
+const LOCK_BEAT_MS = 2_000;
+/** After so long without a word, who left the lock is gone. */
 const LOCK_STALE_MS = 10_000;
 
 /** Puts new content in the place of a file (0600). When it resolves, it is on disk. */
@@ -32,8 +34,8 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
 }
 
 /**
- * Does something while no other command changes the file. Rejects with `CONFLICT` when another
- * one holds it for long, and with what the system says against the lock.
+ * Does something, for as long as it takes, while no other command changes the file. Rejects with
+ * `CONFLICT` when another one holds it for long, and with what the system says against the lock.
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   const unlock = await lock(`${path}.lock`);
@@ -49,7 +51,12 @@ async function lock(path: string): Promise<() => Promise<void>> {
   for (let tries = 1; ; tries++) {
     try {
       await (await open(path, 'wx', 0o600)).close();
-      return async () => await unlink(path);
+      const beat = () => void utimes(path, new Date(), new Date()).catch(() => undefined);
+      const timer = setInterval(beat, LOCK_BEAT_MS);
+      return async () => {
+        clearInterval(timer);
+        await unlink(path);
+      };
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
     }

@@ -43,6 +43,12 @@ export interface BackupItem {
   readonly body: Buffer;
 }
 
+/** One that was read. */
+export interface ReadItem extends BackupItem {
+  /** All of it, as {@link encodeItem} has made it. */
+  readonly encoded: Buffer;
+}
+
 /** Both lines. */
 export function encodeHeader(header: BackupHeader): Buffer {
   return Buffer.from(`${MAGIC}\n${JSON.stringify(header)}\n`);
@@ -99,7 +105,7 @@ export function encodeEnd(items: number): Buffer {
  *
  * @throws EncServerError `ALTERED` if it is none, or its count is another
  */
-export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<BackupItem> {
+export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<ReadItem> {
   const queue = new ByteQueue();
   let items = 0;
   let isEnded = false;
@@ -120,7 +126,7 @@ export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<
 }
 
 /** The next item, or the count at the end; undefined while it is not whole. */
-function takeNext(queue: ByteQueue): BackupItem | number | undefined {
+function takeNext(queue: ByteQueue): ReadItem | number | undefined {
   if (queue.bytes === 0) return undefined;
   const [type] = queue.front();
   if (type === END) {
@@ -133,13 +139,14 @@ function takeNext(queue: ByteQueue): BackupItem | number | undefined {
   const bodyAt = headAt + header.readUInt16BE(3);
   const end = bodyAt + header.readUInt32BE(21);
   if (queue.bytes < end) return undefined;
-  const bytes = queue.take(end);
+  const encoded = queue.take(end);
   return {
-    key: bytes.subarray(ITEM_HEADER_BYTES, headAt),
-    head: bytes.subarray(headAt, bodyAt),
-    revision: bytes.subarray(5, 13),
-    expiryMs: Number(bytes.readBigUInt64BE(13)),
-    body: bytes.subarray(bodyAt),
+    encoded,
+    key: encoded.subarray(ITEM_HEADER_BYTES, headAt),
+    head: encoded.subarray(headAt, bodyAt),
+    revision: encoded.subarray(5, 13),
+    expiryMs: Number(encoded.readBigUInt64BE(13)),
+    body: encoded.subarray(bodyAt),
   };
 }
 

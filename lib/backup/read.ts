@@ -2,19 +2,18 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { BeClient, type BeClientOptions } from '../be/client.ts';
+import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
 import { EncServerError } from '../errors.ts';
 import {
   type BackupHeader,
-  type BackupItem,
   decodeHeader,
   decodeItems,
-  encodeItem,
+  type ReadItem,
   streamKeyOf,
 } from './format.ts';
 import { groupsOf } from './groups.ts';
 import { type BackupSecret, backupKeyOf } from './keys.ts';
-import { TABLES, type Told } from './tables.ts';
 
 export interface Verified {
   readonly header: BackupHeader;
@@ -41,7 +40,7 @@ export async function verifyBackup(
   const hash = createHash('sha256');
   let [count, ended] = [0, 0];
   for await (const item of items) {
-    hash.update(encodeItem(item));
+    hash.update(item.encoded);
     count++;
     if (isOver(item)) ended++;
     told(count, count);
@@ -93,7 +92,7 @@ export async function restoreBackup(
 
 interface OpenBackup {
   readonly header: BackupHeader;
-  readonly items: AsyncGenerator<BackupItem>;
+  readonly items: AsyncGenerator<ReadItem>;
 }
 
 async function openBackup(path: string, secret: BackupSecret): Promise<OpenBackup> {
@@ -164,6 +163,6 @@ async function refuseUnlessEmpty(client: BeClient, hasRecords: boolean): Promise
   }
 }
 
-function isOver({ expiryMs }: BackupItem): boolean {
+function isOver({ expiryMs }: ReadItem): boolean {
   return expiryMs !== 0 && expiryMs <= Date.now();
 }

@@ -1,13 +1,13 @@
 /** Makes a backup while the back end runs: through its wire, from a snapshot that it lends. */
 import { createHash, randomBytes } from 'node:crypto';
 import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
+import { TABLES, type Told } from '../be/copy.ts';
 import type { BeSnapshot } from '../be/snapshot-client.ts';
 import { StreamSealer } from '../crypto/stream.ts';
 import { codeOf } from '../errors.ts';
 import { type BackupHeader, encodeEnd, encodeHeader, encodeItem, streamKeyOf } from './format.ts';
 import { groupsOf } from './groups.ts';
 import { type BackupSecret, drawBackupKey } from './keys.ts';
-import { TABLES, type Told } from './tables.ts';
 
 export interface Written {
   readonly items: number;

@@ -25,8 +25,8 @@ import { tokenKey } from './token-key.ts';
 class AuditedSnapshots extends Snapshots {
   readonly #audit: AuditLog;
 
-  constructor(store: Store, audit: AuditLog) {
-    super(store);
+  constructor(store: Store, budget: Budget, audit: AuditLog) {
+    super(store, budget);
     this.#audit = audit;
   }
 
@@ -40,7 +40,7 @@ export class AuditedBeService extends BeService {
   readonly #audit: AuditLog;
 
   constructor(store: Store, budget: Budget, limits: Limits, audit: AuditLog) {
-    super(store, budget, limits, new AuditedSnapshots(store, audit));
+    super(store, budget, limits, new AuditedSnapshots(store, budget, audit));
     this.#audit = audit;
   }
 

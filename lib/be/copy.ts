@@ -26,6 +26,7 @@ export interface Verified {
   readonly digest: string;
 }
 
+/** How far it is, for whoever watches. */
 export type Told = (done: number, all: number) => void;
 
 const PAGE_ITEMS = 500;
@@ -34,8 +35,8 @@ const AT_ONCE = 16;
 const BODY_BYTES_MAX = 0xffff_ffff;
 const NO_BYTES = Buffer.alloc(0);
 const ABSENT = { kind: 'absent' } as const;
-/** Records of our front ends, and tokens of the family's. */
-const TABLES = [TABLE.RECORDS, TABLE.FOREIGN];
+/** What of a store is copied: records of our front ends, and tokens of the family's. */
+export const TABLES = [TABLE.RECORDS, TABLE.FOREIGN] as const;
 
 export class StoreCopy {
   readonly #from: BeClient;

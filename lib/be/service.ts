@@ -5,7 +5,7 @@
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { BULK_BYTES_MIN, type Limits } from '../protocol/limits.ts';
+import type { Limits } from '../protocol/limits.ts';
 import { bindKeyring, type KeyringMark, readKeyring, readStoreId } from '../store/meta.ts';
 import {
   ALWAYS,
@@ -19,6 +19,7 @@ import {
   type Value,
 } from '../store/store.ts';
 import { EpochFence } from './epoch-fence.ts';
+import { notFound, readWithRoom } from './read-with-room.ts';
 import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
 import { Snapshots } from './snapshots.ts';
 import { tokenKey } from './token-key.ts';
@@ -27,8 +28,6 @@ const NO_BYTES = Buffer.alloc(0);
 const U32_MAX = 0xffff_ffff;
 /** Table byte, key number, namespace group and SIV: docs/ENVELOPE.md. In bytes. */
 const RECORD_KEY_BYTES = 27;
-/** What is read may be replaced by something larger in between; then it is read anew. */
-const LARGE_TRIES_MAX = 5;
 
 /** What one connection said of itself. */
 export interface BeSession {
@@ -53,7 +52,12 @@ export class BeService {
   readonly #sessions = new Set<BeSession>();
   #storeId: Buffer | undefined;
 
-  constructor(store: Store, budget: Budget, limits: Limits, snapshots = new Snapshots(store)) {
+  constructor(
+    store: Store,
+    budget: Budget,
+    limits: Limits,
+    snapshots = new Snapshots(store, budget),
+  ) {
     this.#store = store;
     this.#budget = budget;
     this.#limits = limits;
@@ -103,7 +107,9 @@ export class BeService {
     acceptBytes: number,
     context: RequestContext,
   ): Promise<StoredValue> {
-    return this.#look(session, key, context, () => this.#readWithRoom(key, acceptBytes, context));
+    return this.#look(session, key, context, () =>
+      readWithRoom(this.#store, key, acceptBytes, this.#budget, context),
+    );
   }
 
   head(session: BeSession, key: Buffer, context: RequestContext): Promise<StoredHead> {
@@ -158,7 +164,7 @@ export class BeService {
 
   async retrieveForeign(token: Buffer, context: RequestContext): Promise<Buffer> {
     context.caller.require('frontend');
-    const found = await this.#readWithRoom(tokenKey(token), U32_MAX, context);
+    const found = await readWithRoom(this.#store, tokenKey(token), U32_MAX, this.#budget, context);
     return found.body ?? NO_BYTES;
   }
 
@@ -202,31 +208,6 @@ export class BeService {
   unreadyReason(): string | undefined {
     const { ok, reason } = this.#store.health();
     return ok ? undefined : reason;
-  }
-
-  /** A large body is read only when there is room for it: its own size, whatever is accepted. */
-  async #readWithRoom(
-    key: Buffer,
-    acceptBytes: number,
-    context: RequestContext,
-  ): Promise<StoredValue> {
-    let found = await this.#store.get(key, Math.min(acceptBytes, BULK_BYTES_MIN));
-    if (found === undefined) throw notFound();
-    for (let tries = 1; found.body === undefined && tries <= LARGE_TRIES_MAX; tries++) {
-      const { bodyBytes } = found;
-      if (bodyBytes > acceptBytes) break;
-      await this.#budget.reserved(bodyBytes, context);
-      try {
-        const again = await this.#store.get(key, bodyBytes);
-        if (again === undefined) throw notFound();
-        found = again;
-      } finally {
-        this.#budget.release(bodyBytes);
-      }
-    }
-    if (found.body !== undefined) return found;
-    const sizeBytes = found.bodyBytes;
-    throw new EncServerError('LARGE', `the body has ${sizeBytes} bytes`, { sizeBytes });
   }
 
   async #write<T>(
@@ -274,10 +255,6 @@ export class BeService {
     }
     this.#fence.check(session.epoch);
   }
-}
-
-function notFound(): EncServerError {
-  return new EncServerError('NOT_FOUND', 'nothing is stored there');
 }
 
 function invalidKey(): EncServerError {

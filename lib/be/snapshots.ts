@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
+import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import {
   type ScanPage,
@@ -12,6 +13,7 @@ import {
   type StoredValue,
   TABLE,
 } from '../store/store.ts';
+import { readWithRoom } from './read-with-room.ts';
 import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
 
 /** How long a lease lasts after it was last used, in milliseconds. */
@@ -27,11 +29,13 @@ interface Lease {
 /** For operators: all of it takes the scope `admin`. */
 export class Snapshots {
   readonly #store: Pick<Store, 'snapshot'>;
+  readonly #budget: Budget;
   readonly #leaseMs: number;
   readonly #leases = new Map<string, Lease>();
 
-  constructor(store: Pick<Store, 'snapshot'>, leaseMs = LEASE_MS) {
+  constructor(store: Pick<Store, 'snapshot'>, budget: Budget, leaseMs = LEASE_MS) {
     this.#store = store;
+    this.#budget = budget;
     this.#leaseMs = leaseMs;
   }
 
@@ -64,13 +68,19 @@ export class Snapshots {
     return cutPage(await this.#use(lease).scan(prefix, after, itemsMax));
   }
 
-  /** Rejects with `NOT_FOUND` for what is not in it, and when the lease is over. */
-  async get(lease: Buffer, key: Buffer, { caller }: RequestContext): Promise<StoredValue> {
-    caller.require('admin');
+  /**
+   * Rejects with `NOT_FOUND` for what is not in it, and when the lease is over; with `LARGE` when
+   * the body is above `acceptBytes`.
+   */
+  async get(
+    lease: Buffer,
+    key: Buffer,
+    acceptBytes: number,
+    context: RequestContext,
+  ): Promise<StoredValue> {
+    context.caller.require('admin');
     checkTable(key);
-    const found = await this.#use(lease).get(key);
-    if (found === undefined) throw new EncServerError('NOT_FOUND', 'nothing is stored there');
-    return found;
+    return await readWithRoom(this.#use(lease), key, acceptBytes, this.#budget, context);
   }
 
   /** One that is over already is no error. */

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { SignedCheckpoint } from '../audit/checkpoint.ts';
 import type { Verified } from '../audit/verify.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
-import { checkUtf8, commandGroup, given, parse } from './command-line.ts';
-import { fileError, note, print, runProgram } from './terminal.ts';
+import { CommandGroup, checkUtf8, given } from './command-line.ts';
+import { fileError, note, print } from './terminal.ts';
 
 interface InitFlags {
   readonly keyFile: string;
@@ -29,17 +29,15 @@ interface NameFlags {
 
 export function runAudit(argv: readonly string[]): Promise<ExitCode> {
   const about = 'Makes the keys of an audit log, and proves one; see docs/AUDIT.md.';
-  const command = commandGroup('enc-server audit', about);
-  let run: (() => Promise<ExitCode>) | undefined;
+  const group = new CommandGroup('enc-server audit', about);
+  const { command, plan } = group;
   command
     .command('init')
     .description('make the keys of a new audit log; one for each server')
     .requiredOption('--key-file <path>', 'for the server (auditKeyFile); a new file', given)
     .requiredOption('--verification-key <path>', 'for the auditor: move it away', given)
     .option('--public-key <path>', 'of the checkpoints (default: beside the last)', given)
-    .action((flags: InitFlags) => {
-      run = () => init(flags);
-    });
+    .action((flags: InitFlags) => plan(() => init(flags)));
   command
     .command('verify')
     .description('prove an audit log; exit code 4 where it was changed')
@@ -49,9 +47,7 @@ export function runAudit(argv: readonly string[]): Promise<ExitCode> {
     .option('--public-key <path>', "the checkpoints' (default: in the verification key)", given)
     .option('--state <path>', 'the state that its server has (auditKeyFile with .state)', given)
     .option('--json', 'print the findings and errors as JSON')
-    .action((flags: VerifyFlags) => {
-      run = () => verify(flags);
-    });
+    .action((flags: VerifyFlags) => plan(() => verify(flags)));
   command
     .command('name')
     .description("print what a record is called in a front end's audit log")
@@ -60,15 +56,9 @@ export function runAudit(argv: readonly string[]): Promise<ExitCode> {
     .option('--namespace <text>', 'its namespace (default: the one without a name)', given)
     .action((flags: NameFlags) => {
       checkUtf8('--id', flags.id, 'such an ID cannot be looked for here');
-      run = () => name(flags);
+      plan(() => name(flags));
     });
-  const start = async () => {
-    parse(command, argv);
-    if (run !== undefined) return await run();
-    note(command.helpInformation());
-    return EXIT.usage;
-  };
-  return runProgram('enc-server audit', start, argv.includes('--json'));
+  return group.run(argv);
 }
 
 async function init(flags: InitFlags): Promise<ExitCode> {

@@ -6,12 +6,12 @@ import type { BackupSecret } from '../backup/keys.ts';
 import type { BeClientOptions } from '../be/client.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
-import { callFlags, type SharedFlags } from './client-flags.ts';
-import { addConfigFlag, address, commandGroup, given, parse } from './command-line.ts';
+import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
+import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-line.ts';
 import { openProgress } from './progress.ts';
 import { readKey, syncFolderOf, writeKeyFile } from './record-io.ts';
 import { readSecretText } from './secret-text.ts';
-import { fileError, note, print, runProgram, usage } from './terminal.ts';
+import { fileError, note, print, usage } from './terminal.ts';
 
 interface SecretFlags {
   readonly keyFile?: string;
@@ -19,13 +19,10 @@ interface SecretFlags {
   readonly json?: boolean;
 }
 
-interface LinkFlags extends SecretFlags {
+interface LinkFlags extends SecretFlags, TlsFlags {
   readonly config?: string;
   readonly be?: string;
   readonly tokenFile?: string;
-  readonly tlsCa?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
 }
 
 interface CreateFlags extends LinkFlags {
@@ -40,43 +37,35 @@ interface RestoreFlags extends LinkFlags {
 const NAME = 'enc-server backup';
 
 export function runBackup(argv: readonly string[]): Promise<ExitCode> {
-  const command = commandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
-  let run: (() => Promise<ExitCode>) | undefined;
+  const group = new CommandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
+  const { command, plan } = group;
   command
     .command('key')
     .description('make a backup key: who has it reads every backup made with it')
     .requiredOption('--out <path>', 'a new file for it (0600)', given)
-    .action(({ out }: { readonly out: string }) => {
-      run = () => makeKey(out);
-    });
+    .action(({ out }: { readonly out: string }) => plan(() => makeKey(out)));
   addLinkFlags(command.command('create'))
     .description('make a backup of everything that is stored; the keyring is not in it')
     .requiredOption('--out <path>', 'the file of the backup', given)
     .option('--force', 'replace the file if it is there')
     .action((flags: CreateFlags) => {
       checkSecret(flags);
-      run = () => create(flags);
+      plan(() => create(flags));
     });
   addSecretFlags(command.command('verify <file>'))
     .description('read a backup to its end, without a server')
     .action((path: string, flags: SecretFlags) => {
       checkSecret(flags);
-      run = () => verify(path, flags);
+      plan(() => verify(path, flags));
     });
   addLinkFlags(command.command('restore <file>'))
     .description('put a backup into an empty store')
     .option('--overwrite', 'also into one that is not empty: what is there is replaced')
     .action((path: string, flags: RestoreFlags) => {
       checkSecret(flags);
-      run = () => restore(path, flags);
+      plan(() => restore(path, flags));
     });
-  const start = async () => {
-    parse(command, withCommand(argv));
-    if (run !== undefined) return await run();
-    note(command.helpInformation());
-    return EXIT.usage;
-  };
-  return runProgram(NAME, start, argv.includes('--json'));
+  return group.run(withCommand(argv));
 }
 
 /** `enc-server backup --out FILE` makes one. */
@@ -94,12 +83,10 @@ function addSecretFlags(command: Command): Command {
 }
 
 function addLinkFlags(command: Command): Command {
-  return addSecretFlags(addConfigFlag(command))
+  addSecretFlags(addConfigFlag(command))
     .option('--be <address>', 'the back end, HOST:PORT', address)
-    .option('--token-file <path>', 'a file with an access token of the scope admin', given)
-    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
-    .option('--tls-cert <path>', 'the client certificate of an operator (PEM)', given)
-    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given);
+    .option('--token-file <path>', 'a file with an access token of the scope admin', given);
+  return addTlsFlags(command, ' of an operator');
 }
 
 async function makeKey(out: string): Promise<ExitCode> {
@@ -110,7 +97,7 @@ async function makeKey(out: string): Promise<ExitCode> {
 
 async function create(flags: CreateFlags): Promise<ExitCode> {
   const { writeBackup } = await import('../backup/write.ts');
-  const [link, secret] = [await linkOf(flags), await secretOf(flags)];
+  const [link, secret] = [await linkFor(flags), await secretOf(flags)];
   const aside = await openAside(flags);
   const progress = await openProgress();
   try {
@@ -187,7 +174,7 @@ async function verify(path: string, flags: SecretFlags): Promise<ExitCode> {
 
 async function restore(path: string, flags: RestoreFlags): Promise<ExitCode> {
   const { restoreBackup } = await import('../backup/read.ts');
-  const [link, secret] = [await linkOf(flags), await secretOf(flags)];
+  const [link, secret] = [await linkFor(flags), await secretOf(flags)];
   const { overwrite = false } = flags;
   const progress = await openProgress();
   const restoring = restoreBackup(path, secret, link, overwrite, progress.update);
@@ -216,17 +203,8 @@ async function secretOf({ keyFile, passphraseFile }: SecretFlags): Promise<Backu
   return { kind: 'key', key };
 }
 
-async function linkOf({ config: file, be: server, ...rest }: LinkFlags): Promise<BeClientOptions> {
-  const { loadConfig } = await import('../config/load.ts');
-  const { framesCallOf } = await import('../net/call-settings.ts');
-  const { tokenFile, tlsCa, tlsCert, tlsKey } = rest;
-  const chosen = Object.entries({ server, tokenFile, tlsCa, tlsCert, tlsKey });
-  const flags: SharedFlags = Object.fromEntries(chosen.filter(([, value]) => value !== undefined));
-  const { config, warnings } = await loadConfig({
-    file,
-    flags: { beClientConfigs: await callFlags(flags) },
-  });
-  for (const words of warnings) note(`${NAME}: ${words}`);
-  const { beClientConfigs: section } = config;
-  return { ...framesCallOf(section), timeoutMs: section.timeoutMs };
+async function linkFor(flags: LinkFlags): Promise<BeClientOptions> {
+  const { config: file, be: server } = flags;
+  const beClientConfigs = await callFlags({ ...flags, server });
+  return linkOf((await loadFor(NAME, { file, flags: { beClientConfigs } })).beClientConfigs);
 }

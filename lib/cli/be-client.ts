@@ -5,7 +5,7 @@ import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { ifRevision } from '../store/store.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
 import { checkUtf8, given } from './command-line.ts';
-import { checkRecordFlags, type RecordFlags, readRecord, writeRecord } from './record-io.ts';
+import { checkRecordFlags, type RecordFlags, readRecord, tellRecord } from './record-io.ts';
 import { runTrial } from './trial.ts';
 
 interface IdFlags {
@@ -57,13 +57,7 @@ const RETRIEVE: ClientCommand<RetrieveFlags> = {
   async run(flags, setting) {
     return await withClient(setting, async (client) => {
       const record = await client.retrieve(flags.id);
-      if (!setting.json || flags.out !== undefined) await writeRecord(record, flags.out);
-      if (setting.json) {
-        await setting.result('', {
-          bytes: record.length,
-          ...(flags.out === undefined ? { record64: record.toString('base64') } : {}),
-        });
-      }
+      await tellRecord(record, flags.out, setting, { bytes: record.length });
       return EXIT.done;
     });
   },

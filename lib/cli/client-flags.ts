@@ -1,24 +1,24 @@
 /** What `fe-client` and `be-client` have in common. */
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
-import { EncServerError, type ExitCode } from '../errors.ts';
-import { type CallSettings, framesCallOf } from '../net/call-settings.ts';
+import type { ExitCode } from '../errors.ts';
+import type { CallSettings } from '../net/call-settings.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
-import { addConfigFlag, address, duration, given, parse, program } from './command-line.ts';
-import { fileError, note, print, runProgram } from './terminal.ts';
+import { addTlsFlags, type CallFlags, callFlags, linkOf } from './call-flags.ts';
+import {
+  addConfigFlag,
+  address,
+  duration,
+  given,
+  loadFor,
+  parse,
+  program,
+} from './command-line.ts';
+import { print, runProgram } from './terminal.ts';
 
-export interface SharedFlags {
+interface SharedFlags extends CallFlags {
   readonly config?: string;
-  readonly server?: string;
   readonly json?: boolean;
-  readonly timeout?: string;
-  readonly tokenFile?: string;
-  readonly tls?: boolean;
-  readonly tlsCa?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  readonly tlsServerName?: string;
 }
 
 /** Where and how a client command calls, all of it checked. */
@@ -94,17 +94,12 @@ export class ClientProgram {
   }
 
   async #setting(flags: SharedFlags): Promise<ClientSetting> {
-    // Loaded when it is needed: help and mistakes on the command line are told without.
-    const { loadConfig } = await import('../config/load.ts');
-    const { config, warnings } = await loadConfig({
+    const config = await loadFor(this.#command.name(), {
       file: flags.config,
       flags: { [this.#section]: await callFlags(flags) },
     });
-    for (const words of warnings) note(`${this.#command.name()}: ${words}`);
-    const section = config[this.#section];
     return {
-      ...framesCallOf(section),
-      timeoutMs: section.timeoutMs,
+      ...linkOf(config[this.#section]),
       frameBytesMax: FRAME_BYTES_CEILING - 1,
       trial: config.testParams,
       json: flags.json ?? false,
@@ -115,32 +110,13 @@ export class ClientProgram {
   }
 }
 
-/** The settings that the flags of a client give. Rejects with `FILE_ERROR`. */
-export async function callFlags(flags: SharedFlags): Promise<Record<string, unknown>> {
-  const { server, timeout, tokenFile, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
-  const token = tokenFile === undefined ? undefined : await readTokenFile(tokenFile);
-  const files = { tls, tlsCa, tlsCert, tlsKey, tlsServerName };
-  return { serverAddr: server, timeoutMs: timeout, token, ...files };
-}
-
-async function readTokenFile(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw fileError('cannot read the token from', path, cause);
-  });
-  const token = text.trim();
-  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token;
-  throw new EncServerError('FILE_ERROR', `${path} holds no token`, { hint: 'a token is one word' });
-}
-
-export function addSharedFlags(command: Command): Command {
-  return command
+function addSharedFlags(command: Command): Command {
+  command
     .option('--server <address>', 'the server, HOST:PORT', address)
     .option('--timeout <time>', 'longest time for an answer, such as 500ms or 10s', duration)
     .option('--token-file <path>', 'a file with the access token', given)
-    .option('--tls', 'call over TLS, trusting the authorities of the system')
-    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
-    .option('--tls-cert <path>', 'the client certificate (PEM)', given)
-    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
+    .option('--tls', 'call over TLS, trusting the authorities of the system');
+  return addTlsFlags(command)
     .option('--tls-server-name <name>', "the name in the server's certificate", given)
     .option('--json', 'print results and errors as JSON');
 }

@@ -1,11 +1,12 @@
 /** How every command line is read: the flags that all have, and mistakes in words of our own. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { Config, LoadOptions } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import { parseDurationMs } from '../config/quantity.ts';
-import type { EncServerError } from '../errors.ts';
+import { type EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { parseAddress } from '../net/client.ts';
 import { VERSION } from '../version.ts';
-import { usage } from './terminal.ts';
+import { note, runProgram, usage } from './terminal.ts';
 
 /** More than this is no slip of the pen, and may be a secret in the wrong place. */
 const NAME_SHOWN_MAX = 24;
@@ -15,9 +16,32 @@ export function program(name: string, description: string): Command {
   return addConfigFlag(bare(name, description));
 }
 
+/** Takes what is to be done once the command line is read. */
+export type Plan = (run: () => Promise<ExitCode>) => void;
+
 /** A command that is nothing without a subcommand: the flags are those of its subcommands. */
-export function commandGroup(name: string, description: string): Command {
-  return bare(name, description).helpCommand(true).enablePositionalOptions();
+export class CommandGroup {
+  readonly command: Command;
+  /** For the action of a subcommand. */
+  readonly plan: Plan = (run) => {
+    this.#planned = run;
+  };
+  #planned: (() => Promise<ExitCode>) | undefined;
+
+  constructor(name: string, description: string) {
+    this.command = bare(name, description).helpCommand(true).enablePositionalOptions();
+  }
+
+  /** Does what the subcommand planned, or helps where there is none. */
+  run(argv: readonly string[]): Promise<ExitCode> {
+    const start = async () => {
+      parse(this.command, argv);
+      if (this.#planned !== undefined) return await this.#planned();
+      note(this.command.helpInformation());
+      return EXIT.usage;
+    };
+    return runProgram(this.command.name(), start, argv.includes('--json'));
+  }
 }
 
 function bare(name: string, description: string): Command {
@@ -64,6 +88,15 @@ function mistake(error: CommanderError): EncServerError {
   const message = first.replace(/^(unknown option '[^=']{0,30})[^']*'$/, "$1'");
   const meant = suggestion?.replace(/^\((Did.*\?)\)$/, '$1').replace('Did', 'did');
   return usage(message, meant === undefined ? undefined : `${meant} see --help`);
+}
+
+/** All settings; `command` warns of those that mean nothing. Rejects with `BAD_CONFIG`. */
+export async function loadFor(command: string, options: LoadOptions): Promise<Config> {
+  // Loaded when it is needed: help and mistakes on the command line are told without.
+  const { loadConfig } = await import('../config/load.ts');
+  const { config, warnings } = await loadConfig(options);
+  for (const words of warnings) note(`${command}: ${words}`);
+  return config;
 }
 
 /** A text that is not empty: an unset variable of a shell must not mean "the default". */

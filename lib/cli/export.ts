@@ -1,10 +1,10 @@
 /** `fe-client export`: retrieves the records of a file of keys into a file of JSON lines. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type EncServerError, type ExitCode, toEncServerError } from '../errors.ts';
 import type { BatchRequest, FeClient, Retrieved } from '../fe/client.ts';
 import { decodeHexKey } from '../protocol/hex.ts';
 import type { ClientSetting } from './client-flags.ts';
 import { ExportFile } from './export-file.ts';
+import { sendBatch } from './fe-calls.ts';
 import {
   type LineName,
   linesOf,
@@ -31,8 +31,6 @@ interface Asking extends LineName {
 type Found = { readonly found: Retrieved } | { readonly error: EncServerError };
 
 const ITEMS_MAX = 200;
-const TRIES_MAX = 6;
-const PAUSE_MS = 250;
 
 export async function exportRecords(
   path: string,
@@ -112,25 +110,12 @@ class Export {
   }
 
   async #retrieve(batch: readonly Asking[], found: Map<number, Found>): Promise<void> {
-    let open = batch;
-    for (let tries = 1; open.length > 0; tries++) {
-      const answers = await this.#client.batch(open.map(requestOf));
-      const again: Asking[] = [];
-      for (const [index, asking] of open.entries()) {
-        const answer = answers[index];
-        if (answer?.error === undefined) {
-          if (answer?.op === 'retrieve') found.set(asking.line, answer);
-        } else if (answer.error.code === 'LARGE') {
-          found.set(asking.line, await this.#alone(asking));
-        } else if (answer.error.row.retry === 'always' && tries < TRIES_MAX) {
-          again.push(asking);
-        } else {
-          found.set(asking.line, { error: answer.error });
-        }
-      }
-      open = again;
-      if (open.length > 0) await sleep(PAUSE_MS * tries);
-    }
+    await sendBatch(this.#client, batch, requestOf, async (asking, answer) => {
+      const { line } = asking;
+      if (answer.error?.code === 'LARGE') found.set(line, await this.#alone(asking));
+      else if (answer.error !== undefined) found.set(line, { error: answer.error });
+      else if (answer.op === 'retrieve') found.set(line, answer);
+    });
   }
 
   /** What is too long for a batch. */

@@ -1,9 +1,14 @@
 /** What all subcommands of `fe-client` share. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { checkName } from '../crypto/record-name.ts';
-import { FeClient } from '../fe/client.ts';
+import { type BatchAnswer, type BatchRequest, FeClient } from '../fe/client.ts';
 import type { ClientSetting } from './client-flags.ts';
 import { checkUtf8 } from './command-line.ts';
+
+/** How often an item is sent that the server has not done: it has too much to do. */
+const TRIES_MAX = 6;
+const PAUSE_MS = 250;
 
 export interface NameFlags {
   readonly id: string;
@@ -38,5 +43,26 @@ export async function withClient<T>(
     return await use(client);
   } finally {
     client.close();
+  }
+}
+
+/** Sends a batch, and what the server had no room for again. `done` gets an answer for each. */
+export async function sendBatch<T>(
+  client: FeClient,
+  items: readonly T[],
+  requestOf: (item: T) => BatchRequest,
+  done: (item: T, answer: BatchAnswer) => Promise<void>,
+): Promise<void> {
+  let open = items;
+  for (let tries = 1; open.length > 0; tries++) {
+    const answers = await client.batch(open.map(requestOf));
+    const again: T[] = [];
+    for (const [index, item] of open.entries()) {
+      const answer = answers[index] as BatchAnswer;
+      if (answer.error?.row.retry === 'always' && tries < TRIES_MAX) again.push(item);
+      else await done(item, answer);
+    }
+    open = again;
+    if (open.length > 0) await sleep(PAUSE_MS * tries);
   }
 }

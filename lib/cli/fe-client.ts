@@ -24,8 +24,9 @@ import {
   readKey,
   readRecord,
   removeKeyFile,
+  requireKey,
+  tellRecord,
   writeKeyFile,
-  writeRecord,
 } from './record-io.ts';
 import { deliver, note, usage } from './terminal.ts';
 import { runTrial } from './trial.ts';
@@ -93,10 +94,7 @@ const RETRIEVE: ClientCommand<RetrieveFlags> = {
       given,
     );
   },
-  check(flags) {
-    checkNameFlags(flags);
-    checkKeyFlags(flags);
-  },
+  check: checkNameAndKey,
   run: retrieve,
 };
 
@@ -108,10 +106,7 @@ const DELETE: ClientCommand<DeleteFlags> = {
       .option('--must-exist', 'exit 3 if there was no record')
       .option('--if-revision <hex>', 'only if the record has this revision', revision);
   },
-  check(flags) {
-    checkNameFlags(flags);
-    checkKeyFlags(flags);
-  },
+  check: checkNameAndKey,
   run: remove,
 };
 
@@ -133,12 +128,14 @@ const REKEY: ClientCommand<RekeyFlags> = {
       given,
     );
   },
-  check(flags) {
-    checkNameFlags(flags);
-    checkKeyFlags(flags);
-  },
+  check: checkNameAndKey,
   run: rekey,
 };
+
+function checkNameAndKey(flags: NameFlags & KeyFlags): void {
+  checkNameFlags(flags);
+  checkKeyFlags(flags);
+}
 
 function addKeyFlags(command: Command, aboutFile: string): Command {
   const about = '64 hex digits (visible in the process list), or - for standard input';
@@ -219,22 +216,15 @@ async function settleKey(
 }
 
 async function retrieve(flags: RetrieveFlags, setting: ClientSetting): Promise<ExitCode> {
-  const key = await readKey(flags);
-  if (key === undefined) {
-    throw usage('no key', 'give it with --key-file PATH, --key - or ENC_SERVER_TS_KEY');
-  }
+  const key = await requireKey(flags);
   return await withClient(setting, async (client) => {
     const found = await client.retrieve(flags.id, key, namespaceOf(flags));
-    const { record } = found;
-    if (!setting.json || flags.out !== undefined) await writeRecord(record, flags.out);
-    if (setting.json) {
-      await setting.result('', {
-        ...shownFacts(found),
-        bytes: record.length,
-        ...(found.contentType !== undefined && { contentType: found.contentType }),
-        ...(flags.out === undefined ? { record64: record.toString('base64') } : {}),
-      });
-    }
+    const { record, contentType } = found;
+    await tellRecord(record, flags.out, setting, {
+      ...shownFacts(found),
+      bytes: record.length,
+      ...(contentType !== undefined && { contentType }),
+    });
     return EXIT.done;
   });
 }
@@ -272,10 +262,7 @@ function shownFacts({ revision, expiryMs, once }: RecordFacts): Record<string, u
 
 /** The new key is on disk before it is sent: whatever happens then, one of both opens the record. */
 async function rekey(flags: RekeyFlags, setting: ClientSetting): Promise<ExitCode> {
-  const oldKey = await readKey(flags);
-  if (oldKey === undefined) {
-    throw usage('no key', 'give it with --key-file PATH, --key - or ENC_SERVER_TS_KEY');
-  }
+  const oldKey = await requireKey(flags);
   const newKey = await keyFileOf(flags.keyOut);
   return await withClient(setting, async (client) => {
     const done = await client.rekey(flags.id, oldKey, newKey, namespaceOf(flags));

@@ -1,9 +1,9 @@
 /** `fe-client import`: stores the records of a file of JSON lines, many in a request. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { EncServerError, type ExitCode } from '../errors.ts';
-import { type BatchRequest, drawKey, type FeClient } from '../fe/client.ts';
+import { type BatchAnswer, type BatchRequest, drawKey, type FeClient } from '../fe/client.ts';
 import type { ClientSetting } from './client-flags.ts';
 import { EXPORT_FORMAT } from './export-file.ts';
+import { sendBatch } from './fe-calls.ts';
 import {
   broken,
   bytesOf,
@@ -36,9 +36,6 @@ interface Sending extends LineName {
 
 const ITEMS_MAX = 500;
 const BYTES_MAX = 4 * 1024 * 1024;
-/** How often an item is sent that the server has not done: it has too much to do. */
-const TRIES_MAX = 6;
-const PAUSE_MS = 250;
 
 export async function importRecords(
   path: string,
@@ -152,23 +149,12 @@ class Import {
   /** Resolves to the lines that failed. */
   async #store(batch: readonly Sending[]): Promise<number[]> {
     const failed: number[] = [];
-    let open = batch;
-    for (let tries = 1; open.length > 0; tries++) {
-      const answers = await this.#client.batch(open.map(({ request }) => request));
-      const again: Sending[] = [];
-      for (const [index, sending] of open.entries()) {
-        const error = answers[index]?.error;
-        if (error === undefined) continue;
-        if (error.row.retry === 'always' && tries < TRIES_MAX) {
-          again.push(sending);
-        } else {
-          failed.push(sending.line);
-          this.#fail(sending.line, error);
-        }
-      }
-      open = again;
-      if (open.length > 0) await sleep(PAUSE_MS * tries);
-    }
+    const done = async ({ line }: Sending, { error }: BatchAnswer) => {
+      if (error === undefined) return;
+      failed.push(line);
+      this.#fail(line, error);
+    };
+    await sendBatch(this.#client, batch, ({ request }) => request, done);
     return failed;
   }
 

@@ -4,7 +4,7 @@ import { parseDurationMs } from '../config/quantity.ts';
 import type { Keyring, KeyringEntry, ProviderKind } from '../crypto/keyring.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import type { Rotation } from '../fe/rotation.ts';
-import { duration, given } from './command-line.ts';
+import { duration, given, type Plan } from './command-line.ts';
 import { addKeyringFlags, configFor, type KeyringFlags, keyringSetting } from './keyring-flags.ts';
 import { openProgress } from './progress.ts';
 import { readSecretText } from './secret-text.ts';
@@ -25,9 +25,6 @@ interface ProviderFlags extends LifeFlags {
 interface RewrapFlags extends LifeFlags {
   readonly rate?: string;
 }
-
-/** Takes what is to be done once the command line is read. */
-type Plan = (run: () => Promise<ExitCode>) => void;
 
 const RATE_MAX = 1_000_000;
 const FAILED_SHOWN_MAX = 20;

@@ -1,8 +1,8 @@
 /** `enc-server keys`: the keys that servers work with. */
 import { EXIT, type ExitCode } from '../errors.ts';
-import { addConfigFlag, commandGroup, given, parse } from './command-line.ts';
+import { addConfigFlag, CommandGroup, given } from './command-line.ts';
 import { addLifeCommands } from './keys-life.ts';
-import { note, print, runProgram, usage } from './terminal.ts';
+import { note, print, usage } from './terminal.ts';
 
 interface TlsInitFlags {
   readonly out: string;
@@ -15,8 +15,8 @@ interface TlsInitFlags {
 const DAYS_MAX = 3_650;
 
 export function runKeys(argv: readonly string[]): Promise<ExitCode> {
-  const command = commandGroup('enc-server keys', 'The keys that servers work with.');
-  let run: (() => Promise<ExitCode>) | undefined;
+  const group = new CommandGroup('enc-server keys', 'The keys that servers work with.');
+  const { command, plan } = group;
   addConfigFlag(command.command('tls-init'))
     .description('make an authority and certificates for development')
     .requiredOption('--out <folder>', 'a new folder for them', given)
@@ -29,18 +29,10 @@ export function runKeys(argv: readonly string[]): Promise<ExitCode> {
     .option('--json', 'print results and errors as JSON')
     .action((flags: TlsInitFlags) => {
       const days = daysOf(flags.days);
-      run = () => tlsInit(flags, days);
+      plan(() => tlsInit(flags, days));
     });
-  addLifeCommands(command, (planned) => {
-    run = planned;
-  });
-  const start = async () => {
-    parse(command, argv);
-    if (run !== undefined) return await run();
-    note(command.helpInformation());
-    return EXIT.usage;
-  };
-  return runProgram('enc-server keys', start, argv.includes('--json'));
+  addLifeCommands(command, plan);
+  return group.run(argv);
 }
 
 async function tlsInit(flags: TlsInitFlags, days: number): Promise<ExitCode> {

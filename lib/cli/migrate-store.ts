@@ -2,35 +2,30 @@
 import type { Command } from 'commander';
 import type { BeClientOptions } from '../be/client.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
-import { callFlags, type SharedFlags } from './client-flags.ts';
-import { addConfigFlag, address, given } from './command-line.ts';
+import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
+import { addConfigFlag, address, given, type Plan } from './command-line.ts';
 import { openProgress } from './progress.ts';
 import { note, print, usage } from './terminal.ts';
 
-interface StoreFlags {
+interface StoreFlags extends TlsFlags {
   readonly config?: string;
   readonly from: string;
   readonly to: string;
   readonly fromTokenFile?: string;
   readonly toTokenFile?: string;
-  readonly tlsCa?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
   readonly json?: boolean;
 }
 
 const SCHEME = 'be:';
 
-export function addStoreCopy(command: Command, plan: (run: () => Promise<ExitCode>) => void): void {
-  addConfigFlag(command.command('store'))
+export function addStoreCopy(command: Command, plan: Plan): void {
+  const store = addConfigFlag(command.command('store'))
     .description("copy one back end's store into another's, and verify it; may be run again")
     .requiredOption('--from <address>', 'the back end that has the records, be:HOST:PORT', place)
     .requiredOption('--to <address>', 'the back end that gets them, be:HOST:PORT', place)
     .option('--from-token-file <path>', 'a file with the access token for the first', given)
-    .option('--to-token-file <path>', 'a file with the access token for the second', given)
-    .option('--tls-ca <path>', 'call both over TLS, trusting this authority (PEM)', given)
-    .option('--tls-cert <path>', 'the client certificate of a front end (PEM)', given)
-    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
+    .option('--to-token-file <path>', 'a file with the access token for the second', given);
+  addTlsFlags(store, ' of a front end', 'call both')
     .option('--json', 'print results and errors as JSON')
     .action((flags: StoreFlags) => {
       if (flags.from === flags.to) throw usage('--from and --to are the same back end');
@@ -68,17 +63,14 @@ async function copyStore(flags: StoreFlags): Promise<ExitCode> {
 }
 
 async function optionsOf(
-  { config: file, tlsCa, tlsCert, tlsKey }: StoreFlags,
+  flags: StoreFlags,
   server: string,
   tokenFile: string | undefined,
 ): Promise<BeClientOptions> {
   const { loadConfig } = await import('../config/load.ts');
-  const { framesCallOf } = await import('../net/call-settings.ts');
-  const given = Object.entries({ server, tokenFile, tlsCa, tlsCert, tlsKey });
-  const flags: SharedFlags = Object.fromEntries(given.filter(([, value]) => value !== undefined));
-  const { config } = await loadConfig({ file, flags: { beClientConfigs: await callFlags(flags) } });
-  const { beClientConfigs } = config;
-  return { ...framesCallOf(beClientConfigs), timeoutMs: beClientConfigs.timeoutMs };
+  const beClientConfigs = await callFlags({ ...flags, server, tokenFile });
+  const { config } = await loadConfig({ file: flags.config, flags: { beClientConfigs } });
+  return linkOf(config.beClientConfigs);
 }
 
 /** Throws `USAGE`. */

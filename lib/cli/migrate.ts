@@ -3,12 +3,12 @@ import { EXIT, type ExitCode } from '../errors.ts';
 import type { CallersKey } from '../fe/family-records.ts';
 import type { EntryProblem, Migrated, Survey } from '../fe/migration.ts';
 import { decodeHexKey } from '../protocol/hex.ts';
-import { commandGroup, given, parse } from './command-line.ts';
+import { CommandGroup, given } from './command-line.ts';
 import { linesOf, nameOf, parseLine } from './jsonl.ts';
 import { addKeyringFlags, type KeyringFlags, keyringSetting } from './keyring-flags.ts';
 import { addStoreCopy } from './migrate-store.ts';
 import { openProgress } from './progress.ts';
-import { note, print, runProgram, usage } from './terminal.ts';
+import { note, print, usage } from './terminal.ts';
 
 interface FromMongoFlags extends KeyringFlags {
   readonly familyConfig: string;
@@ -28,8 +28,8 @@ const NAME = 'enc-server migrate';
 const FAMILY_DATABASE = 'enc-server-go';
 
 export function runMigrate(argv: readonly string[]): Promise<ExitCode> {
-  const command = commandGroup(NAME, 'Bring along what other servers have stored.');
-  let run: (() => Promise<ExitCode>) | undefined;
+  const group = new CommandGroup(NAME, 'Bring along what other servers have stored.');
+  const { command, plan } = group;
   addKeyringFlags(command.command('from-mongo'))
     .description("move the records of the family's Go and Python servers; may be run again")
     .requiredOption('--family-config <path>', 'the configuration file of their front end', given)
@@ -38,25 +38,13 @@ export function runMigrate(argv: readonly string[]): Promise<ExitCode> {
     .option('--keys <path>', "IDs and keys of the Python servers' records (JSON lines)", given)
     .option('--dry-run', 'look at everything, and write nothing')
     .option('--skip', 'pass over documents that cannot be read')
-    .action((flags: FromMongoFlags) => {
-      run = () => fromMongo(flags);
-    });
+    .action((flags: FromMongoFlags) => plan(() => fromMongo(flags)));
   addKeyringFlags(command.command('finish'))
     .description('end it: old keys open nothing any more that was not retrieved since')
     .option('--leave', 'also if such records remain')
-    .action((flags: FinishFlags) => {
-      run = () => finish(flags);
-    });
-  addStoreCopy(command, (planned) => {
-    run = planned;
-  });
-  const start = async () => {
-    parse(command, argv);
-    if (run !== undefined) return await run();
-    note(command.helpInformation());
-    return EXIT.usage;
-  };
-  return runProgram(NAME, start, argv.includes('--json'));
+    .action((flags: FinishFlags) => plan(() => finish(flags)));
+  addStoreCopy(command, plan);
+  return group.run(argv);
 }
 
 async function fromMongo(flags: FromMongoFlags): Promise<ExitCode> {

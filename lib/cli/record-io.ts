@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { EncServerError } from '../errors.ts';
 import { decodeHexKey, encodeHex } from '../protocol/hex.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
+import type { ClientSetting } from './client-flags.ts';
 import { checkUtf8 } from './command-line.ts';
 import { deliver, fileError, note, print, usage } from './terminal.ts';
 
@@ -38,6 +39,18 @@ export function checkKeyFlags(flags: KeyFlags): void {
   }
 }
 
+/** A record to `out` or standard output; under `--json` facts, and the record where it has no file. */
+export async function tellRecord(
+  record: Buffer,
+  out: string | undefined,
+  { json, result }: ClientSetting,
+  facts: Record<string, unknown>,
+): Promise<void> {
+  if (!json || out !== undefined) await writeRecord(record, out);
+  const told = out === undefined ? { record64: record.toString('base64') } : {};
+  if (json) await result('', { ...facts, ...told });
+}
+
 /** The record of `--record`, `--file` or standard input, whole. Rejects with `RECORD_TOO_LARGE`. */
 export async function readRecord(flags: RecordFlags): Promise<Buffer> {
   if (flags.record !== undefined) return Buffer.from(flags.record, 'utf8');
@@ -47,6 +60,13 @@ export async function readRecord(flags: RecordFlags): Promise<Buffer> {
   const record = await readBytes(flags.file, FRAME_BYTES_CEILING);
   if (record !== undefined) return record;
   throw new EncServerError('RECORD_TOO_LARGE', 'the record is longer than any server takes');
+}
+
+/** As {@link readKey}; rejects with `USAGE` without a key. */
+export async function requireKey(flags: KeyFlags): Promise<Buffer> {
+  const key = await readKey(flags);
+  if (key !== undefined) return key;
+  throw usage('no key', 'give it with --key-file PATH, --key - or ENC_SERVER_TS_KEY');
 }
 
 /**

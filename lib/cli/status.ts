@@ -2,18 +2,18 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient } from '../be/client.ts';
-import type { Config } from '../config/load.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import { FeClient } from '../fe/client.ts';
-import { framesCallOf } from '../net/call-settings.ts';
-import { callFlags, type SharedFlags } from './client-flags.ts';
-import { address, duration, given, parse, program } from './command-line.ts';
+import { addTlsFlags, type CallFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
+import { address, duration, given, loadFor, parse, program } from './command-line.ts';
 import { firstSignal } from './signals.ts';
 import { isWell, jsonOf, type Look, lineOf, tableOf } from './status-view.ts';
-import { causeCode, deliver, note, print, runProgram } from './terminal.ts';
+import { causeCode, deliver, print, runProgram } from './terminal.ts';
 
-interface StatusFlags extends Omit<SharedFlags, 'tls'> {
+interface StatusFlags extends Omit<CallFlags, 'tls'> {
+  readonly config?: string;
+  readonly json?: boolean;
   readonly fe?: string;
   readonly be?: string;
   readonly beTokenFile?: string;
@@ -35,16 +35,13 @@ const INTERVAL_MAX_MS = 2 ** 31 - 1;
 const REDRAW = '\x1b[H\x1b[J';
 
 export function runStatus(argv: readonly string[]): Promise<ExitCode> {
-  const command = program('enc-server status', 'Shows how both servers are.');
-  command
+  const command = program('enc-server status', 'Shows how both servers are.')
     .option('--fe <address>', 'the front end, HOST:PORT', address)
     .option('--be <address>', 'the back end, HOST:PORT', address)
     .option('--token-file <path>', 'a file with a token of the scope admin', given)
     .option('--be-token-file <path>', 'the same for the back end', given)
-    .option('--tls <folder>', 'call over TLS as admin, with the files of tls-init', given)
-    .option('--tls-ca <path>', 'call over TLS, trusting this authority (PEM)', given)
-    .option('--tls-cert <path>', 'the client certificate (PEM)', given)
-    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
+    .option('--tls <folder>', 'call over TLS as admin, with the files of tls-init', given);
+  addTlsFlags(command)
     .option('--timeout <time>', 'longest time for an answer, such as 500ms or 10s', duration)
     .option('--watch', 'look again and again, until Ctrl-C')
     .option('--interval <time>', 'how often to look (default: 2s)', duration)
@@ -110,46 +107,35 @@ async function show(text: string): Promise<boolean> {
 }
 
 async function openAskers(flags: StatusFlags): Promise<Asker[]> {
-  const { loadConfig } = await import('../config/load.ts');
-  const { config, warnings } = await loadConfig({
+  const config = await loadFor('enc-server status', {
     file: flags.config,
     flags: {
       feClientConfigs: await callFlags(whomOf(flags, flags.fe, flags.tokenFile)),
       beClientConfigs: await callFlags(whomOf(flags, flags.be, flags.beTokenFile)),
     },
   });
-  for (const words of warnings) note(`enc-server status: ${words}`);
   const { feClientConfigs: fe, beClientConfigs: be } = config;
   return [
-    { server: 'fe', address: fe.serverAddr, client: new FeClient(optionsOf(fe)) },
-    { server: 'be', address: be.serverAddr, client: new BeClient(optionsOf(be)) },
+    { server: 'fe', address: fe.serverAddr, client: new FeClient(linkOf(fe)) },
+    { server: 'be', address: be.serverAddr, client: new BeClient(linkOf(be)) },
   ];
 }
 
 /** How one of the servers is called. */
 function whomOf(
-  { tls, tlsCa, tlsCert, tlsKey, timeout }: StatusFlags,
+  { tls, ...rest }: StatusFlags,
   server: string | undefined,
   tokenFile: string | undefined,
-): SharedFlags {
-  const files = { tlsCa, tlsCert, tlsKey };
-  const chosen = Object.entries({ ...files, server, tokenFile, timeout });
-  return {
-    ...(tls !== undefined && adminFiles(tls)),
-    ...Object.fromEntries(chosen.filter(([, value]) => value !== undefined)),
-  };
+): CallFlags {
+  return { ...(tls !== undefined && adminFiles(tls)), ...rest, server, tokenFile };
 }
 
-function adminFiles(folder: string): SharedFlags {
+function adminFiles(folder: string): TlsFlags {
   return {
     tlsCa: join(folder, 'ca.pem'),
     tlsCert: join(folder, 'admin.pem'),
     tlsKey: join(folder, 'admin.key'),
   };
-}
-
-function optionsOf(section: Config['feClientConfigs'] | Config['beClientConfigs']) {
-  return { ...framesCallOf(section), timeoutMs: section.timeoutMs };
 }
 
 async function lookAt(askers: readonly Asker[], signal?: AbortSignal): Promise<Look[]> {

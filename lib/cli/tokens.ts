@@ -7,10 +7,10 @@ import { nearest } from '../config/nearest.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
-import { addConfigFlag, commandGroup, given, parse } from './command-line.ts';
+import { addConfigFlag, CommandGroup, given } from './command-line.ts';
 import { writeNewFile } from './record-io.ts';
 import { table } from './table.ts';
-import { deliver, note, print, runProgram, usage } from './terminal.ts';
+import { deliver, note, print, usage } from './terminal.ts';
 
 interface SharedFlags {
   readonly config?: string;
@@ -33,8 +33,8 @@ const EXPIRES_MS_MAX = 100 * 365 * 86_400_000;
 
 export function runTokens(argv: readonly string[]): Promise<ExitCode> {
   const about = 'Makes, lists and revokes access tokens; running servers see it within a second.';
-  const command = commandGroup('enc-server tokens', about);
-  let run: (() => Promise<ExitCode>) | undefined;
+  const group = new CommandGroup('enc-server tokens', about);
+  const { command, plan } = group;
   addFlags(command.command('create').description('make a token; prints it, once'))
     .requiredOption('--scopes <list>', `what it may do: ${SCOPES.join(', ')}`)
     .option('--namespace <name>', 'the only namespace that it may touch (default: all)', given)
@@ -43,26 +43,20 @@ export function runTokens(argv: readonly string[]): Promise<ExitCode> {
     .option('--out <path>', 'write it to this new file instead (0600)', given)
     .action((flags: CreateFlags) => {
       const wish = checkWish(flags);
-      run = () => create(flags, wish);
+      plan(() => create(flags, wish));
     });
   addFlags(command.command('list').description('list the tokens; never their secrets')).action(
     (flags: SharedFlags) => {
-      run = () => list(flags);
+      plan(() => list(flags));
     },
   );
   addFlags(command.command('revoke <id>').description('end a token')).action(
     (id: string, flags: SharedFlags) => {
       const known = idOf(id);
-      run = () => revoke(known, flags);
+      plan(() => revoke(known, flags));
     },
   );
-  const start = async () => {
-    parse(command, argv);
-    if (run !== undefined) return await run();
-    note(command.helpInformation());
-    return EXIT.usage;
-  };
-  return runProgram('enc-server tokens', start, argv.includes('--json'));
+  return group.run(argv);
 }
 
 function addFlags(command: Command): Command {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import { checkHost } from '../net/host-policy.ts';
-import { parse, port, program } from './command-line.ts';
+import { loadFor, parse, port, program } from './command-line.ts';
 import { ServerChild } from './server-child.ts';
 import {
   addBeFlags,
@@ -69,8 +69,7 @@ async function up(flags: ServerFlags): Promise<ExitCode> {
 }
 
 async function readConfig(flags: ServerFlags): Promise<Config> {
-  const { loadConfig } = await import('../config/load.ts');
-  const { config, warnings } = await loadConfig({
+  const config = await loadFor('enc-server up', {
     file: flags.config,
     flags: {
       // The tokens of `--auth` are for the front end; its own link has none to show.
@@ -79,7 +78,6 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
       beClientConfigs: linkSettings(flags),
     },
   });
-  for (const words of warnings) note(`enc-server up: ${words}`);
   checkHost(config.beServerConfigs);
   checkHost(config.feServerConfigs);
   return withQuietLog(config);

@@ -1,6 +1,6 @@
 /** Suite 1: AES-256-GCM (NIST SP 800-38D) with a 12-byte nonce and a 16-byte tag. */
 
-import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
 import { altered } from './altered.ts';
 
 export const TAG_BYTES = 16;
@@ -43,9 +43,22 @@ export function sealAead(
  * @throws ALTERED if the tag does not fit, or there is none
  */
 export function openAead(key: Buffer, nonce: Buffer, associated: Buffer, sealed: Buffer): Buffer {
+  if (sealed.length < TAG_BYTES) throw altered('the body is shorter than its tag');
+  const plaintext = openGcm(ALGORITHM, key, nonce, associated, sealed);
+  if (plaintext === undefined) throw altered('the body does not fit its tag');
+  return plaintext;
+}
+
+/** The text of ciphertext ‖ tag, of 16 bytes or more; undefined if the tag does not fit. */
+export function openGcm(
+  algorithm: CipherGCMTypes,
+  key: Buffer,
+  nonce: Buffer,
+  associated: Buffer,
+  sealed: Buffer,
+): Buffer | undefined {
   const textBytes = sealed.length - TAG_BYTES;
-  if (textBytes < 0) throw altered('the body is shorter than its tag');
-  const decipher = createDecipheriv(ALGORITHM, key, nonce, OPTIONS);
+  const decipher = createDecipheriv(algorithm, key, nonce, OPTIONS);
   decipher.setAAD(associated);
   decipher.setAuthTag(sealed.subarray(textBytes));
   const plaintext = decipher.update(sealed.subarray(0, textBytes));
@@ -54,7 +67,7 @@ export function openAead(key: Buffer, nonce: Buffer, associated: Buffer, sealed:
   } catch {
     // What was decrypted is not authentic, and nobody may see it.
     plaintext.fill(0);
-    throw altered('the body does not fit its tag');
+    return undefined;
   }
   return plaintext;
 }

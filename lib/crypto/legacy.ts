@@ -4,15 +4,16 @@
  * (NIST SP 800-38D) under the caller's key itself, bound to no name and committing to no key; so
  * they are opened only while the keyring says so, and written anew when they are.
  */
-import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { type CipherGCMTypes, createCipheriv } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
 import { OLD_KEY_BYTES } from '../protocol/limits.ts';
+import { openGcm, TAG_BYTES } from './aead.ts';
 import { altered } from './altered.ts';
 import { ENVELOPE_FLAG, HEADER_BYTES, SUITE_FAMILY, writeHeaderStart } from './header.ts';
 
 const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 const NO_NONCE = Buffer.alloc(24);
+const NO_BYTES = Buffer.alloc(0);
 
 /** What the servers of the family sealed user IDs under. */
 export interface FamilyIdSecrets {
@@ -45,15 +46,17 @@ export function isLegacyHeader(header: Buffer): boolean {
  */
 export function openLegacy(body: Buffer, key: Buffer): Buffer {
   if (body.length < NONCE_BYTES + TAG_BYTES) throw altered('the body is cut short');
-  const opened = openGcm(key, body.subarray(0, NONCE_BYTES), body.subarray(NONCE_BYTES));
+  const nonce = body.subarray(0, NONCE_BYTES);
+  const opened = openGcm(algorithmOf(key), key, nonce, NO_BYTES, body.subarray(NONCE_BYTES));
   if (opened !== undefined) return opened;
   throw new EncServerError('WRONG_KEY', 'the key does not open this record');
 }
 
 /** The user ID of a pseudonym of the Go servers, nonce ‖ ciphertext ‖ tag; undefined if it is none. */
 export function openGoId(pseudonym: Buffer, { key, nonce }: FamilyIdSecrets): Buffer | undefined {
-  const isTheirs = pseudonym.subarray(0, NONCE_BYTES).equals(nonce);
-  return isTheirs ? openGcm(key, nonce, pseudonym.subarray(NONCE_BYTES)) : undefined;
+  const isWhole = pseudonym.length >= NONCE_BYTES + TAG_BYTES;
+  if (!isWhole || !pseudonym.subarray(0, NONCE_BYTES).equals(nonce)) return undefined;
+  return openGcm(algorithmOf(key), key, nonce, NO_BYTES, pseudonym.subarray(NONCE_BYTES));
 }
 
 /**
@@ -70,24 +73,9 @@ export function sealPythonId(id: Buffer, key: Buffer, nonce: Buffer): Buffer {
   return Buffer.concat([sealed, cipher.getAuthTag()]);
 }
 
-function openGcm(key: Buffer, nonce: Buffer, sealed: Buffer): Buffer | undefined {
-  const textBytes = sealed.length - TAG_BYTES;
-  if (textBytes < 0) return undefined;
-  const decipher = createDecipheriv(algorithmOf(key), key, nonce, { authTagLength: TAG_BYTES });
-  decipher.setAuthTag(sealed.subarray(textBytes));
-  const plaintext = decipher.update(sealed.subarray(0, textBytes));
-  try {
-    decipher.final();
-  } catch {
-    plaintext.fill(0);
-    return undefined;
-  }
-  return plaintext;
-}
-
-function algorithmOf(key: Buffer): 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm' {
+function algorithmOf(key: Buffer): CipherGCMTypes {
   if (!OLD_KEY_BYTES.includes(key.length)) {
     throw new EncServerError('INVALID_KEY', `the key has ${key.length} bytes, not 16, 24 or 32`);
   }
-  return `aes-${8 * key.length}-gcm` as 'aes-256-gcm';
+  return `aes-${8 * key.length}-gcm` as CipherGCMTypes;
 }

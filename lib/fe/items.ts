@@ -7,6 +7,7 @@ import { EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
 import { OWN_SESSION } from '../net/session.ts';
 import { ItemCounter } from './item-counter.ts';
+import { orAbsent, orConflict } from './lookup.ts';
 import { ITEMS_NAMESPACE } from './reserved.ts';
 import type { FeService } from './service.ts';
 
@@ -90,27 +91,13 @@ export class Items {
   }
 
   async #has(id: number, context: RequestContext): Promise<boolean> {
-    try {
-      await this.#service.head(nameOf(id), context);
-      return true;
-    } catch (error) {
-      if (error instanceof EncServerError && error.code === 'NOT_FOUND') return false;
-      throw error;
-    }
+    return (await orAbsent(this.#service.head(nameOf(id), context))) !== undefined;
   }
 
   /** Resolves to whether the ID was free. */
   async #store(id: number, record: Buffer, context: RequestContext): Promise<boolean> {
-    try {
-      await this.#service.store(
-        { name: nameOf(id), record, kept: true, condition: ABSENT },
-        context,
-      );
-      return true;
-    } catch (error) {
-      if (error instanceof EncServerError && error.code === 'CONFLICT') return false;
-      throw error;
-    }
+    const input = { name: nameOf(id), record, kept: true, condition: ABSENT };
+    return (await orConflict(this.#service.store(input, context))) !== undefined;
   }
 }
 

@@ -4,7 +4,7 @@
  * here is. `enc-server migrate finish` ends that.
  */
 import { ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
-import { isLegacyHeader, openLegacy } from '../crypto/legacy.ts';
+import { openLegacy } from '../crypto/legacy.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
@@ -36,8 +36,7 @@ export class LegacyRecords {
   }
 
   /** @throws EncServerError `WRONG_KEY`, `ALTERED`; `INVALID_KEY` for one that cannot be such a key */
-  open({ header, body }: FoundRecord, key: Buffer, context: RequestContext): Buffer {
-    if (!isLegacyHeader(header)) throw new EncServerError('INTERNAL', 'this record is of today');
+  open({ body }: FoundRecord, key: Buffer, context: RequestContext): Buffer {
     if (this.#keeper.ring.keyring.legacy !== true) {
       const hint = 'its key was not used before enc-server migrate finish; migrate it again';
       throw new EncServerError('ALTERED', "the family's records are no longer opened", { hint });

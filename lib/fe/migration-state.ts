@@ -1,10 +1,10 @@
 /**
  * How far a migration is: a file beside the keyring, written after each batch, so that one which
- * was cut off goes on. Two at once are refused.
+ * was cut off goes on.
  */
-import { readFile, utimes } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { EncServerError } from '../errors.ts';
-import { replaceFile, withFileLock } from '../secret-file.ts';
+import { replaceFile } from '../secret-file.ts';
 
 /** What became of the documents so far; each is counted once. */
 export interface Counts {
@@ -29,29 +29,11 @@ export interface MigrationState {
 
 const FORMAT = 'enc-server-ts migration';
 const VERSION = 1;
-/** Much less than after what time a lock counts as left behind. */
-const HEARTBEAT_MS = 2_000;
 
 export const NO_COUNTS: Counts = { moved: 0, known: 0, conflicts: 0, skipped: 0 };
 
 export function statePathOf(keyring: string): string {
   return `${keyring}.migration`;
-}
-
-/**
- * Does something as the only migration of this keyring. Rejects with `CONFLICT` while there is
- * another.
- */
-export async function alone<T>(path: string, work: () => Promise<T>): Promise<T> {
-  return await withFileLock(path, async () => {
-    const beat = () => void utimes(`${path}.lock`, new Date(), new Date()).catch(() => undefined);
-    const timer = setInterval(beat, HEARTBEAT_MS);
-    try {
-      return await work();
-    } finally {
-      clearInterval(timer);
-    }
-  });
 }
 
 /**

@@ -3,29 +3,19 @@
  * at, and only if all of it can be read is anything written. Documents are stored only where
  * nothing is, so that doing it again does no harm.
  */
-import { BeClient, type BeClientOptions } from '../be/client.ts';
+import type { BeClient } from '../be/client.ts';
 import { decodeHeader, ENVELOPE_FLAG } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
-import { type Keyring, type KeyringMeans, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
 import { withLegacy } from '../crypto/keyring-states.ts';
-import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
-import { Budget } from '../net/budget.ts';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import { withFileLock } from '../secret-file.ts';
 import type { FamilyEntry, FamilyRecord, FamilyRecords } from './family-records.ts';
-import { KeyringKeeper } from './keeper.ts';
+import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyring-job.ts';
 import { isLegacyHeader } from './legacy.ts';
-import { scanAll } from './lookup.ts';
-import { alone, type Counts, readState, statePathOf, writeState } from './migration-state.ts';
-import { Placement } from './placement.ts';
+import { orConflict, scanAll } from './lookup.ts';
+import { type Counts, readState, statePathOf, writeState } from './migration-state.ts';
+import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
-
-export interface MigrationOptions {
-  /** The keyring's file. */
-  readonly path: string;
-  /** What opens it, where its secrets are sealed. */
-  readonly means?: KeyringMeans;
-  /** How the back end is called. */
-  readonly link: BeClientOptions;
-}
 
 /** Where documents come from. */
 export interface EntrySource {
@@ -56,24 +46,13 @@ export interface Migrated {
   readonly conflicts: readonly EntryProblem[];
 }
 
-export type Told = (done: number, all: number) => void;
-
 const BATCH_ENTRIES = 200;
 /** Of hexadecimal digits, so that a few large records do not fill the memory. */
 const BATCH_DIGITS = 32 * 1024 * 1024;
 const PROBLEMS_MAX = 20;
-const TIMEOUT_MS = 10_000;
-/** Any body that a frame brings. */
-const BODY_BYTES_MAX = 0xffff_ffff;
 const ABSENT = { kind: 'absent' } as const;
 
-export class Migration {
-  readonly #options: MigrationOptions;
-
-  constructor(options: MigrationOptions) {
-    this.#options = options;
-  }
-
+export class Migration extends KeyringJob {
   /** Looks at every document. Rejects with `UNAVAILABLE`. */
   async survey(source: EntrySource, records: FamilyRecords, told: Told): Promise<Survey> {
     const found = { documents: 0, go: 0, python: 0, unreadable: 0 };
@@ -104,14 +83,14 @@ export class Migration {
     skips: boolean,
     told: Told,
   ): Promise<Migrated> {
-    const path = statePathOf(this.#options.path);
-    return await alone(path, async () => {
+    const path = statePathOf(this.options.path);
+    return await withFileLock(path, async () => {
       const { isDone } = await readState(path, source.place);
       if (isDone) throw alreadyDone(source, path);
       const survey = await this.survey(source, records, () => undefined);
       if (survey.unreadable > 0 && !skips) throw unreadable(survey);
-      const keyring = await this.#openLegacy();
-      return await this.#withPlacement(keyring, (placement) =>
+      await this.#openLegacy();
+      return await this.withPlacement((placement) =>
         this.#moveAll(source, records, survey.documents, placement, told),
       );
     });
@@ -122,16 +101,16 @@ export class Migration {
    * `CONFLICT` while there is such a record, unless it is to be left. Resolves to how many.
    */
   async finish(leaves: boolean): Promise<number> {
-    const keyring = await this.#read();
-    const left = await this.#withBe(keyring, (be) => countLegacy(be, new Ring(keyring)));
+    const keyring = await this.read();
+    const left = await this.withBe(keyring, (be) => countLegacy(be, new Ring(keyring)));
     if (left > 0 && !leaves) {
       const hint = 'their callers open them with their old keys until then; or add --leave';
       const words = `${left} records lie as the family's servers sealed them`;
       throw new EncServerError('CONFLICT', words, { hint });
     }
     if (keyring.legacy !== true) return left;
-    const closed = await this.#update(false);
-    await this.#withBe(closed, (be) => be.greet(closed));
+    const closed = await this.update((found) => withLegacy(found, false));
+    await this.withBe(closed, (be) => be.greet(closed));
     return left;
   }
 
@@ -142,10 +121,11 @@ export class Migration {
     placement: Placement,
     told: Told,
   ): Promise<Migrated> {
-    const path = statePathOf(this.#options.path);
+    const path = statePathOf(this.options.path);
     let { position, counts } = await readState(path, source.place);
     const conflicts: EntryProblem[] = [];
     let batch: FamilyEntry[] = [];
+    let digits = 0;
     const moveBatch = async () => {
       const done = { ...counts };
       const store = async (entry: FamilyEntry) => {
@@ -159,6 +139,7 @@ export class Migration {
       counts = done;
       position = batch.at(-1)?.position ?? position;
       batch = [];
+      digits = 0;
       await writeState(path, { source: source.place, position, counts, isDone: false });
       told(sumOf(counts), Math.max(all, sumOf(counts)));
     };
@@ -166,7 +147,7 @@ export class Migration {
       // Of two documents of one ID, the older one is what the family's servers find.
       if (batch.some(({ id }) => id === entry.id)) await moveBatch();
       batch.push(entry);
-      const digits = batch.reduce((sum, { record }) => sum + String(record).length, 0);
+      digits += String(entry.record).length;
       if (batch.length === BATCH_ENTRIES || digits > BATCH_DIGITS) await moveBatch();
     }
     await moveBatch();
@@ -174,49 +155,13 @@ export class Migration {
     return { counts, conflicts };
   }
 
-  async #openLegacy(): Promise<Keyring> {
-    const keyring = await this.#read();
+  async #openLegacy(): Promise<void> {
+    const keyring = await this.read();
     // Whether it is the store's keyring is known before it is changed.
-    await this.#withBe(keyring, (be) => be.greet(keyring));
-    if (keyring.legacy === true) return keyring;
-    const opened = await this.#update(true);
-    await this.#withBe(opened, (be) => be.greet(opened));
-    return opened;
-  }
-
-  async #update(isOpened: boolean): Promise<Keyring> {
-    const { path, means } = this.#options;
-    return await updateKeyring(path, (keyring) => withLegacy(keyring, isOpened), means);
-  }
-
-  async #read(): Promise<Keyring> {
-    const { path, means } = this.#options;
-    const keyring = await loadKeyring(path, means);
-    if (keyring !== undefined) return keyring;
-    throw new EncServerError('KEYRING_MISSING', `there is no keyring ${path}`, {
-      hint: 'name it with --keyring; the first start of a front end makes it',
-    });
-  }
-
-  async #withPlacement<T>(
-    keyring: Keyring,
-    work: (placement: Placement) => Promise<T>,
-  ): Promise<T> {
-    const { path, means } = this.#options;
-    const keeper = new KeyringKeeper(path, async () => undefined, means);
-    await keeper.open();
-    return await this.#withBe(keyring, async (be) => {
-      return await work(new Placement(be, keeper, new Budget(Number.MAX_SAFE_INTEGER)));
-    });
-  }
-
-  async #withBe<T>(keyring: Keyring, work: (be: BeClient) => Promise<T>): Promise<T> {
-    const be = new BeClient({ ...this.#options.link, keyring: async () => keyring });
-    try {
-      return await work(be);
-    } finally {
-      be.close();
-    }
+    await this.withBe(keyring, (be) => be.greet(keyring));
+    if (keyring.legacy === true) return;
+    const opened = await this.update((found) => withLegacy(found, true));
+    await this.withBe(opened, (be) => be.greet(opened));
   }
 }
 
@@ -233,13 +178,10 @@ async function moveOne(
     return 'skipped';
   }
   const { name, sealed } = found;
-  try {
-    await placement.put(name, sealed, ABSENT, { timeoutMs: TIMEOUT_MS });
-    return 'moved';
-  } catch (error) {
-    if (codeOf(error) !== 'CONFLICT') throw error;
-  }
-  const there = await placement.get(name, BODY_BYTES_MAX, { timeoutMs: TIMEOUT_MS });
+  const call = { timeoutMs: RECORD_TIMEOUT_MS };
+  const put = await orConflict(placement.put(name, sealed, ABSENT, call));
+  if (put !== undefined) return 'moved';
+  const there = await placement.get(name, BODY_BYTES_MAX, call);
   if (isLegacyHeader(there.header)) return there.body.equals(sealed.body) ? 'known' : 'conflicts';
   // Sealed anew since, by a reader with the right key.
   const { flags } = decodeHeader(there.header);

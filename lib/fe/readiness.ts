@@ -7,7 +7,7 @@ const ASK_TIMEOUT_MS = 1_000;
 
 export interface FrontEndState {
   /** What is missing, in words; nothing when the front end is ready. */
-  readonly missing: readonly string[];
+  readonly missing: string[];
   readonly isBackEndThere: boolean;
   /** `level`, `mongo`, `memory`; undefined where the back end does not say. */
   readonly store: string | undefined;
@@ -27,9 +27,4 @@ export async function stateOf(be: BackEnd, keeper: KeyringKeeper): Promise<Front
     missing.push(`back end: ${(be.lastError ?? (error as Error)).message}`);
     return { missing, isBackEndThere: false, store: undefined };
   }
-}
-
-/** What is missing, in words; nothing when the front end is ready. */
-export async function missingOf(be: BackEnd, keeper: KeyringKeeper): Promise<string[]> {
-  return [...(await stateOf(be, keeper)).missing];
 }

@@ -4,32 +4,22 @@
  * back end, while both servers run; whatever is cut off is done by asking for it again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
+import type { BeClient, ScanItem } from '../be/client.ts';
 import { decodeHeader } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
-import { type Keyring, type KeyringMeans, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
+import type { Keyring } from '../crypto/keyring.ts';
 import { activateEntry, addEntry, numberOf, retireEntry } from '../crypto/keyring-states.ts';
 import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
-import { Budget } from '../net/budget.ts';
-import { KeyringKeeper } from './keeper.ts';
+import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyring-job.ts';
 import { type RecordStore, scanAll } from './lookup.ts';
-import { Placement } from './placement.ts';
+import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
-
-export interface RotationOptions {
-  /** The keyring's file. */
-  readonly path: string;
-  /** What opens it, where its secrets are sealed. */
-  readonly means?: KeyringMeans;
-  /** How the back end is called. */
-  readonly link: BeClientOptions;
-}
 
 export interface RewrapOptions {
   /** Records a second, at the most; without a bound where it is not given. */
   readonly ratePerSecond?: number | undefined;
   /** Told after each record: how many are moved, of how many. */
-  readonly progress?: (done: number, all: number) => void;
+  readonly progress?: Told;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -45,31 +35,12 @@ const MOVES_AT_ONCE = 32;
 /** How long a move is tried while the back end is away, in milliseconds. */
 const AWAY_MS_MAX = 60_000;
 const AWAY_PAUSE_MS = 500;
-const MOVE_TIMEOUT_MS = 10_000;
-/** Any body that a frame brings. */
-const BODY_BYTES_MAX = 0xffff_ffff;
 
-export class Rotation {
-  readonly #options: RotationOptions;
-
-  constructor(options: RotationOptions) {
-    this.#options = options;
-  }
-
-  /** Rejects with `KEYRING_MISSING` and what is wrong with the file. */
-  async read(): Promise<Keyring> {
-    const { path, means } = this.#options;
-    const keyring = await loadKeyring(path, means);
-    if (keyring !== undefined) return keyring;
-    throw new EncServerError('KEYRING_MISSING', `there is no keyring ${path}`, {
-      hint: 'name it with --keyring; the first start of a front end makes it',
-    });
-  }
-
+export class Rotation extends KeyringJob {
   /** Rejects with `CONFLICT`, `STALE_EPOCH`, `KEYRING_MISMATCH`, `UNAVAILABLE`. */
   async add(): Promise<Keyring> {
     await this.#check(addEntry);
-    return await this.#update(addEntry);
+    return await this.update(addEntry);
   }
 
   /**
@@ -80,8 +51,8 @@ export class Rotation {
   async activate(waitMs: number, waiting: (connections: number) => void): Promise<Keyring> {
     const { epoch } = await this.#check(activateEntry);
     await this.#awaitFrontEnds(epoch, waitMs, waiting);
-    const keyring = await this.#update(activateEntry);
-    await this.#withBe(keyring, async (be) => await be.greet(keyring));
+    const keyring = await this.update(activateEntry);
+    await this.withBe(keyring, async (be) => await be.greet(keyring));
     return keyring;
   }
 
@@ -93,11 +64,11 @@ export class Rotation {
     let keyring = await this.read();
     if (numberOf(keyring, 'old') !== undefined || !keyring.entries.some(isRetired)) {
       await this.#check(retireEntry);
-      await this.#withBe(keyring, (be) => refuseUnlessEmpty(be, new Ring(keyring)));
-      keyring = await this.#update(retireEntry);
+      await this.withBe(keyring, (be) => refuseUnlessEmpty(be, new Ring(keyring)));
+      keyring = await this.update(retireEntry);
     }
     // From the greeting on no move of before is done any more, and nothing needs its grave.
-    await this.#withBe(keyring, async (be) => {
+    await this.withBe(keyring, async (be) => {
       await be.greet(keyring);
       await sweepLeftovers(be, new Ring(keyring));
     });
@@ -112,25 +83,17 @@ export class Rotation {
         hint: 'records are moved after enc-server keys activate',
       });
     });
-    const { path, means } = this.#options;
-    const keeper = new KeyringKeeper(path, async () => undefined, means);
-    const ring = new Ring(await keeper.open());
-    return await this.#withBe(ring.keyring, async (be) => {
-      const budget = new Budget(Number.MAX_SAFE_INTEGER);
-      return await new Mover(be, ring, new Placement(be, keeper, budget), options).run();
-    });
-  }
-
-  async #update(step: (keyring: Keyring) => Keyring): Promise<Keyring> {
-    const { path, means } = this.#options;
-    return await updateKeyring(path, step, means);
+    return await this.withPlacement(
+      async (placement, be, keyring) =>
+        await new Mover(be, new Ring(keyring), placement, options).run(),
+    );
   }
 
   /** Reads the keyring, asks the store whether it is the one, and tries the step on it. */
   async #check(step: (keyring: Keyring) => Keyring): Promise<Keyring> {
     const keyring = await this.read();
     step(keyring);
-    const stored = await this.#withBe(undefined, (be) => be.askKeyring());
+    const stored = await this.withBe(undefined, (be) => be.askKeyring());
     if (stored !== undefined && !stored.keyringId.equals(keyring.keyringId)) {
       throw new EncServerError('KEYRING_MISMATCH', 'the store belongs to another keyring');
     }
@@ -146,7 +109,7 @@ export class Rotation {
     waiting: (connections: number) => void,
   ): Promise<void> {
     const deadlineMs = Date.now() + waitMs;
-    await this.#withBe(undefined, async (be) => {
+    await this.withBe(undefined, async (be) => {
       for (;;) {
         const { frontEnds } = (await be.info()) as { frontEnds?: FrontEnds };
         const stale = (frontEnds ?? []).filter((some) => some.epoch < epoch);
@@ -157,17 +120,6 @@ export class Rotation {
         await sleep(LOOK_INTERVAL_MS);
       }
     });
-  }
-
-  /** Bound to the keyring where one is given. */
-  async #withBe<T>(keyring: Keyring | undefined, work: (be: BeClient) => Promise<T>): Promise<T> {
-    const greeting = keyring === undefined ? {} : { keyring: async () => keyring };
-    const be = new BeClient({ ...this.#options.link, ...greeting });
-    try {
-      return await work(be);
-    } finally {
-      be.close();
-    }
   }
 }
 
@@ -216,7 +168,7 @@ class Mover {
         const { old } = this.#ring;
         if (old === undefined) return;
         const name = old.open(key, decodeHead(head).sealedId);
-        await this.#placement.move(name, { timeoutMs: MOVE_TIMEOUT_MS });
+        await this.#placement.move(name, { timeoutMs: RECORD_TIMEOUT_MS });
         this.#moved++;
         return;
       } catch (thrown) {

@@ -17,7 +17,7 @@ import { keepingFamilies } from './families.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { meansOf } from './means.ts';
-import { missingOf, stateOf } from './readiness.ts';
+import { stateOf } from './readiness.ts';
 import { FeService } from './service.ts';
 import { FeFrames } from './surfaces/frames.ts';
 import { FeText } from './surfaces/text.ts';
@@ -78,10 +78,8 @@ async function start(
       frames: () => new FeFrames(service, port),
       text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
       http: async () => (await import('./surfaces/http/app.ts')).openFeHttp(httpHost()),
-      grpc: async (host) => {
-        const missing = () => missingOf(be, keeper);
-        return (await import('./surfaces/grpc.ts')).openFeGrpc({ ...host, service, missing });
-      },
+      grpc: async (host) =>
+        (await import('./surfaces/grpc.ts')).openFeGrpc({ ...host, service, state }),
     },
   );
   const keeper = new KeyringKeeper(section.keyring, () => askKeyring(link), means);
@@ -90,6 +88,7 @@ async function start(
     frameBytesMax: port.limits.frameBytesMax,
     keyring: () => keeper.open(),
   });
+  const state = () => stateOf(be, keeper);
   keeper.follow({
     announce: async (keyring) => {
       await be.greet(keyring);
@@ -124,8 +123,7 @@ async function start(
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,
-    missing: () => missingOf(be, keeper),
-    state: () => stateOf(be, keeper),
+    state,
   });
   try {
     await firstContact(keeper, be);

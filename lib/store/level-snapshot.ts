@@ -27,11 +27,11 @@ export class LevelStoreSnapshot implements Snapshot {
     this.#turns = turns;
   }
 
-  get(key: Buffer): Promise<StoredValue | undefined> {
+  get(key: Buffer, bodyBytesMax = Number.POSITIVE_INFINITY): Promise<StoredValue | undefined> {
     return new Promise((resolve, reject) => {
       checkKey(key);
       this.#checkOpen();
-      const read = { key, bodyBytesMax: Number.POSITIVE_INFINITY, resolve, reject };
+      const read = { key, bodyBytesMax, resolve, reject };
       void this.#turns.track(readValues(this.#database, [read], this.#snapshot, this.#now()));
     });
   }

@@ -14,9 +14,9 @@ export class MongoStoreSnapshot implements Snapshot {
     this.#store = store;
   }
 
-  async get(key: Buffer): Promise<StoredValue | undefined> {
+  async get(key: Buffer, bodyBytesMax?: number): Promise<StoredValue | undefined> {
     this.#checkOpen();
-    return this.#store.get(key);
+    return this.#store.get(key, bodyBytesMax);
   }
 
   async scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage> {

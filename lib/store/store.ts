@@ -81,9 +81,7 @@ export interface StoreStats {
 }
 
 /** A view of the store that no later write changes. Close it. */
-export interface Snapshot {
-  get(key: Buffer): Promise<StoredValue | undefined>;
-  scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage>;
+export interface Snapshot extends Pick<Store, 'get' | 'scan'> {
   close(): Promise<void>;
 }
 

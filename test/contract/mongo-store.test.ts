@@ -184,6 +184,7 @@ function suite(): void {
         const snapshot = await one.snapshot();
         await one.put(recordKey(1), value('two'));
         assert.equal((await snapshot.get(recordKey(1)))?.body?.toString(), 'two');
+        assert.equal((await snapshot.get(recordKey(1), 2))?.body, undefined);
         const table = Buffer.from([TABLE.RECORDS]);
         assert.equal((await snapshot.scan(table, undefined, 5)).items.length, 1);
         await snapshot.close();

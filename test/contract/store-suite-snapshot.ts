@@ -22,6 +22,8 @@ export function snapshotSuite(subject: Subject): void {
 
       assert.equal((await snapshot.get(recordKey(1)))?.body?.toString(), 'one');
       assert.ok((await snapshot.get(recordKey(2)))?.body?.equals(large));
+      const cut = await snapshot.get(recordKey(2), 8999);
+      assert.deepEqual([cut?.bodyBytes, cut?.body], [9000, undefined]);
       assert.equal((await snapshot.get(recordKey(3)))?.body?.toString(), 'three');
       assert.equal(await snapshot.get(recordKey(4)), undefined);
       const { items, more } = await snapshot.scan(RECORDS, recordKey(1), 1);

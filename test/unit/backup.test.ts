@@ -13,6 +13,7 @@ import { Snapshots } from '../../lib/be/snapshots.ts';
 import { drawKey, FeClient } from '../../lib/fe/client.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
+import { Budget } from '../../lib/net/budget.ts';
 import type { RunningServer } from '../../lib/net/port.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { startServers, type TestServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
@@ -227,7 +228,7 @@ describe('snapshots that a back end lends', () => {
       scan: async () => ({ items: [], more: false }),
       close: async () => void closed++,
     };
-    const lent = new Snapshots({ snapshot: async () => snapshot }, 50);
+    const lent = new Snapshots({ snapshot: async () => snapshot }, new Budget(1), 50);
     const context = { caller: { require: untold } } as never;
     const lease = await lent.open(context);
     for (let turn = 0; turn < 4; turn++) {

@@ -145,10 +145,14 @@ export class BeFrames implements FrameSurface {
 
   async #get(fields: Fields, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.STORE_KEY);
-    // An asker that names no bound takes whatever fits into a frame.
-    const acceptBytes = fields.u32(FIELD.ACCEPT_BYTES) ?? this.#port.limits.frameBytesMax;
+    const acceptBytes = this.#acceptBytes(fields);
     const found = await this.#service.get(this.#asker(fields), key, acceptBytes, context);
     return { fields: headFields(found), body: found.body ?? NO_BYTES };
+  }
+
+  /** An asker that names no bound takes whatever fits into a frame. */
+  #acceptBytes(fields: Fields): number {
+    return fields.u32(FIELD.ACCEPT_BYTES) ?? this.#port.limits.frameBytesMax;
   }
 
   async #head(fields: Fields, context: RequestContext): Promise<Reply> {
@@ -188,7 +192,7 @@ export class BeFrames implements FrameSurface {
     }
     if (code === OPCODE.SNAPSHOT_GET) {
       const key = fields.requireBytes(FIELD.STORE_KEY);
-      const found = await snapshots.get(lease, key, context);
+      const found = await snapshots.get(lease, key, this.#acceptBytes(fields), context);
       return { fields: headFields(found), body: found.body ?? NO_BYTES };
     }
     const prefix = fields.requireBytes(FIELD.PREFIX);

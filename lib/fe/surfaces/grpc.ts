@@ -6,13 +6,14 @@ import type { GrpcSurface } from '../../net/grpc-door.ts';
 import { openGrpcServer } from '../../net/grpc-server.ts';
 import type { RequestContext } from '../../net/request.ts';
 import { KEY_BYTES } from '../../protocol/limits.ts';
+import type { FrontEndState } from '../readiness.ts';
 import { checkCallersNamespace } from '../reserved.ts';
 import type { FeService } from '../service.ts';
 
 export interface FeGrpcHost extends ConnectionHost {
   readonly service: FeService;
-  /** What the server waits for, in words; nothing when it is ready. */
-  readonly missing: () => Promise<string[]>;
+  /** What the server waits for. */
+  readonly state: () => Promise<FrontEndState>;
 }
 
 interface NamedRequest {
@@ -38,11 +39,11 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** The server behind the door of a front end's port. */
 export function openFeGrpc(host: FeGrpcHost): GrpcSurface {
-  const { service, missing } = host;
+  const { service, state } = host;
   return openGrpcServer(host, {
     proto: 'encserver/v1/frontend.proto',
     service: 'encserver.v1.FrontendService',
-    isReady: async () => (await missing()).length === 0,
+    isReady: async () => (await state()).missing.length === 0,
     methods: {
       Store: {
         operation: 'store',

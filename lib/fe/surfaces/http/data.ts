@@ -1,6 +1,6 @@
 /** `/data`: the interface of the SSE demo, its status codes and error bodies included. */
 import { Readable } from 'node:stream';
-import { EncServerError } from '../../../errors.ts';
+import { orAbsent } from '../../lookup.ts';
 import { countReply } from './body.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { readJson } from './json.ts';
@@ -61,14 +61,10 @@ function addRetrieve(app: HttpApp, { items, budget, limits }: HttpHost): void {
   };
   app.get('/data/:item_id', { schema }, async (request, reply) => {
     const { item_id: id } = request.params;
-    try {
-      const data = await items.retrieve(id, contextOf(request, limits));
-      countReply(reply, budget, data.length);
-      return { id, data: data.toString('utf8') };
-    } catch (error) {
-      if (!(error instanceof EncServerError) || error.code !== 'NOT_FOUND') throw error;
-      return reply.code(404).send({ detail: `Item with id ${id} not found` });
-    }
+    const data = await orAbsent(items.retrieve(id, contextOf(request, limits)));
+    if (data === undefined) return reply.code(404).send({ detail: `Item with id ${id} not found` });
+    countReply(reply, budget, data.length);
+    return { id, data: data.toString('utf8') };
   });
 }
 

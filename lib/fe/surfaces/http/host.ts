@@ -36,9 +36,7 @@ export interface HttpHost {
   /** What is counted, for the page of metrics. */
   readonly families: () => Family[];
   readonly trustedProxies: TrustedProxies;
-  /** What the server waits for, in words; nothing when it is ready. */
-  readonly missing: () => Promise<string[]>;
-  /** The same, and what is known of the back end. */
+  /** What the server waits for, and what is known of the back end. */
   readonly state: () => Promise<FrontEndState>;
 }
 

@@ -12,7 +12,7 @@ export const PROBE = /^\/(?:healthz|readyz)(?:\?|$)/;
 
 export function addProbes(app: HttpApp, host: HttpHost): void {
   addMetrics(app, host);
-  const { missing } = host;
+  const { state } = host;
   const healthz = { tags: TAGS, summary: 'Whether the server lives' };
   app.get('/healthz', { schema: { ...healthz, response: { 200: schemas.alive } } }, async () => {
     return { alive: true as const };
@@ -20,9 +20,9 @@ export function addProbes(app: HttpApp, host: HttpHost): void {
   const readyz = { tags: TAGS, summary: 'Whether the server can do its work' };
   const response = { 200: schemas.readiness, 503: schemas.readiness };
   app.get('/readyz', { schema: { ...readyz, response } }, async (_request, reply) => {
-    const words = await missing();
-    const ready = words.length === 0;
-    return reply.code(ready ? 200 : 503).send({ ready, missing: words });
+    const { missing } = await state();
+    const ready = missing.length === 0;
+    return reply.code(ready ? 200 : 503).send({ ready, missing });
   });
 }
 

@@ -4,6 +4,7 @@ import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
+import { orAbsent } from '../../lookup.ts';
 import { countReply, readBody } from './body.ts';
 import { entityTag, isModified, preconditionFailed, writeConditionOf } from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
@@ -132,12 +133,7 @@ class RecordRoutes {
   }
 
   async #revisionOf(name: RecordName, context: RequestContext): Promise<Buffer | undefined> {
-    try {
-      return (await this.#host.service.head(name, context)).revision;
-    } catch (error) {
-      if (error instanceof EncServerError && error.code === 'NOT_FOUND') return undefined;
-      throw error;
-    }
+    return (await orAbsent(this.#host.service.head(name, context)))?.revision;
   }
 }
 

@@ -1,0 +1,43 @@
+/** Reading what is stored without holding more of it than there is room for. */
+import { EncServerError } from '../errors.ts';
+import type { Budget } from '../net/budget.ts';
+import type { RequestContext } from '../net/request.ts';
+import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import type { Store, StoredValue } from '../store/store.ts';
+
+/** What is read may be replaced by something larger in between; then it is read anew. */
+const LARGE_TRIES_MAX = 5;
+
+/**
+ * A large body is read only when there is room for it: its own size, whatever is accepted. Rejects
+ * with `NOT_FOUND`, `LARGE` when the body is above `acceptBytes`, `OVERLOADED`.
+ */
+export async function readWithRoom(
+  source: Pick<Store, 'get'>,
+  key: Buffer,
+  acceptBytes: number,
+  budget: Budget,
+  context: RequestContext,
+): Promise<StoredValue> {
+  let found = await source.get(key, Math.min(acceptBytes, BULK_BYTES_MIN));
+  if (found === undefined) throw notFound();
+  for (let tries = 1; found.body === undefined && tries <= LARGE_TRIES_MAX; tries++) {
+    const { bodyBytes } = found;
+    if (bodyBytes > acceptBytes) break;
+    await budget.reserved(bodyBytes, context);
+    try {
+      const again = await source.get(key, bodyBytes);
+      if (again === undefined) throw notFound();
+      found = again;
+    } finally {
+      budget.release(bodyBytes);
+    }
+  }
+  if (found.body !== undefined) return found;
+  const sizeBytes = found.bodyBytes;
+  throw new EncServerError('LARGE', `the body has ${sizeBytes} bytes`, { sizeBytes });
+}
+
+export function notFound(): EncServerError {
+  return new EncServerError('NOT_FOUND', 'nothing is stored there');
+}

@@ -1,0 +1,54 @@
+/** How commands call a server: the flags for it, and the settings that come of them. */
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { Config } from '../config/load.ts';
+import { EncServerError } from '../errors.ts';
+import { type CallSettings, framesCallOf } from '../net/call-settings.ts';
+import { given } from './command-line.ts';
+import { fileError } from './terminal.ts';
+
+export interface TlsFlags {
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+}
+
+export interface CallFlags extends TlsFlags {
+  readonly server?: string | undefined;
+  readonly timeout?: string;
+  readonly tokenFile?: string | undefined;
+  readonly tls?: boolean;
+  readonly tlsServerName?: string;
+}
+
+/** `whose` certificate it is, and what is called, in words for the help. */
+export function addTlsFlags(command: Command, whose = '', call = 'call'): Command {
+  return command
+    .option('--tls-ca <path>', `${call} over TLS, trusting this authority (PEM)`, given)
+    .option('--tls-cert <path>', `the client certificate${whose} (PEM)`, given)
+    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given);
+}
+
+/** The settings that the flags give. Rejects with `FILE_ERROR`. */
+export async function callFlags(flags: CallFlags): Promise<Record<string, unknown>> {
+  const { server, timeout, tokenFile, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
+  const token = tokenFile === undefined ? undefined : await readTokenFile(tokenFile);
+  const files = { tls, tlsCa, tlsCert, tlsKey, tlsServerName };
+  return { serverAddr: server, timeoutMs: timeout, token, ...files };
+}
+
+/** How a server is called. @throws EncServerError `BAD_CONFIG` */
+export function linkOf(
+  section: Config['feClientConfigs'] | Config['beClientConfigs'],
+): CallSettings & { readonly timeoutMs: number } {
+  return { ...framesCallOf(section), timeoutMs: section.timeoutMs };
+}
+
+async function readTokenFile(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw fileError('cannot read the token from', path, cause);
+  });
+  const token = text.trim();
+  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token;
+  throw new EncServerError('FILE_ERROR', `${path} holds no token`, { hint: 'a token is one word' });
+}
