@@ -8,7 +8,10 @@ export NODES ?= 20.19 22 24
 ROUNDS ?= 100
 MINUTES ?= 10
 SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
-FAST := $$(find dist/test/unit dist/test/contract dist/test/vectors dist/test/fuzz -name '*.test.js')
+# No port, no program: seconds.
+UNIT := $$(find dist/test/unit dist/test/vectors -name '*.test.js')
+# Both servers in one process, small programs, a million bytes: minutes.
+FAST := $$(find dist/test/unit dist/test/vectors dist/test/servers dist/test/contract dist/test/fuzz -name '*.test.js')
 REAL := $$(find dist/test/integration -name '*.test.js')
 # One test file at a time would leave a core idle; more than two would fight for them.
 # A file that does not end is ended, and counts as failed.
@@ -41,6 +44,10 @@ dev: build ## Run both servers; rebuild and restart on every change
 	@npx tsc --watch --preserveWatchOutput & \
 	  compiler=$$!; trap 'kill $$compiler' EXIT INT TERM; \
 	  $(NODE) --watch-path=dist/lib --watch-path=dist/bin $(BIN)/enc-server.js up
+
+check: build ## Check format, style, types and imports, and run the tests that take no time
+	npx biome check --error-on-warnings .
+	$(NODE) $(TEST_FLAGS) $(UNIT)
 
 tests: build ## Check format and style, run the tests, print the coverage
 	npx biome check --error-on-warnings .
@@ -90,9 +97,6 @@ start-cluster: ## Start both servers and MongoDB in a local Kubernetes cluster
 	deployments/minikube/start_cluster.sh
 stop-cluster: ## Stop the cluster; records, keyring and secrets stay
 	deployments/minikube/stop_cluster.sh
-
-check: build ## Check format, style and types only
-	npx biome check --error-on-warnings .
 
 format: install ## Format the sources
 	npx biome check --write .
