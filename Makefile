@@ -18,7 +18,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
+.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check docs format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -97,6 +97,9 @@ start-cluster: ## Start both servers and MongoDB in a local Kubernetes cluster
 	deployments/minikube/start_cluster.sh
 stop-cluster: ## Stop the cluster; records, keyring and secrets stay
 	deployments/minikube/stop_cluster.sh
+
+docs: install ## Make the pages of the client libraries (dist/docs) from their docstrings
+	$(NPM) run --silent docs
 
 format: install ## Format the sources
 	npx biome check --write .
