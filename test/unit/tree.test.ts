@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { sourcesIn } from '../helpers/import-rules.ts';
-import { pathInRepository } from '../helpers/repository.ts';
+import { pathInRepository, readRepository } from '../helpers/repository.ts';
 import { bigTests, importCircles, longFiles, longFunctions } from '../helpers/tree-rules.ts';
 
 const ROOT = pathInRepository('');
@@ -50,6 +50,29 @@ test('nothing is called after what does not fit elsewhere', () => {
   for (const name of ['lib/utils.ts', 'lib/net/common/a.ts', 'lib/be/http-util.ts']) {
     assert.match(name, drawers);
   }
+});
+
+test('every package is there for something', () => {
+  const { dependencies } = JSON.parse(readRepository('package.json'));
+  const imported = SOURCES.flatMap((file) => packagesOf(readRepository(file)));
+  assert.deepEqual([...new Set(imported)].sort(), Object.keys(dependencies).sort());
+});
+
+/** The packages that a source imports, at once or later; `node:` is none. */
+function packagesOf(source: string): string[] {
+  const pattern = /(?:^import |\bfrom |\bimport\()'(@[\w-]+\/[\w.-]+|\w[\w.-]*)(?:\/[^']*)?'/gm;
+  return [...source.matchAll(pattern)].map(([, name = '']) => name);
+}
+
+test('packages are found wherever they are imported', () => {
+  const source = `import 'a';
+import { b } from '@b/b/sub.js';
+export type { C } from 'c.js';
+const d = await import('d/e');
+import { once } from 'node:events';
+import { f } from './f.ts';
+`;
+  assert.deepEqual(packagesOf(source), ['a', '@b/b', 'c.js', 'd']);
 });
 
 test('a test in test/unit or test/vectors opens no port and starts no program', () => {
