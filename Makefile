@@ -8,14 +8,17 @@ export NODES ?= 20.19 22 24
 ROUNDS ?= 100
 MINUTES ?= 10
 SOURCES := $(shell find bin lib test bench -name '*.ts' 2>/dev/null)
-FAST := $$(find dist/test/unit dist/test/contract dist/test/vectors dist/test/fuzz -name '*.test.js')
+# No port, no program: seconds.
+UNIT := $$(find dist/test/unit dist/test/vectors -name '*.test.js')
+# Both servers in one process, small programs, a million bytes: minutes.
+FAST := $$(find dist/test/unit dist/test/vectors dist/test/servers dist/test/contract dist/test/fuzz -name '*.test.js')
 REAL := $$(find dist/test/integration -name '*.test.js')
 # One test file at a time would leave a core idle; more than two would fight for them.
 # A file that does not end is ended, and counts as failed.
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
+.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check docs format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -41,6 +44,10 @@ dev: build ## Run both servers; rebuild and restart on every change
 	@npx tsc --watch --preserveWatchOutput & \
 	  compiler=$$!; trap 'kill $$compiler' EXIT INT TERM; \
 	  $(NODE) --watch-path=dist/lib --watch-path=dist/bin $(BIN)/enc-server.js up
+
+check: build ## Check format, style, types and imports, and run the tests that take no time
+	npx biome check --error-on-warnings .
+	$(NODE) $(TEST_FLAGS) $(UNIT)
 
 tests: build ## Check format and style, run the tests, print the coverage
 	npx biome check --error-on-warnings .
@@ -91,8 +98,8 @@ start-cluster: ## Start both servers and MongoDB in a local Kubernetes cluster
 stop-cluster: ## Stop the cluster; records, keyring and secrets stay
 	deployments/minikube/stop_cluster.sh
 
-check: build ## Check format, style and types only
-	npx biome check --error-on-warnings .
+docs: install ## Make the pages of the client libraries (dist/docs) from their docstrings
+	$(NPM) run --silent docs
 
 format: install ## Format the sources
 	npx biome check --write .

@@ -23,6 +23,7 @@ export interface ErrorRow {
   readonly grpc: number;
   /** Exit code of a command line program. */
   readonly exit: ExitCode;
+  /** Whether the same request may be sent again. */
   readonly retry: Retry;
   /** What to do about it, as one sentence without its full stop. */
   readonly hint: string;
@@ -41,6 +42,10 @@ export const EXIT = {
   tooLarge: 8,
 } as const;
 
+/**
+ * One of the exit codes; docs/ERRORS.md says what each means.
+ * @useDeclaredType
+ */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 function row(
@@ -192,7 +197,10 @@ export const ERRORS = {
     'this is a defect; see the log of the server'),
 } as const satisfies Record<string, ErrorRow>;
 
-/** A stable error code: the name of a row of {@link ERRORS}. */
+/**
+ * A stable error code: the name of a row of the table in docs/ERRORS.md.
+ * @useDeclaredType
+ */
 export type ErrorCode = keyof typeof ERRORS;
 
 /** Extra facts of one error. None may hold a key, a record or a user ID. */
@@ -201,6 +209,7 @@ export interface ErrorFacts {
   readonly hint?: string;
   /** `LARGE`: the size of the body, in bytes. */
   readonly sizeBytes?: number;
+  /** What was thrown first; for a log, never for a caller. */
   readonly cause?: unknown;
 }
 
@@ -209,11 +218,16 @@ export interface ErrorFacts {
  * `message` never holds a key, a record or a user ID.
  */
 export class EncServerError extends Error {
+  /** Always the same. */
   override readonly name = 'EncServerError';
+  /** What programs look at; it never changes its meaning. */
   readonly code: ErrorCode;
+  /** What to do about it, as one sentence without its full stop. */
   readonly hint: string;
+  /** `LARGE`: the size of the body, in bytes. */
   readonly sizeBytes: number | undefined;
 
+  /** The hint is that of the code's row, unless `facts` have a better one. */
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
     this.code = code;

@@ -1,6 +1,9 @@
 /**
  * The back end's client library. A front end asks it for sealed records by store key; people
- * and tools for opaque bytes by token.
+ * and tools for opaque bytes by token. What goes over the wire is in docs/PROTOCOL.md
+ * ("Operations", "Back end").
+ *
+ * @module be-client
  */
 import { EncServerError, type ErrorCode } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
@@ -30,22 +33,34 @@ import { decodeScanItems } from './scan-items.ts';
 import { BeSnapshot } from './snapshot-client.ts';
 import { tokenKey } from './token-key.ts';
 
-export type { ErrorCode } from '../errors.ts';
+export type { ErrorCode, ErrorFacts, ErrorRow, ExitCode, Retry } from '../errors.ts';
 export { EncServerError } from '../errors.ts';
 export type { CallOptions } from '../net/client.ts';
 export { parseAddress } from '../net/client.ts';
 export type { Address } from '../net/lane.ts';
 export type { TlsClientFiles } from '../net/tls-files.ts';
-export type { ScanItem, StoredHead } from '../store/store.ts';
+export type {
+  Condition,
+  PutResult,
+  ScanItem,
+  StoredHead,
+  StoredValue,
+  Value,
+} from '../store/store.ts';
 export type { BeCall } from './call.ts';
+export type { BeSnapshot } from './snapshot-client.ts';
 
-/** Public facts of a keyring: its ID of 16 bytes, and its epoch. */
+/** Public facts of a keyring (docs/ENVELOPE.md, "Keyring file"). */
 export interface KeyringFacts {
+  /** 16 bytes; they never change. */
   readonly keyringId: Buffer;
+  /** 1 to 2^32 - 1: one more at each change of its entries. */
   readonly epoch: number;
 }
 
+/** Where the back end is, and how its client calls it. */
 export interface BeClientOptions {
+  /** From {@link parseAddress}. */
   readonly address: Address;
   /** Connections for records up to 64 KiB; default 2. */
   readonly smallConnections?: number;
@@ -53,26 +68,37 @@ export interface BeClientOptions {
   readonly bulkConnections?: number;
   /** Longest time for an answer, in milliseconds; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is taken, in bytes. */
+  /** Largest frame that is taken, in bytes; default: one with a record of 8 MiB. */
   readonly frameBytesMax?: number;
   /** The keyring that the connections are bound to; without it, only tokens can be asked for. */
   readonly keyring?: () => Promise<KeyringFacts>;
   /** Access token; sent as each connection begins. */
   readonly token?: string | undefined;
-  /** Calls over TLS where it is given. */
+  /** Calls over TLS where it is given, in the clear otherwise. */
   readonly tls?: TlsClientFiles | undefined;
   /** Asks on behalf of others: what the back end has against the asker is none of theirs. */
   readonly forOthers?: boolean;
-  /** Connects at once and again by itself. */
+  /** Connects at once and again by itself; default: at the first call. */
   readonly stayConnected?: boolean;
 }
 
+/** One page of what the back end has. */
 export interface BeScan {
+  /** In ascending order of their keys, bytewise. */
   readonly items: readonly ScanItem[];
   /** Key to go on after, or undefined at the end. */
   readonly next: Buffer | undefined;
 }
 
+/**
+ * A client of one back end. Store keys are 27 bytes for records (docs/ENVELOPE.md, "Pseudonyms")
+ * and 2 to 4097 for tokens; a token is 1 to 4096 bytes.
+ *
+ * Every method rejects with {@link EncServerError}. What can come of any of them, beside what
+ * stands there: `UNAVAILABLE`, `TIMEOUT`, `CANCELLED`, `OVERLOADED`, `RATE_LIMITED`, `TLS_FAILED`,
+ * `UNAUTHENTICATED`, `NOT_ALLOWED`, `KEYRING_MISMATCH`, `STALE_EPOCH`, `INVALID_FIELD`; of those
+ * that write, `UNKNOWN_OUTCOME`. docs/ERRORS.md has them all.
+ */
 export class BeClient {
   /** It knows conditions, ends and pages. */
   readonly isWhole: boolean = true;
@@ -81,6 +107,7 @@ export class BeClient {
 
   readonly #token: string | undefined;
 
+  /** Connects to nothing yet, but with `stayConnected`; cannot fail. */
   constructor(options: BeClientOptions) {
     const { keyring, token } = options;
     this.#token = token;
@@ -104,6 +131,7 @@ export class BeClient {
     });
   }
 
+  /** Whether a connection for small records is open, its HELLO answered. */
   get connected(): boolean {
     return this.#small.connected;
   }
@@ -113,7 +141,10 @@ export class BeClient {
     return this.#small.lastError;
   }
 
-  /** Writes a sealed value. Rejects with `CONFLICT` when the condition does not hold. */
+  /**
+   * Writes a sealed value under a store key; once it resolves, it is on disk. Rejects with
+   * `CONFLICT` when the condition does not hold, and `RECORD_TOO_LARGE`.
+   */
   async put(key: Buffer, value: Value, condition = ALWAYS, call: BeCall = {}): Promise<PutResult> {
     const fields = keyFields(key, call);
     if (value.head.length > 0) fields.push(bytesField(FIELD.HEAD, value.head));
@@ -128,7 +159,10 @@ export class BeClient {
     };
   }
 
-  /** Rejects with `NOT_FOUND`, or `LARGE` with the size when the body is above `acceptBytes`. */
+  /**
+   * The value under a store key. Rejects with `NOT_FOUND`, or `LARGE` with the size when the body
+   * is above `acceptBytes`.
+   */
   async get(key: Buffer, acceptBytes: number, call: BeCall = {}): Promise<StoredValue> {
     const fields = keyFields(key, call);
     fields.push(u32Field(FIELD.ACCEPT_BYTES, acceptBytes));
@@ -145,7 +179,7 @@ export class BeClient {
     return headOf(answer.fields, answer.fields.u32(FIELD.SIZE) ?? 0);
   }
 
-  /** Resolves to whether there was something. Rejects with `CONFLICT`. */
+  /** Removes a value; resolves to whether there was one. Rejects with `CONFLICT`. */
   async remove(key: Buffer, condition = ALWAYS, call: BeCall = {}): Promise<boolean> {
     const fields = keyFields(key, call);
     pushCondition(fields, condition);
@@ -153,7 +187,10 @@ export class BeClient {
     return answer.fields.u8(FIELD.REPLACED) === 1;
   }
 
-  /** One page of keys that begin with `prefix`, in ascending order, after `after`. */
+  /**
+   * One page of keys that begin with `prefix`, in ascending order, after `after`: 1 to 10,000 of
+   * them, as `limit` says, and at most 1 MiB.
+   */
   async scan(
     prefix: Buffer,
     after: Buffer | undefined,
@@ -167,7 +204,7 @@ export class BeClient {
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
-  /** Keeps bytes under a token of 1 to 4096 bytes, as they are. */
+  /** Keeps bytes under a token, as they are. Rejects with `INVALID_ID`, `RECORD_TOO_LARGE`. */
   async store(
     token: string | Uint8Array,
     record: Uint8Array,
@@ -187,7 +224,7 @@ export class BeClient {
     return await this.put(tokenKey(token), value, IF_ABSENT, call);
   }
 
-  /** The bytes under a token. Rejects with `NOT_FOUND`. */
+  /** The bytes under a token. Rejects with `NOT_FOUND`, `INVALID_ID`. */
   async retrieve(token: string | Uint8Array, call: BeCall = {}): Promise<Buffer> {
     const key = tokenKey(token);
     for (let acceptBytes = BULK_BYTES_MIN, tries = 1; ; tries++) {
@@ -202,7 +239,7 @@ export class BeClient {
     }
   }
 
-  /** Resolves to whether there was something. */
+  /** Removes what is under a token; resolves to whether there was something. */
   async delete(token: string | Uint8Array, call: BeCall = {}): Promise<boolean> {
     return await this.remove(tokenKey(token), ALWAYS, call);
   }
@@ -236,17 +273,18 @@ export class BeClient {
     return new BeSnapshot(this.#bulk, fields.requireBytes(FIELD.LEASE));
   }
 
+  /** Resolves when the server answers; needs no scope. */
   async ping(): Promise<void> {
     await this.#small.call(readCall(OPCODE.PING, [], {}));
   }
 
-  /** Facts that the server tells of itself. */
+  /** Facts that the server tells of itself, as JSON has them; needs the scope `frontend`. */
   async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
     const answer = await this.#small.call(readCall(OPCODE.INFO, [], call));
     return infoOf(answer);
   }
 
-  /** Waits for what is under way, then closes the connections. */
+  /** Returns at once; what is under way is still answered, then the connections close. */
   close(): void {
     this.#small.close();
     this.#bulk.close();

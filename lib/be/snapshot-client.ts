@@ -8,28 +8,41 @@ import { decodeScanItems } from './scan-items.ts';
 /** Any body that a frame brings. */
 const BODY_BYTES_MAX = 0xffff_ffff;
 
+/**
+ * A lent snapshot, from {@link BeClient.openSnapshot}. It is over 60 seconds after it was last
+ * used, and then rejects with `NOT_FOUND` (docs/PROTOCOL.md, "Back end").
+ */
 export class BeSnapshot {
   readonly #lane: FrameClient;
   readonly #lease: FieldEntry;
 
+  /** @internal */
   constructor(lane: FrameClient, lease: Buffer) {
     this.#lane = lane;
     this.#lease = bytesField(FIELD.LEASE, lease);
   }
 
-  /** One page of keys that begin with `prefix`, in ascending order. Rejects with `NOT_FOUND` late. */
+  /**
+   * One page of keys that begin with `prefix` and lie after `after`, in ascending order: 1 to
+   * 10,000 of them, as `limit` says, and at most 1 MiB. Rejects with `NOT_FOUND` when it is over.
+   */
   async scan(
     prefix: Buffer,
     after: Buffer | undefined,
     limit: number,
-  ): Promise<{ readonly items: readonly ScanItem[]; readonly next: Buffer | undefined }> {
+  ): Promise<{
+    /** In ascending order of their keys, bytewise. */
+    readonly items: readonly ScanItem[];
+    /** Key to go on after, or undefined at the end. */
+    readonly next: Buffer | undefined;
+  }> {
     const fields = [this.#lease, bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
     if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
     const answer = await this.#lane.call(readCall(OPCODE.SNAPSHOT_SCAN, fields, {}));
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
-  /** Rejects with `NOT_FOUND` for what is not in it, and when it is over. */
+  /** One value. Rejects with `NOT_FOUND` for what is not in it, and when it is over. */
   async get(key: Buffer): Promise<StoredValue> {
     const fields = [
       this.#lease,
@@ -48,6 +61,7 @@ export class BeSnapshot {
     };
   }
 
+  /** Gives it back. Whoever does not is helped by the 60 seconds. */
   async close(): Promise<void> {
     await this.#lane.call(readCall(OPCODE.SNAPSHOT_CLOSE, [this.#lease], {}));
   }

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { PartialConfig } from '../config/load.ts';
+import { STORE_KINDS } from '../config/store-kinds.ts';
 import { address, given, port } from './command-line.ts';
 
 export interface ServerFlags {
@@ -35,7 +36,7 @@ export function addSharedFlags(command: Command): Command {
 export function addBeFlags(command: Command): Command {
   const kinds = new Option('--store <kind>', 'an embedded folder, memory only, or MongoDB');
   return command
-    .addOption(kinds.choices(['level', 'memory', 'mongo']))
+    .addOption(kinds.choices(STORE_KINDS))
     .option('--mongo-uri <uri>', 'MongoDB connection string; visible in the process list', given);
 }
 

@@ -55,7 +55,26 @@ function countNames(value: unknown): number {
   return names;
 }
 
+/** Far beyond any configuration, and far below what the stack takes. */
+const FLOW_DEPTH_MAX = 100;
+const TOO_DEEP_LINE = /^(?:[ \t]*[-?:][ \t]){100}|^ {400}/m;
+
+/**
+ * Whether the YAML parser might run out of stack. It says so itself where it can; but where the
+ * last of the stack is needed to compile a regular expression, V8 ends the whole process.
+ * A bracket in a string counts too: nobody has a hundred of them open.
+ */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
+    depth = bracket === '[' || bracket === '{' ? depth + 1 : Math.max(0, depth - 1);
+    if (depth > FLOW_DEPTH_MAX) return true;
+  }
+  return TOO_DEEP_LINE.test(text);
+}
+
 async function parseYaml(text: string, file: string): Promise<unknown> {
+  if (isTooDeep(text)) throw new EncServerError('BAD_CONFIG', `${file}: it is nested too deep`);
   const { LineCounter, parseDocument } = await import('yaml');
   const lines = new LineCounter();
   try {
@@ -67,7 +86,7 @@ async function parseYaml(text: string, file: string): Promise<unknown> {
     throw new EncServerError('BAD_CONFIG', `${file}:${line}:${col}: ${why}`);
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
-    // Aliases without a target or too many of them, or nesting deeper than the stack.
+    // Aliases without a target or too many of them.
     throw new EncServerError('BAD_CONFIG', `${file}: this is neither YAML nor JSON`);
   }
 }

@@ -15,6 +15,7 @@ import {
   timeoutMs,
   transport,
 } from './shared-settings.ts';
+import { STORE_KINDS } from './store-kinds.ts';
 
 const MIB = 1024 * 1024;
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
@@ -110,7 +111,7 @@ export const SECTIONS = {
     .strictObject({
       ...transport(8888, 'fe=frontend, admin=admin'),
       store: choice(
-        ['level', 'memory', 'mongo'],
+        STORE_KINDS,
         'level',
         'Where records are kept: an embedded LevelDB folder, memory only, or MongoDB. ' +
           'Where `mongoURI` is given and `store` is not, it is `mongo`.',

@@ -16,22 +16,77 @@ import {
   type Stored,
 } from './client-fields.ts';
 
-interface Named {
+/** A STORE in a batch. */
+export interface BatchStore extends StoreCall {
+  /** Which request it is. */
+  readonly op: 'store';
+  /** 1 to 1024 bytes; a string is taken as UTF-8. */
+  readonly id: string | Uint8Array;
+  /** The record itself; all requests of a batch share one frame. */
+  readonly record: Uint8Array;
+}
+
+/** A RETRIEVE in a batch. */
+export interface BatchRetrieve extends RetrieveCall {
+  /** Which request it is. */
+  readonly op: 'retrieve';
+  /** 1 to 1024 bytes; a string is taken as UTF-8. */
+  readonly id: string | Uint8Array;
+  /** The key that the record was stored under, 32 bytes. */
+  readonly key: Uint8Array;
+}
+
+/** A DELETE in a batch. */
+export interface BatchDelete extends DeleteCall {
+  /** Which request it is. */
+  readonly op: 'delete';
+  /** 1 to 1024 bytes; a string is taken as UTF-8. */
   readonly id: string | Uint8Array;
 }
 
-/** One request of a batch; its options are those of the method of its name. */
-export type BatchRequest =
-  | (Named & StoreCall & { readonly op: 'store'; readonly record: Uint8Array })
-  | (Named & RetrieveCall & { readonly op: 'retrieve'; readonly key: Uint8Array })
-  | (Named & DeleteCall & { readonly op: 'delete' });
+/** One request of a batch; its options are those of the client's method of the same name. */
+export type BatchRequest = BatchStore | BatchRetrieve | BatchDelete;
+
+/** A STORE that was done. */
+export interface BatchStored {
+  /** That of the request. */
+  readonly op: 'store';
+  /** With the key, which was drawn where the request had none. */
+  readonly stored: Stored;
+  /** Tells it from {@link BatchFailed}. */
+  readonly error?: undefined;
+}
+
+/** A RETRIEVE that was done. */
+export interface BatchRetrieved {
+  /** That of the request. */
+  readonly op: 'retrieve';
+  /** The record and what was stored with it. */
+  readonly found: Retrieved;
+  /** Tells it from {@link BatchFailed}. */
+  readonly error?: undefined;
+}
+
+/** A DELETE that was done. */
+export interface BatchDeleted {
+  /** That of the request. */
+  readonly op: 'delete';
+  /** Whether there was a record. */
+  readonly existed: boolean;
+  /** Tells it from {@link BatchFailed}. */
+  readonly error?: undefined;
+}
+
+/** A request that failed. */
+export interface BatchFailed {
+  /** That of the request. */
+  readonly op: BatchRequest['op'];
+  /** What the client's method of the same name would have rejected with; `LARGE` too. */
+  readonly error: EncServerError;
+}
 
 /** What became of one request of a batch. */
-export type BatchAnswer =
-  | { readonly op: 'store'; readonly stored: Stored; readonly error?: undefined }
-  | { readonly op: 'retrieve'; readonly found: Retrieved; readonly error?: undefined }
-  | { readonly op: 'delete'; readonly existed: boolean; readonly error?: undefined }
-  | { readonly op: BatchRequest['op']; readonly error: EncServerError };
+export type BatchAnswer = BatchStored | BatchRetrieved | BatchDeleted | BatchFailed;
 
 /** Whether doing it twice is the same as doing it once. */
 export function isRepeatable(request: BatchRequest): boolean {

@@ -10,11 +10,13 @@ import {
 } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
 
+/** What goes with every call that asks for a record. */
 export interface RecordCall extends CallOptions {
-  /** At most 255 bytes; default: none. */
+  /** Where the ID is looked for; at most 255 bytes, a string taken as UTF-8; default: none. */
   readonly namespace?: string | Uint8Array;
 }
 
+/** How a record is stored. */
 export interface StoreCall extends RecordCall {
   /**
    * Record key of 32 bytes. Drawn here where it is left out, never by the server: with its key
@@ -35,6 +37,7 @@ export interface StoreCall extends RecordCall {
   readonly contentType?: string;
 }
 
+/** How a record is retrieved. */
 export interface RetrieveCall extends RecordCall {
   /**
    * 16 to 64 random bytes, drawn where left out: with the same ones, a record that can be read
@@ -43,6 +46,7 @@ export interface RetrieveCall extends RecordCall {
   readonly reader?: Uint8Array;
 }
 
+/** Under which conditions a record is deleted. */
 export interface DeleteCall extends RecordCall {
   /** Only if this is the record's key: `WRONG_KEY` otherwise. */
   readonly key?: Uint8Array;
@@ -50,6 +54,7 @@ export interface DeleteCall extends RecordCall {
   readonly ifRevision?: Uint8Array;
 }
 
+/** What a STORE was answered with. */
 export interface Stored {
   /** The only key that opens the record, 32 bytes. The server keeps it nowhere. */
   readonly key: Buffer;
@@ -69,11 +74,15 @@ export interface RecordFacts {
   readonly once: boolean;
 }
 
+/** A record, and what was stored with it. */
 export interface Retrieved extends RecordFacts {
+  /** The record itself, as it was stored. */
   readonly record: Buffer;
+  /** As it was stored with the record, at most 255 bytes; undefined where none was. */
   readonly contentType: string | undefined;
 }
 
+/** What can be told of a record without its key. */
 export interface Peeked extends RecordFacts {
   /** Of the sealed body, in bytes: a little more than the record. */
   readonly sealedBytes: number;

@@ -1,6 +1,9 @@
 /**
  * The front end's client library: stores, retrieves and deletes records over a few pipelined
- * connections, and sends again what is safe to send again.
+ * connections, and sends again what is safe to send again. What goes over the wire is in
+ * docs/PROTOCOL.md ("Operations", "Front end").
+ *
+ * @module fe-client
  */
 import { randomBytes } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
@@ -33,12 +36,23 @@ import {
   type Stored,
 } from './client-fields.ts';
 
-export type { ErrorCode } from '../errors.ts';
+export type { ErrorCode, ErrorFacts, ErrorRow, ExitCode, Retry } from '../errors.ts';
 export { EncServerError } from '../errors.ts';
 export type { CallOptions } from '../net/client.ts';
 export { parseAddress } from '../net/client.ts';
 export type { Address } from '../net/lane.ts';
-export type { BatchAnswer, BatchRequest } from './client-batch.ts';
+export type { TlsClientFiles } from '../net/tls-files.ts';
+export type {
+  BatchAnswer,
+  BatchDelete,
+  BatchDeleted,
+  BatchFailed,
+  BatchRequest,
+  BatchRetrieve,
+  BatchRetrieved,
+  BatchStore,
+  BatchStored,
+} from './client-batch.ts';
 export type {
   DeleteCall,
   Peeked,
@@ -50,37 +64,54 @@ export type {
   Stored,
 } from './client-fields.ts';
 
-/** Some of the IDs of a namespace. */
+/** One page of the IDs of a namespace. */
 export interface Listed {
+  /** 1 to 1024 bytes each. */
   readonly ids: readonly Buffer[];
   /** To be given as `after` for the next page; undefined at the end. */
   readonly next: Buffer | undefined;
 }
 
+/** Where the front end is, and how its client calls it. */
 export interface FeClientOptions {
+  /** From {@link parseAddress}. */
   readonly address: Address;
   /** Connections that the calls are spread over; default 1. */
   readonly connections?: number;
   /** Longest time for an answer, in milliseconds, all attempts together; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is taken, in bytes; default: a record of 8 MiB. */
+  /** Largest frame that is taken, in bytes; default: one with a record of 8 MiB. */
   readonly frameBytesMax?: number;
-  /** Access token; sent as each connection begins. */
+  /** Access token, as `enc-server tokens create` printed it; sent as each connection begins. */
   readonly token?: string | undefined;
-  /** Calls over TLS where it is given. */
+  /** Calls over TLS where it is given, in the clear otherwise. */
   readonly tls?: TlsClientFiles | undefined;
   /** How often one call is sent at the most, where that is safe; default 3. */
   readonly attemptsMax?: number;
 }
 
-/** A fresh record key of 32 random bytes. */
+/**
+ * A fresh record key: 32 bytes of the operating system's random generator (`node:crypto`).
+ * To be kept: nobody else has it.
+ */
 export function drawKey(): Buffer {
   return randomBytes(KEY_BYTES);
 }
 
+/**
+ * A client of one front end. It connects at the first call, and again after a connection broke.
+ *
+ * IDs are 1 to 1024 bytes, keys 32 bytes, revisions 8 bytes; strings are taken as UTF-8.
+ *
+ * Every method rejects with {@link EncServerError}. What can come of any of them, beside what
+ * stands there: `UNAVAILABLE`, `TIMEOUT`, `CANCELLED`, `OVERLOADED`, `RATE_LIMITED`, `TLS_FAILED`,
+ * `UNAUTHENTICATED`, `NOT_ALLOWED`, and `INVALID_ID`, `INVALID_KEY`, `INVALID_NAMESPACE`,
+ * `INVALID_FIELD` or `INVALID_RECORD` for arguments of another form. docs/ERRORS.md has them all.
+ */
 export class FeClient {
   readonly #client: FrameClient;
 
+  /** Connects to nothing yet, and cannot fail. */
   constructor(options: FeClientOptions) {
     const timeoutMs = options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs;
     this.#client = new FrameClient({
@@ -97,9 +128,10 @@ export class FeClient {
   }
 
   /**
-   * Stores a record under an ID of 1 to 1024 bytes; what was there before is replaced.
-   * Rejects with `CONFLICT` under `ifAbsent`, `WEAK_KEY`, `RECORD_TOO_LARGE`, `UNAVAILABLE`;
-   * with `UNKNOWN_OUTCOME` when no attempt was answered.
+   * Stores a record of at most 8 MiB (the server may say otherwise) under an ID; what was there
+   * before is replaced. Once it resolves, the record is on the disk of the back end.
+   * Rejects with `CONFLICT` under a condition, `WRONG_KEY`, `KEY_REQUIRED`, `WEAK_KEY`,
+   * `RECORD_TOO_LARGE`; with `UNKNOWN_OUTCOME` when no attempt was answered.
    */
   async store(id: string | Uint8Array, record: Uint8Array, call: StoreCall = {}): Promise<Stored> {
     const key = call.key === undefined ? drawKey() : bufferOf(call.key);
@@ -117,7 +149,10 @@ export class FeClient {
     };
   }
 
-  /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `UNAVAILABLE` or `TIMEOUT`. */
+  /**
+   * The record under an ID. Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALREADY_READ`, and with
+   * `ALTERED` where the key is right, and the stored bytes are not what was sealed.
+   */
   async retrieve(
     id: string | Uint8Array,
     key: Uint8Array,
@@ -148,7 +183,10 @@ export class FeClient {
     oldKey: Uint8Array,
     newKey: Uint8Array,
     call: RecordCall = {},
-  ): Promise<{ readonly revision: Buffer }> {
+  ): Promise<{
+    /** 8 bytes that name this very write. */
+    readonly revision: Buffer;
+  }> {
     const fields = [
       ...nameFields(id, call),
       bytesField(FIELD.OLD_KEY, bufferOf(oldKey)),
@@ -176,8 +214,8 @@ export class FeClient {
   }
 
   /**
-   * Many requests in one, at most 1,000, in no order. Resolves to an answer for each; those that
-   * failed have an error, and spoil no other. Sent again by itself where doing all of it twice is
+   * Many requests in one, at most 1,000, done in no order. Resolves to an answer for each, in the
+   * order of the requests; those that failed have an error, and spoil no other. Sent again by itself where doing all of it twice is
    * the same as once. A record longer than its share of the reply is `LARGE` and stays unread.
    */
   async batch(requests: readonly BatchRequest[], call: CallOptions = {}): Promise<BatchAnswer[]> {
@@ -194,7 +232,7 @@ export class FeClient {
   /**
    * One page of the IDs of a namespace, in no order that means anything; needs the scope `admin`.
    *
-   * @param page `after`: `next` of the page before; `limit`: 1 to 10,000, default 1,000
+   * @param page `after`: {@link Listed.next} of the page before; `limit`: 1 to 10,000, default 1,000
    */
   async list(
     page: { readonly after?: Uint8Array | undefined; readonly limit?: number } = {},
@@ -207,18 +245,18 @@ export class FeClient {
     return { ids: decodeIds(body), next: facts.bytes(FIELD.AFTER) };
   }
 
-  /** Resolves when the server answers. */
+  /** Resolves when the server answers; needs no scope. */
   async ping(call: CallOptions = {}): Promise<void> {
     await this.#client.call(readCall(OPCODE.PING, [], call));
   }
 
-  /** Facts that the server tells of itself. */
+  /** Facts that the server tells of itself, as JSON has them; needs the scope `admin`. */
   async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
     const answer = await this.#client.call(readCall(OPCODE.INFO, [], call));
     return infoOf(answer);
   }
 
-  /** Waits for what is under way, then closes the connections. */
+  /** Returns at once; what is under way is still answered, then the connections close. */
   close(): void {
     this.#client.close();
   }

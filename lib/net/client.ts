@@ -154,7 +154,10 @@ export function infoOf(answer: Answer): Record<string, unknown> {
   }
 }
 
-/** `host:port`, `[v6]:port` or `:port`. Throws `USAGE`. */
+/**
+ * An address written `host:port`, `[v6]:port`, or `:port` for this machine.
+ * @throws EncServerError `USAGE` if it is none
+ */
 export function parseAddress(text: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);

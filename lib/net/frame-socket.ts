@@ -6,7 +6,9 @@ import { connectTls, type TlsClientFiles, tlsErrorOf } from './tls-files.ts';
 
 /** Where a server is. */
 export interface Address {
+  /** A name or an IP address. */
   readonly host: string;
+  /** 1 to 65535. */
   readonly port: number;
 }
 

@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { EncServerError } from '../errors.ts';
-import { detect } from '../protocol/detect.ts';
+import { type Dialect, detect } from '../protocol/detect.ts';
 import { errorLine } from '../protocol/text.ts';
 import type { Connection, ConnectionHost } from './connection.ts';
 import { isLoopback } from './host-policy.ts';
@@ -18,6 +18,11 @@ import type { TlsDoor } from './tls-door.ts';
 /** Takes a connection over, with the bytes read so far; `ended` when no more will come. */
 export type DialectHandler = (socket: Socket, head: Buffer, ended: boolean) => void;
 
+/** Who speaks a dialect: a connection that the listener looks after, or one who takes it over. */
+export type Speaker =
+  | { readonly connect: (socket: Socket) => Connection }
+  | { readonly take: DialectHandler };
+
 export interface ListenerOptions {
   /** `localhost` is both loopback addresses, v4 and v6. */
   readonly host: string;
@@ -25,12 +30,7 @@ export interface ListenerOptions {
   readonly port: number;
   readonly connectionsMax: number;
   /** What the server speaks; the other dialects are refused in words of their own. */
-  readonly dialects: {
-    readonly frames: (socket: Socket) => Connection;
-    readonly text: (socket: Socket) => Connection;
-    readonly http?: DialectHandler;
-    readonly http2?: DialectHandler;
-  };
+  readonly dialects: Readonly<Partial<Record<Dialect, Speaker>>>;
   /** Where TLS is spoken; what comes out of it speaks one of the dialects. */
   readonly tls?: TlsDoor | undefined;
   /** Whether others than this machine may do without TLS where it is spoken. */
@@ -208,7 +208,7 @@ export class Listener {
   }
 
   #handOver(socket: Socket, opening: Opening, head: Buffer, ended: boolean): void {
-    const { dialects, tls } = this.#options;
+    const { tls } = this.#options;
     if (opening === 'tls' && tls !== undefined && !(socket instanceof TLSSocket)) {
       if (ended) socket.destroy();
       else tls.take(socket, head);
@@ -221,16 +221,20 @@ export class Listener {
     } else if (opening === 'late') {
       const words = 'the first line did not arrive in time';
       this.#sayAndClose(socket, errorLine(new EncServerError('TIMEOUT', words)));
-    } else if (opening === 'frames' || opening === 'text') {
-      this.#start(dialects[opening](socket), socket, head, ended);
     } else {
-      const handler = opening === 'http' || opening === 'http2' ? dialects[opening] : undefined;
-      if (handler !== undefined) {
-        handler(socket, head, ended);
-        return;
-      }
-      this.#host.log.debug({ dialect: opening }, 'connection refused');
-      this.#sayAndClose(socket, refusalOf(opening));
+      this.#speak(opening, socket, head, ended);
+    }
+  }
+
+  #speak(dialect: Dialect, socket: Socket, head: Buffer, ended: boolean): void {
+    const speaker = this.#options.dialects[dialect];
+    if (speaker === undefined) {
+      this.#host.log.debug({ dialect }, 'connection refused');
+      this.#sayAndClose(socket, refusalOf(dialect));
+    } else if ('take' in speaker) {
+      speaker.take(socket, head, ended);
+    } else {
+      this.#start(speaker.connect(socket), socket, head, ended);
     }
   }
 

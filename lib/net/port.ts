@@ -92,10 +92,10 @@ export class Port {
     this.#http = surfaces.http && new HttpDoor(surfaces.http, this.limits, log);
     this.#grpc = surfaces.grpc && new GrpcDoor(surfaces.grpc, host);
     const dialects: ListenerOptions['dialects'] = {
-      frames: (socket) => new FrameConnection(socket, host, surfaces.frames()),
-      text: (socket) => new TextConnection(socket, host, surfaces.text()),
-      ...(this.#http && { http: this.#http.take }),
-      ...(this.#grpc && { http2: this.#grpc.take }),
+      frames: { connect: (socket) => new FrameConnection(socket, host, surfaces.frames()) },
+      text: { connect: (socket) => new TextConnection(socket, host, surfaces.text()) },
+      ...(this.#http && { http: this.#http }),
+      ...(this.#grpc && { http2: this.#grpc }),
     };
     const bounds = { connectionsMax, connectionsPerAddressMax, allowPlaintext };
     const options = { host: section.host, port, portFlag, ...bounds, dialects, tls };

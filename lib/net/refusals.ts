@@ -52,15 +52,19 @@ export function refusalIn(dialect: Dialect, error: EncServerError): Buffer {
   }
 }
 
+/** As people write them. */
+const NAMES: Readonly<Partial<Record<Dialect, string>>> = {
+  http: 'HTTP',
+  http2: 'HTTP/2',
+  tls: 'TLS',
+};
+
 /** The last bytes to a connection whose dialect is not spoken here. */
-export function refusalOf(dialect: Exclude<Dialect, 'frames' | 'text'>): Buffer {
+export function refusalOf(dialect: Dialect): Buffer {
   if (dialect === 'unknown') {
     const words = 'these are neither text lines nor binary frames';
     return refusalIn(dialect, new EncServerError('UNKNOWN_DIALECT', words));
   }
-  const name = { http: 'HTTP', http2: 'HTTP/2', tls: 'TLS' }[dialect];
-  return refusalIn(
-    dialect,
-    new EncServerError('UNSUPPORTED_DIALECT', `${name} is not spoken here`),
-  );
+  const words = `${NAMES[dialect] ?? dialect} is not spoken here`;
+  return refusalIn(dialect, new EncServerError('UNSUPPORTED_DIALECT', words));
 }

@@ -16,8 +16,9 @@ import { EncServerError } from '../errors.ts';
 export interface TlsClientFiles {
   /** The authority of the server; default: those of the system. */
   readonly tlsCa?: string | undefined;
-  /** The client's own certificate and its key. */
+  /** The client's own certificate; `tlsKey` goes with it. */
   readonly tlsCert?: string | undefined;
+  /** The key of `tlsCert`. */
   readonly tlsKey?: string | undefined;
   /** The name that must stand in the server's certificate; default: the host that is called. */
   readonly tlsServerName?: string | undefined;

@@ -20,6 +20,7 @@ export const REVISION_BYTES = 8;
 export interface Value {
   /** Small: sealed ID and envelope header; at most 4 KiB. */
   readonly head: Buffer;
+  /** The sealed record; as long as the configuration lets records be. */
   readonly body: Buffer;
   /** Milliseconds since 1970 (UTC) from which the value counts as absent; 0 is never. */
   readonly expiryMs: number;
@@ -29,23 +30,38 @@ export interface Value {
 
 /** A stored value without its body. */
 export interface StoredHead {
+  /** As it was written; at most 4 KiB. */
   readonly head: Buffer;
+  /** Milliseconds since 1970 (UTC); 0 is never. */
   readonly expiryMs: number;
   /** 8 random bytes, drawn by the store at each write. */
   readonly revision: Buffer;
+  /** Length of the body, in bytes. */
   readonly bodyBytes: number;
 }
 
-/** A stored value. `body` is absent where it is larger than the reader accepts. */
+/** A stored value. */
 export interface StoredValue extends StoredHead {
+  /** Undefined where it is larger than the reader accepts. */
   readonly body: Buffer | undefined;
 }
 
 /** Under what condition a write is done; `CONFLICT` otherwise, and nothing is changed. */
 export type Condition =
-  | { readonly kind: 'always' }
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'revision'; readonly revision: Buffer };
+  | {
+      /** Whatever is there. */
+      readonly kind: 'always';
+    }
+  | {
+      /** If nothing is there. */
+      readonly kind: 'absent';
+    }
+  | {
+      /** If what is there is this revision. */
+      readonly kind: 'revision';
+      /** 8 bytes. */
+      readonly revision: Buffer;
+    };
 
 export const ALWAYS: Condition = { kind: 'always' };
 export const IF_ABSENT: Condition = { kind: 'absent' };
@@ -53,13 +69,17 @@ export function ifRevision(revision: Buffer): Condition {
   return { kind: 'revision', revision };
 }
 
+/** What a write was answered with. */
 export interface PutResult {
+  /** 8 bytes that name this very write. */
   readonly revision: Buffer;
   /** Whether a value (that had not expired) was there before. */
   readonly replaced: boolean;
 }
 
+/** One value of a page, without its body. */
 export interface ScanItem extends StoredHead {
+  /** Its store key. */
   readonly key: Buffer;
 }
 

@@ -87,10 +87,12 @@ describe('any file', () => {
   });
 
   it('of nothing but brackets is BAD_CONFIG, however deep', async () => {
-    for (const bracket of ['[', '{"a":', '- ']) {
+    for (const bracket of ['[', '{"a":', '- ', '? ', '-\t', ': ']) {
       assert.equal(typeof (await outcome(bracket.repeat(20_000))), 'string');
     }
     assert.equal(typeof (await outcome('['.repeat(20_000) + ']'.repeat(20_000))), 'string');
+    const steps = Array.from({ length: 2_000 }, (_none, depth) => `${' '.repeat(depth)}a:\n`);
+    assert.equal(typeof (await outcome(steps.join(''))), 'string');
   });
 
   it('that expands its aliases without bound is BAD_CONFIG', async () => {

@@ -53,8 +53,8 @@ export async function startListening(options: ListeningOptions = {}): Promise<Li
       tls: options.tls,
       portFlag: options.portFlag ?? '--port',
       dialects: {
-        frames: (socket) => new FrameConnection(socket, host, { handle }),
-        text: (socket) => new TextConnection(socket, host, { handle: handleLine }),
+        frames: { connect: (socket) => new FrameConnection(socket, host, { handle }) },
+        text: { connect: (socket) => new TextConnection(socket, host, { handle: handleLine }) },
       },
     },
     host,

@@ -1,12 +1,13 @@
 /** Both servers in this process, on free ports and a temporary folder. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { startBe } from '../../lib/be/server.ts';
 import { type Config, loadConfig, type PartialConfig } from '../../lib/config/load.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { type Logger, silentLog } from '../../lib/log.ts';
 import type { RunningServer } from '../../lib/net/port.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+export { temporaryFolder } from './temporary-folder.ts';
 
 export interface TestServers {
   readonly folder: string;
@@ -17,10 +18,6 @@ export interface TestServers {
   restartBe(): Promise<void>;
   stopBe(): Promise<void>;
   close(): Promise<void>;
-}
-
-export async function temporaryFolder(): Promise<string> {
-  return await mkdtemp(join(tmpdir(), 'enc-server-ts-'));
 }
 
 /** The configuration for tests: free ports, a folder of its own, quick drains. */

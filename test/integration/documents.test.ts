@@ -3,7 +3,7 @@
  * Where a section starts no servers itself, both run as `enc-server up` has them.
  */
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -49,6 +49,8 @@ class Machine {
     const [fe = 0, be = 0] = await freePorts(2);
     const bin = join(folder, 'work/node_modules/.bin');
     await mkdir(bin, { recursive: true });
+    // A project of its own, whatever lies in the folders above.
+    await writeFile(join(folder, 'work/package.json'), '{ "type": "module" }');
     await mkdir(join(folder, 'home'));
     const { bin: programs } = JSON.parse(readRepository('package.json'));
     for (const name of Object.keys(programs)) {

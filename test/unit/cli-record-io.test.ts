@@ -14,8 +14,8 @@ import {
   writeKeyFile,
   writeRecord,
 } from '../../lib/cli/record-io.ts';
-import { temporaryFolder } from '../helpers/servers.ts';
 import { rejectsWith } from '../helpers/store-values.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 describe('keys and records in files', () => {
   let folder: string;

@@ -15,7 +15,7 @@ import {
 } from '../../lib/crypto/keyring-file.ts';
 import { readKeyring } from '../helpers/second-keyring.ts';
 import { assertRefused } from '../helpers/second-random.ts';
-import { temporaryFolder } from '../helpers/servers.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 type File = Record<string, unknown> & { readonly entries: Record<string, unknown>[] };
 
