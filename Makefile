@@ -18,7 +18,7 @@ REAL := $$(find dist/test/integration -name '*.test.js')
 TEST_FLAGS := --test --test-concurrency=2 --test-reporter=spec --test-timeout=180000
 
 .DEFAULT_GOAL := help
-.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check docs format clean bench bench-smoke profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
+.PHONY: help install build start dev tests itests tests-all-nodes e2e screenshots check docs format clean bench bench-smoke bench-compare bench-records profile bench-figures bench-http bench-mongo bench-rotation bench-abuse chaos fuzz soak api-fuzz \
   beserver-cmd beclient-cmd feserver-cmd feclient-cmd beserver beclient feserver feclient \
   up down start-cluster stop-cluster
 
@@ -109,6 +109,12 @@ bench: build ## Measure beside ceilings, Redis, PostgreSQL and MongoDB, where th
 
 bench-smoke: build ## The same in half a minute, to see that it works
 	$(NODE) dist/bench/bench.js --smoke
+
+bench-compare: build ## One run beside another (OLD=a.json NEW=b.json)
+	$(NODE) dist/bench/compare.js $(OLD) $(NEW)
+
+bench-records: build ## Throughput with 10,000 to 2,000,000 records there
+	$(NODE) dist/bench/records.js
 
 profile: build ## Where both servers spend their time under load: profiles and flame graphs
 	$(NODE) dist/bench/profile.js

@@ -12,8 +12,10 @@ import type { Operation, Plan } from './generator.ts';
 import { measure, type Seen } from './measure.ts';
 import type { Running } from './peers/processes.ts';
 import { startEcho, startOurs, startPostgres, startRedis } from './peers/servers.ts';
-import { svgOf } from './plot.ts';
-import { printTables, type Row } from './tables.ts';
+import { type Line, svgOf } from './plot.ts';
+import { measureResources } from './resources.ts';
+import { FORMAT, median, type Results, type Row } from './results.ts';
+import { linesOf } from './tables.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -116,10 +118,6 @@ async function startAll(folder: string, running: Map<string, Running>): Promise<
   running.set('mongodb driver, 64 a call', driver);
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
 function rowOf(load: Load, operation: Operation, seen: readonly Seen[]): Row {
   const rates = seen.map(({ perSecond }) => perSecond);
   const names = Object.keys(seen[0]?.cpu ?? {});
@@ -134,6 +132,7 @@ function rowOf(load: Load, operation: Operation, seen: readonly Seen[]): Row {
     least: Math.min(...rates),
     most: Math.max(...rates),
     p50: median(seen.map(({ latency }) => latency.p50)),
+    p95: median(seen.map(({ latency }) => latency.p95)),
     p99: median(seen.map(({ latency }) => latency.p99)),
     cpu: Object.fromEntries(
       names.map((name) => [name, median(seen.map(({ cpu }) => cpu[name] ?? 0))]),
@@ -161,27 +160,58 @@ async function measureAll(running: ReadonlyMap<string, Running>): Promise<Row[]>
   return [...seen.values()].map(({ load, operation, rounds }) => rowOf(load, operation, rounds));
 }
 
-/** Throughput against callers, for the plot. */
+/** Throughput and latency against callers, for the plots. */
 async function sweep(running: ReadonlyMap<string, Running>) {
-  const lines = [];
+  const rates: Line[] = [];
+  const latencies: Line[] = [];
   for (const name of ['ours', 'redis', 'postgres']) {
     const server = running.get(name);
     if (server === undefined) continue;
-    const points: Record<'store' | 'retrieve', [number, number][]> = { store: [], retrieve: [] };
+    const seen = new Map<Operation, { connections: number; phase: Seen }[]>();
     for (const connections of [1, 4, 16, 64, 256]) {
       const plan = { bytes: KIB, connections, depth: 1, operations: READ_WRITE, seconds: 1 };
-      for (const [operation, { perSecond }] of await measure(server, plan)) {
-        if (operation !== 'remove') points[operation].push([connections, perSecond]);
+      for (const [operation, phase] of await measure(server, plan)) {
+        seen.set(operation, [...(seen.get(operation) ?? []), { connections, phase }]);
       }
     }
-    lines.push({ name: `${name}: write`, points: points.store });
-    lines.push({ name: `${name}: read`, points: points.retrieve });
+    for (const [operation, points] of seen) {
+      const lineOf = (words: string, of: (phase: Seen) => number): Line => ({
+        name: `${name}: ${operation === 'store' ? 'write' : 'read'}${words}`,
+        points: points.map(({ connections, phase }) => [connections, of(phase)] as const),
+      });
+      rates.push(lineOf('', ({ perSecond }) => perSecond));
+      if (name !== 'ours') continue;
+      for (const share of ['p50', 'p95', 'p99'] as const) {
+        latencies.push(lineOf(`, ${share}`, ({ latency }) => latency[share] / 1_000));
+      }
+    }
   }
-  return lines;
+  return { rates, latencies };
 }
 
-const free = statfsSync(tmpdir());
-if (free.bavail * free.bsize < DISK_BYTES_MIN) throw new Error('it takes 4 GB of free space');
+async function plotSweep(running: ReadonlyMap<string, Running>, words: string): Promise<void> {
+  const { rates, latencies } = await sweep(running);
+  const x = 'callers, a connection each';
+  const save = (name: string, title: string, y: string, lines: readonly Line[]) =>
+    writeFileSync(
+      join(flags.out, name),
+      svgOf({ title: `${title} (${words})`, x, y, lines, isLogX: true }),
+    );
+  save('callers.svg', 'Records of 1 KiB, every write on disk', 'a second', rates);
+  save('latency.svg', 'Latency, 1 KiB, every write on disk', 'ms', latencies);
+}
+
+function checkSpace(): void {
+  const { bavail, bsize } = statfsSync(tmpdir());
+  if (bavail * bsize >= DISK_BYTES_MIN) return;
+  const gib = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
+  process.stderr.write(
+    `bench: ${tmpdir()} has ${gib(bavail * bsize)} GiB free, and it takes ${gib(DISK_BYTES_MIN)}; TMPDIR names another folder\n`,
+  );
+  process.exit(1);
+}
+
+checkSpace();
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-bench-'));
 // PostgreSQL runs as a user of its own, who has to get through.
 chmodSync(folder, 0o711);
@@ -202,19 +232,21 @@ try {
     memoryGib: Math.round(totalmem() / 1024 ** 3),
     system: `${process.platform} ${release()}`,
   };
-  printTables({ machine, ceilings, rows, rounds: ROUNDS, seconds: SECONDS });
+  const results: Results = {
+    format: FORMAT,
+    machine,
+    ceilings,
+    rows,
+    absent: [...new Set(loads().map(({ server }) => server))].filter((name) => !running.has(name)),
+    resources: await measureResources(folder, flags.smoke ? 200 : 10_000),
+    rounds: ROUNDS,
+    seconds: SECONDS,
+  };
+  for (const line of linesOf(results)) process.stdout.write(`${line}\n`);
   mkdirSync(flags.out, { recursive: true });
   const name = flags.smoke ? 'smoke' : 'latest';
-  writeFileSync(
-    join(flags.out, `${name}.json`),
-    `${JSON.stringify({ machine, ceilings, rows }, undefined, 1)}\n`,
-  );
-  if (!flags.smoke) {
-    const lines = await sweep(running);
-    const title = `Records of 1 KiB, every write on disk (${machine.date.slice(0, 10)}, ${machine.cpus})`;
-    const plot = { title, x: 'callers, a connection each', y: 'a second', lines, isLogX: true };
-    writeFileSync(join(flags.out, 'callers.svg'), svgOf(plot));
-  }
+  writeFileSync(join(flags.out, `${name}.json`), `${JSON.stringify(results, undefined, 1)}\n`);
+  if (!flags.smoke) await plotSweep(running, `${machine.date.slice(0, 10)}, ${machine.cpus}`);
 } finally {
   for (const server of new Set(running.values())) await server.stop();
   rmSync(folder, { recursive: true, force: true });

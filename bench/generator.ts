@@ -6,6 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type Connection, type Item, openDriver, type Target } from './drivers/driver.ts';
+import { filledItem } from './filled.ts';
 
 export interface Plan {
   readonly target: Target;
@@ -16,6 +17,8 @@ export interface Plan {
   /** Of a record. */
   readonly bytes: number;
   readonly operations: readonly Operation[];
+  /** Reads go to records that {@link ./filled.ts} made, of which there are so many. */
+  readonly filled?: number;
 }
 
 export type Operation = 'store' | 'retrieve' | 'remove';
@@ -45,6 +48,7 @@ function itemFor(operation: Operation): Item | undefined {
     return item;
   }
   if (operation === 'remove') return items.pop();
+  if (plan.filled !== undefined) return filledItem(Math.floor(Math.random() * plan.filled));
   // Each once, in an order that no cache has seen, before one comes again.
   next = (next + 7_919) % items.length;
   return items[next];

@@ -1,14 +1,26 @@
 /** The servers that are measured: ours, and those of others where their programs are installed. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
+import { encodeRequest } from '../../lib/protocol/frame.ts';
+import { OPCODE } from '../../lib/protocol/messages.ts';
 import { Child, freePort, type Running } from './processes.ts';
 
 const HOST = '127.0.0.1';
 const BIN = (name: string) => fileURLToPath(new URL(`../../bin/${name}.js`, import.meta.url));
 const ECHO = fileURLToPath(new URL('../echo.js', import.meta.url));
+
+/** Ours, and how long each took from its call to its first answer, in milliseconds. */
+export interface OursRunning extends Running {
+  readonly startMs: { readonly fe: number; readonly be: number };
+}
+
+/** Room for ten thousand connections of one address, and what is under way beside them. */
+const CONNECTIONS_MAX = '12000';
 
 /**
  * Both of ours.
@@ -20,7 +32,7 @@ export async function startOurs(
   folder: string,
   mongoUri?: string,
   nodeFlags: (role: 'fe' | 'be') => readonly string[] = () => [],
-): Promise<Running> {
+): Promise<OursRunning> {
   const store =
     mongoUri === undefined
       ? { ENC_SERVER_TS_BESERVERCONFIGS_STORE: 'level' }
@@ -33,26 +45,43 @@ export async function startOurs(
     ...process.env,
     ENC_SERVER_TS_LOG_DIR: '',
     ENC_SERVER_TS_LOG_STDOUT: 'false',
+    ENC_SERVER_TS_FESERVERCONFIGS_CONNECTIONSMAX: CONNECTIONS_MAX,
+    ENC_SERVER_TS_FESERVERCONFIGS_CONNECTIONSPERADDRESSMAX: CONNECTIONS_MAX,
     ...store,
   };
   const dataDir = ['--data-dir', folder, '--port', '0'];
+  const startedAt = performance.now();
   const be = new Child(process.execPath, [...nodeFlags('be'), BIN('be-server'), ...dataDir], {
     env,
   });
   const bePort = await be.until(portIn);
+  await answer(bePort);
+  const beMs = performance.now() - startedAt;
   const link = { ENC_SERVER_TS_BECLIENTCONFIGS_SERVERADDR: `${HOST}:${bePort}` };
+  const feStartedAt = performance.now();
   const fe = new Child(process.execPath, [...nodeFlags('fe'), BIN('fe-server'), ...dataDir], {
     env: { ...env, ...link },
   });
   const port = await fe.until(portIn);
+  await answer(port);
+  const feMs = performance.now() - feStartedAt;
   return {
     target: { protocol: 'frames', host: HOST, port },
     processes: { fe: fe.pid, be: be.pid },
+    startMs: { fe: feMs, be: beMs },
     async stop() {
       await fe.stop();
       await be.stop();
     },
   };
+}
+
+/** Resolves once a server answers PING. */
+async function answer(port: number): Promise<void> {
+  const socket = connect({ host: HOST, port });
+  socket.write(Buffer.concat(encodeRequest(OPCODE.PING, 1, [])));
+  await once(socket, 'data');
+  socket.destroy();
 }
 
 function portIn(said: string): number | undefined {
