@@ -116,8 +116,8 @@ bench-compare: build ## One run beside another (OLD=a.json NEW=b.json)
 bench-records: build ## Throughput with 10,000 to 2,000,000 records there
 	$(NODE) dist/bench/records.js
 
-profile: build ## Where both servers spend their time under load: profiles and flame graphs
-	$(NODE) dist/bench/profile.js
+profile: build ## Where both servers spend their time under load (BYTES=1024): profiles and flame graphs
+	$(NODE) dist/bench/profile.js $(if $(BYTES),--bytes $(BYTES))
 
 bench-figures: build ## Measure start, memory and throughput against bare loops
 	$(NODE) dist/bench/figures.js

@@ -1,7 +1,8 @@
 /**
- * `node profile.js [--seconds N] [--out FOLDER]`: where both servers spend their time under the
- * load of 64 callers who store and retrieve 1 KiB. Writes a CPU profile of each (for Chrome's
- * developer tools) and a flame graph, and prints the functions that take most.
+ * `node profile.js [--seconds N] [--bytes N] [--out FOLDER]`: where both servers spend their time
+ * under the load of 64 callers who store and retrieve records of 1 KiB, or of another size. Writes
+ * a CPU profile of each (for Chrome's developer tools), a flame graph, and the functions that take
+ * most as text, which it prints too.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,10 +15,13 @@ import { startOurs } from './peers/servers.ts';
 const { values: flags } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
+    bytes: { type: 'string', default: '1024' },
     out: { type: 'string', default: 'bench/results' },
   },
 });
 const TOP = 25;
+const bytes = Number(flags.bytes);
+const lines = [`records of ${bytes} B, 64 callers`];
 
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-profile-'));
 const servers = await startOurs(join(folder, 'data'), undefined, (role) => [
@@ -29,12 +33,12 @@ const servers = await startOurs(join(folder, 'data'), undefined, (role) => [
 ]);
 try {
   const seconds = Number(flags.seconds);
-  const load = { bytes: 1024, connections: 64, depth: 1, seconds } as const;
+  const load = { bytes, connections: 64, depth: 1, seconds };
   for (const [operation, { perSecond }] of await measure(servers, {
     ...load,
     operations: ['store', 'retrieve'],
   })) {
-    process.stdout.write(`${operation}: ${Math.round(perSecond)} a second\n`);
+    lines.push(`${operation}: ${Math.round(perSecond)} a second`);
   }
 } finally {
   await servers.stop();
@@ -45,9 +49,12 @@ for (const role of ['fe', 'be']) {
   const profile = JSON.parse(readFileSync(join(folder, role, file), 'utf8')) as Profile;
   writeFileSync(join(flags.out, `${role}.cpuprofile`), JSON.stringify(profile));
   writeFileSync(join(flags.out, `${role}.svg`), flameOf(profile));
-  process.stdout.write(`\n${role}, by what each function takes itself:\n`);
+  lines.push('', `${role}, by what each function takes itself:`);
   for (const { name, url, share } of selfTimes(profile).slice(0, TOP)) {
-    process.stdout.write(`${(100 * share).toFixed(1).padStart(5)} %  ${name}  ${basename(url)}\n`);
+    lines.push(`${(100 * share).toFixed(1).padStart(5)} %  ${name}  ${basename(url)}`.trimEnd());
   }
 }
+const report = `${lines.join('\n')}\n`;
+writeFileSync(join(flags.out, `profile-${bytes}.txt`), report);
+process.stdout.write(report);
 rmSync(folder, { recursive: true, force: true });
