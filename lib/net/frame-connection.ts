@@ -1,14 +1,9 @@
 /** The server's side of a connection that speaks binary frames: many requests at once. */
 import type { Socket } from 'node:net';
 import { EncServerError } from '../errors.ts';
+import { encodeErrorReply } from '../protocol/error-reply.ts';
 import { type FieldEntry, Fields } from '../protocol/fields.ts';
-import {
-  encodeErrorReply,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';

@@ -1,7 +1,8 @@
 /** A client's connection: many requests at once, made when needed and again after it broke. */
 import { EncServerError, toEncServerError } from '../errors.ts';
+import { decodeError } from '../protocol/error-reply.ts';
 import { type FieldEntry, Fields, u32Field } from '../protocol/fields.ts';
-import { decodeError, encodeRequest, type Frame } from '../protocol/frame.ts';
+import { encodeRequest, type Frame } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Backoff } from './backoff.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';

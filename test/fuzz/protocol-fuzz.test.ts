@@ -3,14 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { EncServerError } from '../../lib/errors.ts';
 import { detect } from '../../lib/protocol/detect.ts';
+import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { bytesField, Fields } from '../../lib/protocol/fields.ts';
-import {
-  decodeError,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../../lib/protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FIELD } from '../../lib/protocol/messages.ts';
 import { LineDecoder, parseBeLine, parseFeLine } from '../../lib/protocol/text.ts';
 

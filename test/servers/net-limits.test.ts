@@ -1,7 +1,7 @@
 /** Limits of a whole server, each exceeded; everyone else goes on. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeError } from '../../lib/protocol/frame.ts';
+import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { http } from '../helpers/http.ts';
 import { Gate, startListening } from '../helpers/listening.ts';

@@ -7,6 +7,7 @@ import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
 import { operationOf } from '../../net/traffic.ts';
 import { type BatchItem, decodeBatch, encodeBatch, tooMany } from '../../protocol/batch.ts';
+import { encodeError } from '../../protocol/error-reply.ts';
 import {
   bytesField,
   emptyField,
@@ -16,7 +17,7 @@ import {
   u32Field,
   u64Field,
 } from '../../protocol/fields.ts';
-import { encodeError, type Frame } from '../../protocol/frame.ts';
+import type { Frame } from '../../protocol/frame.ts';
 import { FIELD, type FieldType, OPCODE } from '../../protocol/messages.ts';
 import { AGENT } from '../../version.ts';
 import { doBatch, shareOf } from '../batches.ts';
