@@ -8,11 +8,9 @@ import { bytesField, Fields } from '../../lib/protocol/fields.ts';
 import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FIELD } from '../../lib/protocol/messages.ts';
 import { LineDecoder, parseBeLine, parseFeLine } from '../../lib/protocol/text.ts';
+import { drawInput } from '../helpers/random-input.ts';
 
-// The same run every time, unless another seed is asked for; a failure prints its seed.
-const SEED = Number(process.env['SEED'] ?? 7777);
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 800);
-fc.configureGlobal({ seed: SEED, numRuns: RUNS });
+drawInput(7777);
 
 const FRAME_BYTES_MAX = 4096;
 const LINE_BYTES_MAX = 200;
