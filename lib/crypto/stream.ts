@@ -82,8 +82,8 @@ export class StreamSealer {
  * Opens a sealed stream, chunk after chunk.
  *
  * @param key 32 bytes
- * @throws ALTERED as soon as a chunk is not what was sealed in its place, or the end is missing;
- *   what came before was sealed so, and may not be all of it
+ * @throws EncServerError `ALTERED` as soon as a chunk is not what was sealed in its place, or the
+ *   end is missing; what came before was sealed so, and may not be all of it
  */
 export async function* openStream(
   key: Buffer,
