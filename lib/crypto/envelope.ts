@@ -85,6 +85,7 @@ export function seal(input: SealInput): Sealed {
   checkName(name);
   checkKeyLength(key);
   const nonce = checkedNonce(input.nonce ?? randomBytesPooled(NONCE_BYTES));
+  // The start of the header, up to the commitment, and the name: all that key and body hang on.
   const context = Buffer.allocUnsafe(COMMITMENT_AT + nameBytes(name));
   writeHeaderStart(context, checkedFlags(input), checkedExpiry(input), nonce);
   encodeName(context, COMMITMENT_AT, name);

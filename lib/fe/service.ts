@@ -60,6 +60,7 @@ export interface HeadOutput {
 
 const ALWAYS = { kind: 'always' } as const;
 
+/** Each operation asks first whether its caller may; what follows is the same for all who may. */
 export class FeService {
   readonly #options: FeServiceOptions;
   readonly #placement: Placement;
