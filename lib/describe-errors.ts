@@ -7,7 +7,8 @@ This page is generated from \`lib/errors.ts\`; a test keeps it current.
 
 Every failure that a caller can see has a code. Codes and numbers are stable: none is ever given another
 meaning. Programs look at the code, or at what it becomes in their dialect; the words are for people, may
-change, and never hold a key, a record or a user ID.
+change, and never hold a key, a record or a user ID. What to do is the hint that comes with the error, where
+no better one is known.
 
 | where | what of it |
 | --- | --- |
@@ -37,6 +38,61 @@ const SECTIONS: readonly (readonly [from: number, title: string])[] = [
   [60, 'Who may'],
   [70, 'The program and its machine'],
 ];
+
+/** What each tells, whatever the message of one case adds. */
+const HAPPENED: Readonly<Record<ErrorCode, string>> = {
+  BAD_FRAME: 'what came is no frame, or no frame that may come here',
+  UNSUPPORTED_VERSION: 'the frame is of another version',
+  UNKNOWN_OPCODE: 'the server has no such operation',
+  UNKNOWN_FIELD: 'the request asks for what the server does not know, or not here',
+  MISSING_FIELD: 'the request lacks what its operation needs',
+  INVALID_FIELD: 'a field has a wrong form or length, is there twice, or contradicts another',
+  FRAME_TOO_LARGE: 'the frame is longer than its receiver takes',
+  DUPLICATE_REQUEST_ID: 'a request of this ID is still under way on the connection',
+  UNKNOWN_DIALECT: 'the first bytes of the connection begin no dialect',
+  UNSUPPORTED_DIALECT: 'the connection begins in a dialect that is not spoken here',
+  UNKNOWN_VERB: 'the server knows no such verb, or method of HTTP',
+  INVALID_LINE: 'the line, or the request of HTTP, has not the form that it needs',
+  LINE_TOO_LONG: 'the line is longer than the server takes',
+  NOT_TEXT: 'the record is no text that could be shown there',
+  INVALID_ID: 'the ID is empty, too long or malformed',
+  INVALID_KEY: 'the key is no key: it has another length or form',
+  WEAK_KEY: 'the key was typed rather than drawn: it has fewer than 8 different bytes',
+  INVALID_NAMESPACE: 'the namespace is too long or malformed, or one of the server itself',
+  RECORD_TOO_LARGE: 'the record is longer than the server takes',
+  INVALID_RECORD: 'the record, or a line or file of records, is not encoded as it should be',
+  NOT_FOUND: 'nothing is there: it never was, was deleted, or has expired',
+  WRONG_KEY: 'there is a record, and the key is not the one that sealed it',
+  ALTERED: 'what is stored is not what was sealed',
+  CONFLICT: 'something else is there than the caller expects, or somebody was faster',
+  ALREADY_READ: 'the record could be read once, and somebody has',
+  LARGE: 'the record is longer than the asker accepts; the answer has its size',
+  KEY_REQUIRED: 'a record is there, and its key was not shown',
+  UNAVAILABLE: 'the server, or one that it needs, cannot be reached, or takes nothing now',
+  OVERLOADED: 'the server has as much to do, or as many connections, as it may',
+  TIMEOUT: 'the time that was allowed is over',
+  UNKNOWN_OUTCOME: 'a write was sent, and whether it was done is not known',
+  CANCELLED: 'the caller took the request back, or left',
+  GOAWAY: 'the server is closing, and takes nothing new',
+  RATE_LIMITED: 'the caller asks more often, or is wrong more often, than it may',
+  KEYRING_MISMATCH: 'the store was filled under another keyring than the one that is shown',
+  STALE_EPOCH: 'the keyring that is shown is older than one that the store has seen',
+  KEYRING_MISSING: 'there is no keyring file where one must be',
+  KEYRING_UNSAFE: 'others than its owner may use the keyring file',
+  KEYRING_DAMAGED: 'the keyring file is not as it was written',
+  KEYRING_LOCKED: 'the keyring file is sealed, and what opens it is missing or another',
+  NOT_ALLOWED: 'the caller may not do this, or not in this way',
+  UNAUTHENTICATED: 'nobody knows who is asking: a token or certificate is missing or not valid',
+  TLS_FAILED: 'the two sides cannot agree on a connection in TLS',
+  USAGE: 'the command line is not one that the program understands',
+  BAD_CONFIG: 'a setting is wrong, or does not fit this machine',
+  PORT_TAKEN: 'another program listens on the port',
+  FOLDER_LOCKED: 'another process uses the folder',
+  STORE_DAMAGED: 'the files of the store are not as they were written',
+  FILE_ERROR: 'a file, or standard input or output, cannot be read or written',
+  TRIAL_FAILED: 'a trial did not bring back what it stored',
+  INTERNAL: 'something failed inside that should not have',
+};
 
 const RETRY_WORDS: Readonly<Record<Retry, string>> = {
   never: 'never',
@@ -72,15 +128,16 @@ function describeSection(title: string, from: number, end: number): string {
   );
   return `## ${title}
 
-| code | status | HTTP | gRPC | exit | again | hint |
-| --- | --- | --- | --- | --- | --- | --- |
+| code | what happened | what to do | status | HTTP | gRPC | exit | again |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 ${codes.map(describeRow).join('')}`;
 }
 
 function describeRow(code: ErrorCode): string {
   const { status, http, grpc, exit, retry, hint } = ERRORS[code];
   const grpcCell = `${grpc} ${grpcName(grpc)}`;
-  const cells = [`\`${code}\``, status, http, grpcCell, exit, RETRY_WORDS[retry], hint];
+  const told = [`\`${code}\``, HAPPENED[code], hint];
+  const cells = [...told, status, http, grpcCell, exit, RETRY_WORDS[retry]];
   return `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |\n`;
 }
 

@@ -77,14 +77,15 @@ export interface Opened {
 /**
  * Seals one record.
  *
- * @throws INVALID_ID, INVALID_NAMESPACE, INVALID_KEY
- * @throws INVALID_FIELD if the expiry or the metadata is out of bounds
+ * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`, `INVALID_KEY`
+ * @throws EncServerError `INVALID_FIELD` if the expiry or the metadata is out of bounds
  */
 export function seal(input: SealInput): Sealed {
   const { name, key, record, metadata, wrapped } = input;
   checkName(name);
   checkKeyLength(key);
   const nonce = checkedNonce(input.nonce ?? randomBytesPooled(NONCE_BYTES));
+  // The start of the header, up to the commitment, and the name: all that key and body hang on.
   const context = Buffer.allocUnsafe(COMMITMENT_AT + nameBytes(name));
   writeHeaderStart(context, checkedFlags(input), checkedExpiry(input), nonce);
   encodeName(context, COMMITMENT_AT, name);
@@ -111,9 +112,9 @@ export function seal(input: SealInput): Sealed {
 /**
  * Whether the key is the one that sealed the record, told from the header alone.
  *
- * @throws WRONG_KEY if it is not, or if header and name do not belong together
- * @throws ALTERED if the header is malformed
- * @throws INVALID_ID, INVALID_NAMESPACE, INVALID_KEY
+ * @throws EncServerError `WRONG_KEY` if it is not, or if header and name do not belong together
+ * @throws EncServerError `ALTERED` if the header is malformed
+ * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`, `INVALID_KEY`
  */
 export function proveKey(header: Buffer, name: RecordName, key: Buffer): void {
   deriveProven(decodeHeader(header), contextOf(header, name), key).fill(0);
@@ -122,9 +123,9 @@ export function proveKey(header: Buffer, name: RecordName, key: Buffer): void {
 /**
  * Opens one record. What it gives back are slices of one fresh buffer.
  *
- * @throws WRONG_KEY if the key did not seal this header under this name
- * @throws ALTERED if the key is right, but header or body were changed
- * @throws INVALID_ID, INVALID_NAMESPACE, INVALID_KEY
+ * @throws EncServerError `WRONG_KEY` if the key did not seal this header under this name
+ * @throws EncServerError `ALTERED` if the key is right, but header or body were changed
+ * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`, `INVALID_KEY`
  */
 export function open(header: Buffer, body: Buffer, name: RecordName, key: Buffer): Opened {
   const decoded = decodeHeader(header);
@@ -150,8 +151,8 @@ export function open(header: Buffer, body: Buffer, name: RecordName, key: Buffer
  * Refuses keys that were typed instead of drawn. To be called when a record is stored under a
  * caller's key, never when one is opened. Of random keys, fewer than one in 10^36 is refused.
  *
- * @throws INVALID_KEY if it is not 32 bytes
- * @throws WEAK_KEY if it has fewer than 8 distinct byte values
+ * @throws EncServerError `INVALID_KEY` if it is not 32 bytes
+ * @throws EncServerError `WEAK_KEY` if it has fewer than 8 distinct byte values
  */
 export function checkKeyStrength(key: Buffer): void {
   checkKeyLength(key);

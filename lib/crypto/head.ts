@@ -55,7 +55,7 @@ export function encodeHead(sealedId: Buffer, header: Buffer, claim?: Claim): Buf
  * Takes a head apart; what it gives back are slices of it. Its four lengths differ, so that
  * each says what is there.
  *
- * @throws ALTERED if a part has a length that it cannot have
+ * @throws EncServerError `ALTERED` if a part has a length that it cannot have
  */
 export function decodeHead(head: Buffer): Head {
   if (head.length < LENGTH_BYTES) throw altered('the head is cut short');

@@ -58,7 +58,7 @@ export interface EnvelopeHeader {
 /**
  * Reads a header; its buffers are slices of the given one. Nothing is authenticated yet.
  *
- * @throws ALTERED on an unknown version, suite or flag, and on a wrong length
+ * @throws EncServerError `ALTERED` on an unknown version, suite or flag, and on a wrong length
  */
 export function decodeHeader(header: Buffer): EnvelopeHeader {
   if (header.length < HEADER_BYTES) throw altered('the envelope header is cut short');
@@ -103,7 +103,7 @@ function readExpiry(header: Buffer): number {
  * record key.
  *
  * @param header at least its first 36 bytes
- * @throws INVALID_ID, INVALID_NAMESPACE
+ * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`
  */
 export function contextOf(header: Buffer, name: RecordName): Buffer {
   checkName(name);

@@ -14,7 +14,7 @@ const OUTPUT_BITS = Buffer.of(0, 0, 2, 0);
  * @param secret 32 bytes
  * @param label ASCII, without NUL
  * @returns 64 bytes
- * @throws INVALID_KEY if the secret is not 32 bytes
+ * @throws EncServerError `INVALID_KEY` if the secret is not 32 bytes
  */
 export function deriveKey(secret: Buffer, label: string, context: Buffer): Buffer {
   checkKeyLength(secret);
@@ -25,7 +25,7 @@ export function deriveKey(secret: Buffer, label: string, context: Buffer): Buffe
     .digest();
 }
 
-/** @throws INVALID_KEY if the key or secret is not 32 bytes */
+/** @throws EncServerError `INVALID_KEY` if the key or secret is not 32 bytes */
 export function checkKeyLength(key: Buffer): void {
   if (key.length !== KEY_BYTES) {
     throw new EncServerError('INVALID_KEY', `a key has ${KEY_BYTES} bytes, not ${key.length}`);

@@ -82,8 +82,8 @@ export function encodeKeyring(keyring: Keyring): Buffer {
 }
 
 /**
- * @throws KEYRING_DAMAGED if the bytes are no whole keyring of a known version
- * @throws KEYRING_LOCKED if its secrets are sealed
+ * @throws EncServerError `KEYRING_DAMAGED` if the bytes are no whole keyring of a known version
+ * @throws EncServerError `KEYRING_LOCKED` if its secrets are sealed
  */
 export function decodeKeyring(bytes: Buffer): Keyring {
   const file = parseKeyringFile(bytes);

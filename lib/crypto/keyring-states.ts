@@ -15,7 +15,7 @@ const EPOCH_MAX = 0xffff_ffff;
 /**
  * A keyring with a fresh pending entry of each kind.
  *
- * @throws CONFLICT if an entry is pending or old: one rotation at a time
+ * @throws EncServerError `CONFLICT` if an entry is pending or old: one rotation at a time
  */
 export function addEntry(keyring: Keyring): Keyring {
   refuseWhile(keyring, 'pending', 'activate it: enc-server keys activate');
@@ -30,7 +30,7 @@ export function addEntry(keyring: Keyring): Keyring {
 /**
  * The pending entry becomes the active one, and the active one old.
  *
- * @throws CONFLICT if none is pending, or one is old already
+ * @throws EncServerError `CONFLICT` if none is pending, or one is old already
  */
 export function activateEntry(keyring: Keyring): Keyring {
   if (numberOf(keyring, 'pending') === undefined) {
@@ -45,7 +45,7 @@ export function activateEntry(keyring: Keyring): Keyring {
 /**
  * The old entry becomes retired. Nothing may lie under it any more.
  *
- * @throws CONFLICT if none is old
+ * @throws EncServerError `CONFLICT` if none is old
  */
 export function retireEntry(keyring: Keyring): Keyring {
   if (numberOf(keyring, 'old') === undefined) {

@@ -36,9 +36,9 @@ const GROUP_AND_OTHERS = 0o077;
  * that is made when missing (0700). When it resolves, the file is on disk. Its secrets are sealed
  * where there are means for that.
  *
- * @throws CONFLICT if there is a file of that name; it is left alone
- * @throws FILE_ERROR if the file cannot be written
- * @throws UNAVAILABLE, KEYRING_LOCKED as the key service says
+ * @throws EncServerError `CONFLICT` if there is a file of that name; it is left alone
+ * @throws EncServerError `FILE_ERROR` if the file cannot be written
+ * @throws EncServerError `UNAVAILABLE`, `KEYRING_LOCKED` as the key service says
  */
 export async function createKeyring(path: string, means: KeyringMeans = {}): Promise<Keyring> {
   const keyring: Keyring = {
@@ -63,11 +63,13 @@ export async function createKeyring(path: string, means: KeyringMeans = {}): Pro
  * Reads a keyring.
  *
  * @returns undefined if there is no such file
- * @throws KEYRING_UNSAFE if group or others have any permission on the file
- * @throws KEYRING_DAMAGED if it is cut short, malformed, changed, or of an unknown version
- * @throws KEYRING_LOCKED if its secrets are sealed, and the means are not there or the wrong ones
- * @throws UNAVAILABLE if the key service is away
- * @throws FILE_ERROR if it cannot be read
+ * @throws EncServerError `KEYRING_UNSAFE` if group or others have any permission on the file
+ * @throws EncServerError `KEYRING_DAMAGED` if it is cut short, malformed, changed, or of an unknown
+ *   version
+ * @throws EncServerError `KEYRING_LOCKED` if its secrets are sealed, and the means are not there or
+ *   the wrong ones
+ * @throws EncServerError `UNAVAILABLE` if the key service is away
+ * @throws EncServerError `FILE_ERROR` if it cannot be read
  */
 export async function loadKeyring(
   path: string,
@@ -99,8 +101,8 @@ async function load(path: string, means: KeyringMeans): Promise<Loaded | undefin
  * change it at once do so one after the other.
  *
  * @param change makes the next state from the one that is there; its epoch only grows
- * @throws KEYRING_MISSING, CONFLICT when another command holds the file, FILE_ERROR, and as
- * {@link loadKeyring} and `change` do
+ * @throws EncServerError `KEYRING_MISSING`, `CONFLICT` when another command holds the file,
+ *   `FILE_ERROR`, and as {@link loadKeyring} and `change` do
  */
 export async function updateKeyring(
   path: string,

@@ -29,7 +29,7 @@ const CONTROL = /\p{Cc}/u;
 
 const NONE = Buffer.alloc(0);
 
-/** @throws INVALID_FIELD if the content type or the padding is out of bounds */
+/** @throws EncServerError `INVALID_FIELD` if the content type or the padding is out of bounds */
 export function encodeMetadata(metadata: Metadata): Buffer {
   const { contentType, paddingBytes } = metadata;
   const items: Buffer[] = [];
@@ -58,8 +58,8 @@ export function encodeMetadata(metadata: Metadata): Buffer {
 /**
  * Reads what `open` gave back.
  *
- * @throws ALTERED if an item is cut short, out of order, malformed, or of a type from 128 on that
- * this release does not know; other unknown types are skipped
+ * @throws EncServerError `ALTERED` if an item is cut short, out of order, malformed, or of a type
+ *   from 128 on that this release does not know; other unknown types are skipped
  */
 export function decodeMetadata(metadata: Buffer): Metadata {
   let decoded: Metadata = {};
@@ -95,7 +95,7 @@ function decodeItem(type: number, value: Buffer): Metadata {
   return {};
 }
 
-/** @throws INVALID_FIELD */
+/** @throws EncServerError `INVALID_FIELD` */
 export function checkMetadataLength(metadata: Buffer): void {
   if (metadata.length > METADATA_BYTES_MAX) throw tooLong();
 }

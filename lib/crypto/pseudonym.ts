@@ -59,7 +59,7 @@ export class Pseudonymizer {
   /**
    * @param secret 32 bytes; not kept
    * @param entryNumber 1 to 65,535
-   * @throws INVALID_KEY if the secret is not 32 bytes
+   * @throws EncServerError `INVALID_KEY` if the secret is not 32 bytes
    */
   constructor(secret: Buffer, entryNumber: number) {
     if (!Number.isInteger(entryNumber) || entryNumber < 1 || entryNumber > 0xffff) {
@@ -71,7 +71,7 @@ export class Pseudonymizer {
     this.#tagKey = derived.subarray(0, TAG_KEY_BYTES);
   }
 
-  /** @throws INVALID_ID, INVALID_NAMESPACE */
+  /** @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE` */
   seal(name: RecordName): Pseudonym {
     checkName(name);
     const { prefix, state } = this.#prefixOf(name.namespace);
@@ -87,7 +87,7 @@ export class Pseudonymizer {
   /**
    * Reads a name back from what the store holds.
    *
-   * @throws ALTERED if this entry of the keyring did not seal it so
+   * @throws EncServerError `ALTERED` if this entry of the keyring did not seal it so
    */
   open(storeKey: Buffer, sealedId: Buffer): RecordName {
     if (storeKey.length !== STORE_KEY_BYTES || !BUCKETS_BYTES.includes(sealedId.length)) {
@@ -105,7 +105,7 @@ export class Pseudonymizer {
   /**
    * What the store keys of a namespace begin with, 11 bytes.
    *
-   * @throws INVALID_NAMESPACE
+   * @throws EncServerError `INVALID_NAMESPACE`
    */
   prefix(namespace: Buffer): Buffer {
     checkNamespace(namespace);

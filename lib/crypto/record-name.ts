@@ -13,7 +13,7 @@ export interface RecordName {
 /** Length of an encoded name beside its namespace and ID, in bytes. */
 const NAME_OVERHEAD_BYTES = 3;
 
-/** @throws INVALID_ID, INVALID_NAMESPACE */
+/** @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE` */
 export function checkName(name: RecordName): void {
   const { id, namespace } = name;
   if (id.length === 0) throw new EncServerError('INVALID_ID', 'the ID is empty');
@@ -23,7 +23,7 @@ export function checkName(name: RecordName): void {
   checkNamespace(namespace);
 }
 
-/** @throws INVALID_NAMESPACE */
+/** @throws EncServerError `INVALID_NAMESPACE` */
 export function checkNamespace(namespace: Buffer): void {
   if (namespace.length > NAMESPACE_BYTES_MAX) {
     const text = `the namespace is longer than ${NAMESPACE_BYTES_MAX} bytes`;

@@ -104,7 +104,7 @@ export function encodeSealedKeyring(
   return Buffer.from(`${JSON.stringify(file, undefined, 2)}\n`, 'utf8');
 }
 
-/** @throws KEYRING_DAMAGED if it is malformed, or changed by accident */
+/** @throws EncServerError `KEYRING_DAMAGED` if it is malformed, or changed by accident */
 export function decodeSealedKeyring(file: Members): SealedKeyring {
   checkMembers(file, MEMBERS);
   const entry = (value: unknown) => decodePublicEntry(value, ENTRY_MEMBERS);
@@ -128,7 +128,7 @@ export function decodeSealedKeyring(file: Members): SealedKeyring {
   throw damaged('the checksum of the keyring does not fit its content');
 }
 
-/** @throws KEYRING_LOCKED if the key is another one, or somebody has changed the file */
+/** @throws EncServerError `KEYRING_LOCKED` if the key is another, or somebody changed the file */
 export function openSealedKeyring(sealed: SealedKeyring, key: Buffer): Keyring {
   const { keyringId, epoch, entries, wrapEntries, legacy, nonce } = sealed;
   let secrets: Buffer;

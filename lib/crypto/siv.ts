@@ -35,7 +35,7 @@ export class Siv {
   /** The block that the MAC's handle put out last, and goes on from. */
   #chained: Buffer;
 
-  /** @param key 64 bytes for AES-256, 32 for AES-128: the first half is the MAC's (RFC 5297, 2.6) */
+  /** @param key 64 bytes for AES-256, 32 for AES-128: the MAC's key first (RFC 5297, 2.6) */
   constructor(key: Buffer) {
     const half = key.length / 2;
     const cipher = half === 32 ? 'aes-256' : 'aes-128';
@@ -67,7 +67,7 @@ export class Siv {
     return sealed;
   }
 
-  /** @throws ALTERED if the bytes were not sealed under this key with these data */
+  /** @throws EncServerError `ALTERED` if they were not sealed under this key with these data */
   open(sealed: Buffer, state: AssociatedState): Buffer {
     if (sealed.length < SIV_BYTES) throw altered('sealed bytes are shorter than their tag');
     const tag = sealed.subarray(0, SIV_BYTES);

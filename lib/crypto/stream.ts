@@ -21,12 +21,42 @@ function nonceOf(number: number, isLast: boolean): Buffer {
   return nonce;
 }
 
+/** Cuts what comes bit by bit into chunks of one size; the last has what is left. */
+class Chunks {
+  readonly #chunkBytes: number;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+
+  constructor(chunkBytes: number) {
+    this.#chunkBytes = chunkBytes;
+  }
+
+  /** The chunks that are whole now, and known not to be the last. */
+  add(part: Buffer): Buffer[] {
+    this.#waiting.push(part);
+    this.#waitingBytes += part.length;
+    if (this.#waitingBytes <= this.#chunkBytes) return [];
+    const all = Buffer.concat(this.#waiting);
+    const chunks: Buffer[] = [];
+    let at = 0;
+    for (; all.length - at > this.#chunkBytes; at += this.#chunkBytes) {
+      chunks.push(all.subarray(at, at + this.#chunkBytes));
+    }
+    this.#waiting = [all.subarray(at)];
+    this.#waitingBytes = all.length - at;
+    return chunks;
+  }
+
+  last(): Buffer {
+    return Buffer.concat(this.#waiting);
+  }
+}
+
 /** Seals a text that comes bit by bit. */
 export class StreamSealer {
   readonly #key: Buffer;
-  #waiting: Buffer[] = [];
-  #waitingBytes = 0;
-  #chunks = 0;
+  readonly #chunks = new Chunks(CHUNK_BYTES);
+  #number = 0;
 
   /** @param key 32 bytes, of this stream alone */
   constructor(key: Buffer) {
@@ -35,28 +65,16 @@ export class StreamSealer {
 
   /** The chunks that are whole now, if any. */
   add(text: Buffer): Buffer {
-    this.#waiting.push(text);
-    this.#waitingBytes += text.length;
-    // A chunk is sealed once it is known not to be the last.
-    if (this.#waitingBytes <= CHUNK_BYTES) return NO_BYTES;
-    const all = Buffer.concat(this.#waiting);
-    const sealed: Buffer[] = [];
-    let at = 0;
-    for (; all.length - at > CHUNK_BYTES; at += CHUNK_BYTES) {
-      sealed.push(this.#seal(all.subarray(at, at + CHUNK_BYTES), false));
-    }
-    this.#waiting = [all.subarray(at)];
-    this.#waitingBytes = all.length - at;
-    return Buffer.concat(sealed);
+    return Buffer.concat(this.#chunks.add(text).map((chunk) => this.#seal(chunk, false)));
   }
 
   /** The last chunk. Nothing may come after it. */
   end(): Buffer {
-    return this.#seal(Buffer.concat(this.#waiting), true);
+    return this.#seal(this.#chunks.last(), true);
   }
 
   #seal(text: Buffer, isLast: boolean): Buffer {
-    return sealAead(this.#key, nonceOf(this.#chunks++, isLast), NO_BYTES, NO_BYTES, text);
+    return sealAead(this.#key, nonceOf(this.#number++, isLast), NO_BYTES, NO_BYTES, text);
   }
 }
 
@@ -64,25 +82,21 @@ export class StreamSealer {
  * Opens a sealed stream, chunk after chunk.
  *
  * @param key 32 bytes
- * @throws ALTERED as soon as a chunk is not what was sealed in its place, or the end is missing;
- *   what came before was sealed so, and may not be all of it
+ * @throws EncServerError `ALTERED` as soon as a chunk is not what was sealed in its place, or the
+ *   end is missing; what came before was sealed so, and may not be all of it
  */
 export async function* openStream(
   key: Buffer,
   sealed: AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer> {
-  let waiting: Buffer = NO_BYTES;
+  const chunks = new Chunks(SEALED_CHUNK_BYTES);
   let number = 0;
   for await (const part of sealed) {
-    waiting = Buffer.concat([waiting, part]);
-    let at = 0;
-    for (; waiting.length - at > SEALED_CHUNK_BYTES; at += SEALED_CHUNK_BYTES) {
-      const chunk = waiting.subarray(at, at + SEALED_CHUNK_BYTES);
+    for (const chunk of chunks.add(part)) {
       yield openAead(key, nonceOf(number++, false), NO_BYTES, chunk);
     }
-    waiting = waiting.subarray(at);
   }
-  const last = openAead(key, nonceOf(number, true), NO_BYTES, waiting);
+  const last = openAead(key, nonceOf(number, true), NO_BYTES, chunks.last());
   // An empty last chunk after whole ones is another way to write the same: refused, as in age.
   if (last.length === 0 && number > 0) throw altered('the stream has an empty end');
   yield last;

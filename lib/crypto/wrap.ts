@@ -27,7 +27,7 @@ export interface WrapSecret {
  *
  * @param header at least its first 36 bytes
  * @returns 48 bytes
- * @throws INVALID_KEY, INVALID_ID, INVALID_NAMESPACE
+ * @throws EncServerError `INVALID_KEY`, `INVALID_ID`, `INVALID_NAMESPACE`
  */
 export function wrapKey(header: Buffer, name: RecordName, key: Buffer, wrap: WrapSecret): Buffer {
   return wrapUnder(wrap, contextOf(header, name), key);
@@ -45,9 +45,9 @@ export function wrapUnder(wrap: WrapSecret, context: Buffer, key: Buffer): Buffe
  * the keyring wrapped it.
  *
  * @returns 32 bytes
- * @throws ALTERED if no key is kept, the entry is another, or header and name are not those that
- * the key was wrapped for
- * @throws INVALID_KEY, INVALID_ID, INVALID_NAMESPACE
+ * @throws EncServerError `ALTERED` if no key is kept, the entry is another, or header and name are
+ *   not those that the key was wrapped for
+ * @throws EncServerError `INVALID_KEY`, `INVALID_ID`, `INVALID_NAMESPACE`
  */
 export function unwrapKey(header: Buffer, name: RecordName, wrap: WrapSecret): Buffer {
   const { wrapKeyNumber, wrappedKey } = decodeHeader(header);
@@ -61,7 +61,8 @@ export function unwrapKey(header: Buffer, name: RecordName, wrap: WrapSecret): B
 /**
  * A header whose key is wrapped under another entry; all else of it, and so the body, stays.
  *
- * @throws ALTERED, INVALID_KEY, INVALID_ID, INVALID_NAMESPACE as {@link unwrapKey} does
+ * @throws EncServerError `ALTERED`, `INVALID_KEY`, `INVALID_ID`, `INVALID_NAMESPACE` as
+ *   {@link unwrapKey} does
  */
 export function rewrapHeader(
   header: Buffer,

@@ -1,8 +1,8 @@
 /** The batches of the client library: what they hold, and how it stands in one frame. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { type BatchEntry, type BatchItem, decodeBatch, encodeBatch } from '../protocol/batch.ts';
+import { decodeError } from '../protocol/error-reply.ts';
 import { bytesField, Fields } from '../protocol/fields.ts';
-import { decodeError } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
   bufferOf,

@@ -57,14 +57,14 @@ export class Listing {
     limit: number,
     call: BeCall,
   ): Promise<IdPage> {
-    return withRing(this.#keeper, call, async ({ old, active, epoch }, at) => {
+    return withRing(this.#keeper, call, async ({ old, active }, bound) => {
       const [first, last] = [old ?? active, active].map((one) => one.prefix(namespace));
       const isFirst = after === undefined || isUnder(after, first);
       const pseudonymizer = isFirst ? (old ?? active) : active;
       const prefix = (isFirst ? first : last) as Buffer;
       // What an entry ended with that is retired by now is followed by all of the active one.
       const from = after !== undefined && isUnder(after, prefix) ? after : undefined;
-      const page = await this.#be.scan(prefix, from, limit, { ...at, epoch });
+      const page = await this.#be.scan(prefix, from, limit, bound);
       const ids = page.items
         .filter(({ head }) => !isGrave(head))
         .map(({ key, head }) => pseudonymizer.open(key, decodeHead(head).sealedId))

@@ -56,6 +56,9 @@ export interface Written {
   readonly replaced: boolean;
 }
 
+/** What is put under a store key. */
+type PutValue = Parameters<RecordStore['put']>[1];
+
 const NO_BYTES = Buffer.alloc(0);
 const ALWAYS = { kind: 'always' } as const;
 const ABSENT = { kind: 'absent' } as const;
@@ -80,55 +83,57 @@ export class Placement {
     condition: WriteCondition,
     call: BeCall,
   ): Promise<Written> {
-    return withRing(this.#keeper, call, (ring, at) => {
+    return withRing(this.#keeper, call, (ring, bound) => {
       const { storeKey, sealedId } = ring.active.seal(name);
       const head = encodeHead(sealedId, ring.rewrap(sealed.header, name), sealed.claim);
       const value = { head, body: sealed.body, expiryMs: storedUntil(ring, name, sealed.expiryMs) };
-      const write = () => this.#putAt(ring, storeKey, value, condition, at);
-      return ring.old === undefined ? write() : this.#settle(ring, name, at).then(write);
+      const write = () => this.#putAt(ring, storeKey, value, condition, bound);
+      return ring.old === undefined ? write() : this.#settle(ring, name, bound).then(write);
     });
   }
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
   get(name: RecordName, acceptBytes: number, call: BeCall): Promise<FoundRecord> {
-    return withRing(this.#keeper, call, async (ring, at) => {
-      const { found, head } = await lookUp(ring, name, (key) => this.#be.get(key, acceptBytes, at));
+    return withRing(this.#keeper, call, async (ring, bound) => {
+      const { found, head } = await lookUp(ring, name, (key) =>
+        this.#be.get(key, acceptBytes, bound),
+      );
       return { ...head, body: found.body ?? NO_BYTES };
     });
   }
 
   /** Rejects with `NOT_FOUND`. */
   head(name: RecordName, call: BeCall): Promise<FoundHead> {
-    return withRing(this.#keeper, call, async (ring, at) => {
-      const { head } = await lookUp(ring, name, (key) => this.#be.head(key, at));
+    return withRing(this.#keeper, call, async (ring, bound) => {
+      const { head } = await lookUp(ring, name, (key) => this.#be.head(key, bound));
       return head;
     });
   }
 
   /** Resolves to whether there was a record. Rejects with `CONFLICT`. */
   remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
-    return withRing(this.#keeper, call, async (ring, at) => {
+    return withRing(this.#keeper, call, async (ring, bound) => {
       const { storeKey } = ring.active.seal(name);
-      if (!ring.mayMeetGraves) return await this.#be.remove(storeKey, condition, at);
-      await this.#settle(ring, name, at);
-      return await this.#removeKnowing(ring, storeKey, condition, at);
+      if (!ring.mayMeetGraves) return await this.#be.remove(storeKey, condition, bound);
+      await this.#settle(ring, name, bound);
+      return await this.#removeKnowing(ring, storeKey, condition, bound);
     });
   }
 
   /** Moves a record from the old entry to the active one, if it still lies there. */
   move(name: RecordName, call: BeCall): Promise<void> {
-    return withRing(this.#keeper, call, (ring, at) => this.#settle(ring, name, at));
+    return withRing(this.#keeper, call, (ring, bound) => this.#settle(ring, name, bound));
   }
 
   /** Once it resolves, nothing lies under the old entry. */
-  async #settle(ring: Ring, name: RecordName, at: BeCall): Promise<void> {
+  async #settle(ring: Ring, name: RecordName, call: BeCall): Promise<void> {
     if (ring.old === undefined) return;
     const from = ring.old.seal(name).storeKey;
-    const stored = await orAbsent(this.#be.head(from, at));
+    const stored = await orAbsent(this.#be.head(from, call));
     if (stored === undefined) return;
     this.#budget.count(stored.bodyBytes);
     try {
-      await this.#moveFrom(from, stored.bodyBytes, ring, name, at);
+      await this.#moveFrom(from, stored.bodyBytes, ring, name, call);
     } catch (error) {
       // Moved or not, the record is what it was: whoever asked can ask again.
       if (codeOf(error) !== 'UNKNOWN_OUTCOME') throw error;
@@ -143,46 +148,49 @@ export class Placement {
     bodyBytes: number,
     ring: Ring,
     name: RecordName,
-    at: BeCall,
+    call: BeCall,
   ): Promise<void> {
     const acceptBytes = Math.max(bodyBytes, BULK_BYTES_MIN);
-    const found = await orAbsent(this.#be.get(from, acceptBytes, at));
+    const found = await orAbsent(this.#be.get(from, acceptBytes, call));
     if (found === undefined) return;
     const { revision, expiryMs, body = NO_BYTES } = found;
     const { header, claim } = decodeHead(found.head);
     const { storeKey, sealedId } = ring.active.seal(name);
     const head = encodeHead(sealedId, ring.rewrap(header, name), claim);
     const value = { head, body, revision, expiryMs };
-    await orConflict(this.#be.put(storeKey, value, ABSENT, at));
-    await orConflict(this.#be.remove(from, { kind: 'revision', revision }, at));
+    await orConflict(this.#be.put(storeKey, value, ABSENT, call));
+    await orConflict(this.#be.remove(from, { kind: 'revision', revision }, call));
   }
 
   #putAt(
     ring: Ring,
     storeKey: Buffer,
-    value: Parameters<RecordStore['put']>[1],
+    value: PutValue,
     condition: WriteCondition,
-    at: BeCall,
+    call: BeCall,
   ): Promise<Written> {
-    if (condition.kind === 'revision') return this.#be.put(storeKey, value, condition, at);
+    if (condition.kind === 'revision') return this.#be.put(storeKey, value, condition, call);
     if (condition.kind === 'always' && !ring.mayMeetGraves) {
-      return this.#be.put(storeKey, value, ALWAYS, at);
+      return this.#be.put(storeKey, value, ALWAYS, call);
     }
-    return this.#putCounting(storeKey, value, condition, at);
+    return this.#putCounting(storeKey, value, condition, call);
   }
 
-  /** A put that knows a grave, and what has expired, for nothing. */
+  /**
+   * A put that knows a grave, and what has expired, for nothing. A turn of it, as of
+   * `#removeKnowing`, is lost only to somebody else's write: one of them gets on.
+   */
   async #putCounting(
     storeKey: Buffer,
-    value: Parameters<RecordStore['put']>[1],
+    value: PutValue,
     { kind }: WriteCondition,
-    at: BeCall,
+    call: BeCall,
   ): Promise<Written> {
     for (;;) {
-      const fresh = await orConflict(this.#be.put(storeKey, value, ABSENT, at));
+      const fresh = await orConflict(this.#be.put(storeKey, value, ABSENT, call));
       if (fresh !== undefined) return fresh;
       const askedAtMs = Date.now();
-      const there = await orAbsent(this.#be.head(storeKey, at));
+      const there = await orAbsent(this.#be.head(storeKey, call));
       if (there === undefined) continue;
       const isVacant = isGone(there, askedAtMs);
       if (kind === 'absent' && !isVacant) {
@@ -190,7 +198,7 @@ export class Placement {
       }
       const { revision } = there;
       const done = await orConflict(
-        this.#be.put(storeKey, value, { kind: 'revision', revision }, at),
+        this.#be.put(storeKey, value, { kind: 'revision', revision }, call),
       );
       if (done !== undefined) return { ...done, replaced: !isVacant };
     }
@@ -201,11 +209,11 @@ export class Placement {
     { old }: Ring,
     storeKey: Buffer,
     condition: WriteCondition,
-    at: BeCall,
+    call: BeCall,
   ): Promise<boolean> {
     for (;;) {
       const askedAtMs = Date.now();
-      const there = await orAbsent(this.#be.head(storeKey, at));
+      const there = await orAbsent(this.#be.head(storeKey, call));
       const found = there === undefined || isGone(there, askedAtMs) ? undefined : there;
       const isMeant = condition.kind !== 'revision' || found?.revision.equals(condition.revision);
       if (!isMeant || (condition.kind === 'absent' && found !== undefined)) {
@@ -215,8 +223,8 @@ export class Placement {
       const unchanged = { kind: 'revision', revision: there.revision } as const;
       const removed = await orConflict<unknown>(
         old === undefined
-          ? this.#be.remove(storeKey, unchanged, at)
-          : this.#be.put(storeKey, GRAVE, unchanged, at),
+          ? this.#be.remove(storeKey, unchanged, call)
+          : this.#be.put(storeKey, GRAVE, unchanged, call),
       );
       if (removed !== undefined) return found !== undefined;
     }

@@ -10,9 +10,7 @@ import {
   ENVELOPE_FLAG,
   proveKey,
   type RecordName,
-  seal,
 } from '../crypto/envelope.ts';
-import { encodeMetadata } from '../crypto/metadata.ts';
 import { randomKey } from '../crypto/random.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
@@ -22,14 +20,16 @@ import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
-import { Placement, type WriteCondition } from './placement.ts';
+import { type FoundHead, Placement, type WriteCondition } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { isReserved } from './reserved.ts';
+import { checkInput, type StoreInput, sealInput } from './sealing.ts';
 import { type WritePolicy, Writer } from './writing.ts';
 
 export type { IdPage } from './listing.ts';
 export type { WriteCondition } from './placement.ts';
 export type { OpeningKey, ReadRecord } from './reading.ts';
+export type { StoreInput } from './sealing.ts';
 
 export interface FeServiceOptions {
   readonly be: BackEnd;
@@ -39,25 +39,6 @@ export interface FeServiceOptions {
   readonly writePolicy: WritePolicy;
   /** Says of a wrong key what it says of no record. */
   readonly uniformErrors: boolean;
-}
-
-export interface StoreInput {
-  readonly name: RecordName;
-  readonly record: Buffer;
-  /** The caller's own key; one is drawn where it is absent. */
-  readonly key?: Buffer | undefined;
-  /** Keeps the key, wrapped under the keyring, so that whoever may ask can read the record. */
-  readonly kept?: boolean;
-  /** `CONFLICT` where it does not hold; default: always. */
-  readonly condition?: WriteCondition;
-  /** The key of the record that this one replaces: `WRONG_KEY` where it is another. */
-  readonly oldKey?: Buffer | undefined;
-  /** Sealed with the record and given back with it. */
-  readonly contentType?: string | undefined;
-  /** Milliseconds since 1970; 0, the default, is never. */
-  readonly expiryMs?: number | undefined;
-  /** It can be read once. */
-  readonly once?: boolean | undefined;
 }
 
 export interface StoreOutput {
@@ -79,6 +60,7 @@ export interface HeadOutput {
 
 const ALWAYS = { kind: 'always' } as const;
 
+/** Each operation asks first whether its caller may; what follows is the same for all who may. */
 export class FeService {
   readonly #options: FeServiceOptions;
   readonly #placement: Placement;
@@ -104,41 +86,27 @@ export class FeService {
    * `INVALID_FIELD`, `RECORD_TOO_LARGE`, `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`, `UNAVAILABLE`
    * or `UNKNOWN_OUTCOME`.
    */
-  async store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
-    const { name, record, oldKey, condition = ALWAYS, expiryMs = 0, kept = false } = input;
+  store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
+    return this.#store(input, context);
+  }
+
+  /** For `rekey` too, which is an operation of its own where `store` is overridden. */
+  async #store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
+    const { name, oldKey, condition = ALWAYS, kept = false } = input;
     context.caller.require('store', name.namespace);
     const { recordBytesMax, budget, keeper, be } = this.#options;
-    if (record.length > recordBytesMax) {
-      const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
-      throw new EncServerError('RECORD_TOO_LARGE', words);
-    }
-    if (expiryMs !== 0 && expiryMs <= Date.now()) {
-      throw new EncServerError('INVALID_FIELD', 'the expiry is in the past', { hint: PAST_HINT });
-    }
-    if (input.once && !be.isWhole) {
-      throw new EncServerError('UNKNOWN_FIELD', 'with this back end nothing can be read just once');
-    }
-    if (input.key !== undefined) checkKeyStrength(input.key);
+    checkInput(input, recordBytesMax, be.isWhole);
     const key = input.key ?? randomKey();
-    const { header, body } = seal({
-      name,
-      key,
-      record,
-      flags: flagsOf(input),
-      expiryMs,
-      wrapped: kept ? keeper.ring.wrapEntry : undefined,
-      metadata: metadataOf(input.contentType),
-    });
+    const sealed = sealInput(input, key, kept ? keeper.ring.wrapEntry : undefined);
     const drawn = input.key === undefined && !kept;
     // The sealed copy is held beside the record until the back end has it.
-    budget.count(body.length);
+    budget.count(sealed.body.length);
     try {
-      const sealed = { header, body, expiryMs };
       const proof = { condition, oldKey, key: input.key, kept };
       const done = await this.#writer.put(name, sealed, proof, context);
       return { drawnKey: drawn ? key : undefined, ...done };
     } finally {
-      budget.release(body.length);
+      budget.release(sealed.body.length);
     }
   }
 
@@ -164,15 +132,12 @@ export class FeService {
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     context.caller.require('retrieve', name.namespace);
     this.#checkMayPeek(name, context);
-    const { header, revision, bodyBytes, claim, askedAtMs } = await this.#placement.head(
-      name,
-      callOf(context),
-    );
-    if (isExpired(header, askedAtMs)) throw notFound();
-    if (claim !== undefined) throw alreadyRead(claim);
-    const { flags, expiryMs } = decodeHeader(header);
+    const found = await this.#placement.head(name, callOf(context));
+    checkIsThere(found);
+    const { revision, bodyBytes: sealedBytes } = found;
+    const { flags, expiryMs } = decodeHeader(found.header);
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
-    return { revision, sealedBytes: bodyBytes, expiryMs, once };
+    return { revision, sealedBytes, expiryMs, once };
   }
 
   /**
@@ -191,12 +156,11 @@ export class FeService {
     checkKeyStrength(newKey);
     for (let tries = 1; ; tries++) {
       const found = await this.#placement.head(name, callOf(context));
-      if (isExpired(found.header, found.askedAtMs)) throw notFound();
-      if (found.claim !== undefined) throw alreadyRead(found.claim);
-      if (!isLegacyHeader(found.header) && isKeyOf(found.header, name, newKey))
-        return { revision: found.revision };
+      checkIsThere(found);
+      const { header, revision } = found;
+      if (!isLegacyHeader(header) && isKeyOf(header, name, newKey)) return { revision };
       try {
-        return await this.#rekeyFound(name, oldKey, newKey, found.header, context);
+        return await this.#rekeyFound(name, oldKey, newKey, header, context);
       } catch (error) {
         if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw this.#uniform(error);
       }
@@ -280,8 +244,7 @@ export class FeService {
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
     const condition = { kind: 'revision', revision } as const;
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };
-    // Part of this operation, and no other one, whatever `store` is elsewhere.
-    return await FeService.prototype.store.call(this, input, context);
+    return await this.#store(input, context);
   }
 
   /** Without a key, it would tell which IDs exist. */
@@ -298,14 +261,10 @@ export class FeService {
   }
 }
 
-const PAST_HINT = 'times are milliseconds since 1970 (UTC); look at the clocks of both machines';
-
-function flagsOf({ key, once }: StoreInput): number {
-  return (key === undefined ? 0 : ENVELOPE_FLAG.callersKey) | (once ? ENVELOPE_FLAG.once : 0);
-}
-
-function metadataOf(contentType: string | undefined): Buffer | undefined {
-  return contentType === undefined ? undefined : encodeMetadata({ contentType });
+/** @throws EncServerError `NOT_FOUND`, `ALREADY_READ` */
+function checkIsThere({ header, claim, askedAtMs }: FoundHead): void {
+  if (isExpired(header, askedAtMs)) throw notFound();
+  if (claim !== undefined) throw alreadyRead(claim);
 }
 
 function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean {

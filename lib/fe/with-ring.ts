@@ -13,29 +13,32 @@ export type RingKeeper = Pick<KeyringKeeper, 'ring' | 'renew'>;
 export const CHANGE_MS_MAX = 5_000;
 export const CHANGE_PAUSE_MS = 20;
 
-/** Does something under the newest keyring, again from the start where that was too old. */
+/**
+ * Does something under the newest keyring, again from the start where that was too old. Each
+ * time `work` is handed the call bound to the epoch of its ring: the back end lets no other in.
+ */
 export async function withRing<T>(
   keeper: RingKeeper,
   call: BeCall,
-  work: (ring: Ring, at: BeCall) => Promise<T>,
+  work: (ring: Ring, bound: BeCall) => Promise<T>,
 ): Promise<T> {
   const sinceMs = Date.now();
-  for (let at = call; ; ) {
+  for (let current = call; ; ) {
     const { ring } = keeper;
     try {
-      return await work(ring, callAt(ring.epoch, at));
+      return await work(ring, boundTo(ring.epoch, current));
     } catch (error) {
       if (codeOf(error) !== 'STALE_EPOCH') throw error;
       const passedMs = Date.now() - sinceMs;
       const leftMs = (call.timeoutMs ?? CHANGE_MS_MAX) - passedMs;
       if (leftMs <= CHANGE_PAUSE_MS || passedMs > CHANGE_MS_MAX) throw error;
-      at = { ...call, timeoutMs: leftMs };
+      current = { ...call, timeoutMs: leftMs };
       if (!(await keeper.renew())) await sleep(CHANGE_PAUSE_MS);
     }
   }
 }
 
 /** Written out: a spread costs ten times as much, and this is done for every request. */
-function callAt(epoch: number, { trace, span, timeoutMs, signal }: BeCall): BeCall {
+function boundTo(epoch: number, { trace, span, timeoutMs, signal }: BeCall): BeCall {
   return { trace, span, epoch, timeoutMs, signal };
 }

@@ -5,9 +5,16 @@ const SHORT_MS = 1_000;
 
 /** When to connect again: longer after each failure, up to a second, and never all at once. */
 export class Backoff {
+  readonly #connect: (() => void) | undefined;
   #failures = 0;
   #readyAtMs = 0;
   #dueAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param connect called once it is time; absent where one connects only when asked */
+  constructor(connect: (() => void) | undefined) {
+    this.#connect = connect;
+  }
 
   get isDue(): boolean {
     return Date.now() >= this.#dueAtMs;
@@ -18,8 +25,8 @@ export class Backoff {
     this.#readyAtMs = Date.now();
   }
 
-  /** The connection failed or broke. Returns how long to wait, in milliseconds. */
-  lost(wasConnecting: boolean): number {
+  /** The connection failed or broke. */
+  lost(wasConnecting: boolean): void {
     // A server that accepts and closes at once, again and again, is as good as none.
     const isFailure = wasConnecting || Date.now() - this.#readyAtMs < SHORT_MS;
     this.#failures = isFailure ? this.#failures + 1 : 0;
@@ -27,6 +34,14 @@ export class Backoff {
     const isDelayed = wasConnecting || this.#failures > 1;
     const delayMs = isDelayed ? longestMs * (0.5 + Math.random() / 2) : 0;
     this.#dueAtMs = Date.now() + delayMs;
-    return delayMs;
+    if (this.#connect === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#connect, delayMs);
+    this.#timer.unref();
+  }
+
+  /** Nobody connects again. */
+  stop(): void {
+    clearTimeout(this.#timer);
   }
 }

@@ -2,6 +2,11 @@
  * What every server-side connection does, whatever its dialect: it takes bytes only while it
  * has room, writes once per turn of the event loop, notices silence, and closes without losing
  * the last reply.
+ *
+ * Its life: it reads and answers; `draining` once the server closes or nothing was asked for
+ * long, when new requests are refused; `closing` once nothing more is read, for an error, an end
+ * of input or of draining, while the replies that are owed go out; then our end is sent, and the
+ * other side has a moment to send its own.
  */
 import type { Socket } from 'node:net';
 import type { Gate } from '../access.ts';
@@ -51,6 +56,7 @@ export abstract class Connection {
   /** When the request that is being received began; 0 while none is. */
   #receivingSinceMs = 0;
   #drainingSinceMs = 0;
+  /** When our end was sent; 0 before. */
   #endedAtMs = 0;
 
   constructor(socket: Socket, host: ConnectionHost) {

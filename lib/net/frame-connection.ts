@@ -1,21 +1,16 @@
 /** The server's side of a connection that speaks binary frames: many requests at once. */
 import type { Socket } from 'node:net';
 import { EncServerError } from '../errors.ts';
+import { encodeErrorReply } from '../protocol/error-reply.ts';
 import { type FieldEntry, Fields } from '../protocol/fields.ts';
-import {
-  encodeErrorReply,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { RequestContext } from './request.ts';
 import { logRequest } from './request-log.ts';
 import { type Operation, type Outcome, operationOf } from './traffic.ts';
 
-/** By opcode. */
+/** What each opcode is counted and logged as. */
 const OPERATION_OF: Readonly<Record<number, Operation>> = Object.fromEntries(
   Object.entries(OPCODE).map(([name, code]) => [code, operationOf(name)]),
 );
@@ -40,6 +35,7 @@ export interface FrameSurface {
 export class FrameConnection extends Connection {
   readonly #decoder: FrameDecoder;
   readonly #surface: FrameSurface;
+  /** By request ID. */
   readonly #underWay = new Map<number, RequestContext>();
 
   constructor(socket: Socket, host: ConnectionHost, surface: FrameSurface) {
@@ -119,6 +115,7 @@ export class FrameConnection extends Connection {
     const { traffic } = this.host;
     let answer: Buffer[];
     let outcome: Outcome = 'ok';
+    // Where too many requests are under way, `begin` throws, and has counted nothing.
     let isLetIn = false;
     try {
       traffic.begin();

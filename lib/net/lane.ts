@@ -1,9 +1,11 @@
 /** A client's connection: many requests at once, made when needed and again after it broke. */
 import { EncServerError, toEncServerError } from '../errors.ts';
+import { decodeError } from '../protocol/error-reply.ts';
 import { type FieldEntry, Fields, u32Field } from '../protocol/fields.ts';
-import { decodeError, encodeRequest, type Frame } from '../protocol/frame.ts';
+import { encodeRequest, type Frame } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Backoff } from './backoff.ts';
+import { Deadlines } from './deadlines.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';
 import {
   type Answer,
@@ -31,32 +33,42 @@ export interface LaneOptions {
   readonly stayConnected: boolean;
 }
 
-/** `leaving`: the server takes nothing new, and what is under way is still answered. */
+/**
+ * - `idle`: without a connection; a request makes one, once the pause after a failure is over.
+ * - `connecting`: until HELLO is answered; requests wait.
+ * - `ready`: requests are sent as they come.
+ * - `leaving`: the server takes nothing new, and what is under way is still answered.
+ * - `closed`: by us, and for good; what is under way is still answered.
+ */
 type State = 'idle' | 'connecting' | 'ready' | 'leaving' | 'closed';
 
-const DEADLINE_CHECK_MS = 20;
 const U32_MAX = 0xffff_ffff;
 
 export class Lane {
   readonly #options: LaneOptions;
   readonly #pending = new PendingTable();
-  readonly #backoff = new Backoff();
+  readonly #backoff: Backoff;
+  readonly #deadlines: Deadlines;
+  /** One for all requests. */
+  readonly #aborted = (pending: Pending) =>
+    this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
   #state: State = 'idle';
   #socket: FrameSocket | undefined;
-  #receivedAtMs = 0;
   #lastError: EncServerError | undefined;
   /** The longest record that the server takes, as it said in HELLO, in bytes. */
   #recordBytesMax = Number.POSITIVE_INFINITY;
   /** What the server said against the whole connection. */
   #refusal: EncServerError | undefined;
-  readonly #aborted = (pending: Pending) =>
-    this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
-  #deadlineTimer: NodeJS.Timeout | undefined;
-  #reconnectTimer: NodeJS.Timeout | undefined;
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    if (options.stayConnected) this.#connect();
+    this.#backoff = new Backoff(options.stayConnected ? () => this.#connectWhenIdle() : undefined);
+    this.#deadlines = new Deadlines(this.#pending, options.connectTimeoutMs / 2, {
+      over: (pending) => this.#abandon(pending, noAnswer(pending)),
+      // It may be gone without a word: connect anew.
+      silent: () => this.#socket?.destroy(),
+    });
+    if (options.stayConnected) this.#connectWhenIdle();
   }
 
   get ready(): boolean {
@@ -92,14 +104,14 @@ export class Lane {
         return;
       }
       const pending = this.#pending.add(request, resolve, reject, this.#aborted);
-      this.#deadlineTimer ??= setInterval(() => this.#checkDeadlines(), DEADLINE_CHECK_MS);
+      this.#deadlines.watch();
       if (this.#state === 'ready') this.#send(pending);
     });
   }
 
   /** Ends the connection once all is answered; what comes after is refused. */
   close(): void {
-    clearTimeout(this.#reconnectTimer);
+    this.#backoff.stop();
     const opened = this.#state === 'ready' || this.#state === 'leaving';
     this.#state = 'closed';
     if (opened) {
@@ -114,7 +126,7 @@ export class Lane {
   #refusalOf({ signal, deadlineMs }: Request): EncServerError | undefined {
     if (signal?.aborted) return new EncServerError('CANCELLED', 'the request was cancelled');
     if (deadlineMs <= Date.now()) return new EncServerError('TIMEOUT', 'there was no time left');
-    if (this.#state === 'idle' && this.#backoff.isDue) this.#connect();
+    if (this.#state === 'idle' && this.#backoff.isDue) this.#connectWhenIdle();
     if (this.#state === 'ready' || this.#state === 'connecting') return undefined;
     return this.#unavailable();
   }
@@ -131,7 +143,8 @@ export class Lane {
     return new EncServerError('UNAVAILABLE', `cannot reach ${host}:${port} (${reason})`);
   }
 
-  #connect(): void {
+  #connectWhenIdle(): void {
+    if (this.#state !== 'idle') return;
     try {
       this.#open();
     } catch (thrown) {
@@ -206,7 +219,7 @@ export class Lane {
   }
 
   #received(frame: Frame): void {
-    this.#receivedAtMs = Date.now();
+    this.#deadlines.heard();
     if (frame.reply && frame.requestId !== 0) {
       this.#answered(frame);
     } else if (frame.reply) {
@@ -226,7 +239,7 @@ export class Lane {
     // Of an abandoned request nobody hears any more.
     if (error === undefined) pending.resolve({ fields, body: frame.body });
     else pending.reject(error);
-    if (this.#state === 'leaving' || this.#state === 'closed') this.#endWhenIdle();
+    this.#endWhenIdle();
   }
 
   /** The server closes: nothing new goes there, what is under way is still answered. */
@@ -237,7 +250,8 @@ export class Lane {
   }
 
   #endWhenIdle(): void {
-    if (this.#pending.waiting === 0) this.#socket?.end();
+    const isEnding = this.#state === 'leaving' || this.#state === 'closed';
+    if (isEnding && this.#pending.waiting === 0) this.#socket?.end();
   }
 
   #lost(failure: EncServerError | undefined): void {
@@ -247,21 +261,14 @@ export class Lane {
       this.#state = 'idle';
       const refusal = this.#refusal ?? failure ?? this.#unreachable('closed');
       this.#lastError = wasConnecting ? refusal : undefined;
-      this.#planReconnect(this.#backoff.lost(wasConnecting));
+      this.#backoff.lost(wasConnecting);
     }
     this.#rejectAll(failure);
   }
 
-  #planReconnect(delayMs: number): void {
-    if (!this.#options.stayConnected) return;
-    clearTimeout(this.#reconnectTimer);
-    this.#reconnectTimer = setTimeout(() => {
-      if (this.#state === 'idle') this.#connect();
-    }, delayMs);
-    this.#reconnectTimer.unref();
-  }
-
   #rejectAll(failure: EncServerError | undefined): void {
+    // What was said against the connection is told to a request that can only have caused it;
+    // to others where it says that nothing was done.
     const isAlone = this.#pending.waiting === 1;
     const isForAll = isAlone || this.#refusal?.row.retry === 'always';
     const refusal = isForAll ? this.#refusal : undefined;
@@ -274,28 +281,7 @@ export class Lane {
 
   #delete(pending: Pending): void {
     this.#pending.delete(pending);
-    this.#stopTimerWhenIdle();
-  }
-
-  #stopTimerWhenIdle(): void {
-    if (this.#pending.waiting > 0) return;
-    clearInterval(this.#deadlineTimer);
-    this.#deadlineTimer = undefined;
-  }
-
-  #checkDeadlines(): void {
-    const now = Date.now();
-    let unansweredSinceMs = now;
-    for (const pending of this.#pending.all()) {
-      if (pending.abandoned || now < pending.request.deadlineMs) continue;
-      if (pending.sentAtMs > 0) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
-      this.#abandon(pending, noAnswer(pending));
-    }
-    if (unansweredSinceMs === now || this.#receivedAtMs >= unansweredSinceMs) return;
-    // A peer that has said nothing for long may be gone without a word: connect anew. A caller
-    // with less patience than that proves nothing, and must not break it for the others.
-    const isLong = now - unansweredSinceMs >= this.#options.connectTimeoutMs / 2;
-    if (isLong) this.#socket?.destroy();
+    this.#deadlines.stopWhenIdle();
   }
 
   /** Answers the caller now; the server is told that nobody waits. */
@@ -307,7 +293,7 @@ export class Lane {
     } else {
       this.#pending.delete(pending);
     }
-    this.#stopTimerWhenIdle();
-    if (this.#state === 'leaving' || this.#state === 'closed') this.#endWhenIdle();
+    this.#deadlines.stopWhenIdle();
+    this.#endWhenIdle();
   }
 }

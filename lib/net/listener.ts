@@ -42,6 +42,7 @@ export interface ListenerOptions {
 
 /** How often silence is looked for at the least, in milliseconds. */
 const CHECK_INTERVAL_MS = 1_000;
+/** How often it is looked for whether all are closed, in milliseconds. */
 const DRAIN_CHECK_INTERVAL_MS = 50;
 /** How long a refused connection may take to read why, in milliseconds. */
 const REFUSED_MS = 1_000;

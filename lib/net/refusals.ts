@@ -1,7 +1,7 @@
 /** Refusals of whole connections, in the words of each dialect. */
 import { EncServerError } from '../errors.ts';
 import type { Dialect } from '../protocol/detect.ts';
-import { encodeErrorReply } from '../protocol/frame.ts';
+import { encodeErrorReply } from '../protocol/error-reply.ts';
 import { errorLine } from '../protocol/text.ts';
 
 /** TLS alert record (RFC 8446 section 6): fatal, handshake_failure (40). */

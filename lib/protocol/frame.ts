@@ -1,31 +1,28 @@
 /** Binary frames: length, header, fields, body (docs/PROTOCOL.md, "Frames"). */
-import { codeOfStatus, EncServerError } from '../errors.ts';
+import { EncServerError } from '../errors.ts';
 import { ByteQueue } from './byte-queue.ts';
-import {
-  FIELD_SECTION_BYTES_MAX,
-  type FieldEntry,
-  Fields,
-  fieldsLength,
-  u32Field,
-  writeFields,
-} from './fields.ts';
+import { FIELD_SECTION_BYTES_MAX, type FieldEntry, fieldsLength, writeFields } from './fields.ts';
 import { FRAME_BYTES_CEILING } from './limits.ts';
-import { FIELD, OPCODE } from './messages.ts';
+import { OPCODE } from './messages.ts';
 
 /** The version of the header that this program speaks. */
 export const FRAME_VERSION = 1;
-/** What is counted by nothing: the u32 length itself. */
+
+// Where the parts of a header begin. The length, at 0, does not count itself.
+const VERSION_AT = 4;
+const FLAGS_AT = 5;
+const CODE_AT = 6;
+const REQUEST_ID_AT = 8;
+/** The field section, with its own u16 length. */
+const SECTION_AT = 12;
+const HEADER_BYTES = 14;
+
 const LENGTH_BYTES = 4;
-/** Version, flags, code, request ID, length of the field section: the least that a frame holds. */
-const FRAME_BYTES_MIN = 10;
-const HEADER_BYTES = LENGTH_BYTES + FRAME_BYTES_MIN;
-/** Where the field section begins: with its own u16 length. */
-const SECTION_OFFSET = HEADER_BYTES - 2;
+/** The least that a length announces: a header alone. */
+const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const FLAG_REPLY = 0x01;
 /** Bodies up to this are copied behind the header: cheaper than a second write. In bytes. */
 const JOIN_BYTES_MAX = 16 * 1024;
-/** What is believed of the words of an error reply, in bytes. */
-const WORDS_BYTES_MAX = 1024;
 
 /** A frame, of which only the header was looked at. */
 export interface Frame {
@@ -137,15 +134,19 @@ function lengthFault(length: number, frameBytesMax: number): EncServerError | un
 
 /** The version comes first: what follows it may mean something else in another one. */
 function headerFault(header: Buffer): EncServerError | undefined {
-  const version = header.readUInt8(4);
-  const flags = header.readUInt8(5);
+  const version = header.readUInt8(VERSION_AT);
+  const flags = header.readUInt8(FLAGS_AT);
   if (version !== FRAME_VERSION) {
     return new EncServerError('UNSUPPORTED_VERSION', `frame version ${version} is not known`);
   }
   if ((flags & ~FLAG_REPLY) !== 0) {
     return new EncServerError('BAD_FRAME', 'a flag is set that is not known');
   }
-  if (flags === 0 && header.readUInt32BE(8) === 0 && header.readUInt16BE(6) !== OPCODE.GOAWAY) {
+  if (
+    flags === 0 &&
+    header.readUInt32BE(REQUEST_ID_AT) === 0 &&
+    header.readUInt16BE(CODE_AT) !== OPCODE.GOAWAY
+  ) {
     return new EncServerError('BAD_FRAME', 'request ID 0 is not for requests');
   }
   return undefined;
@@ -154,12 +155,12 @@ function headerFault(header: Buffer): EncServerError | undefined {
 function cutFrame(bytes: Buffer): Frame {
   // A section that claims more than there is gets all there is: Fields.decode refuses it, and
   // only this request fails.
-  const bodyOffset = Math.min(HEADER_BYTES + bytes.readUInt16BE(SECTION_OFFSET), bytes.length);
+  const bodyOffset = Math.min(HEADER_BYTES + bytes.readUInt16BE(SECTION_AT), bytes.length);
   return {
-    reply: (bytes.readUInt8(5) & FLAG_REPLY) !== 0,
-    code: bytes.readUInt16BE(6),
-    requestId: bytes.readUInt32BE(8),
-    fieldBytes: bytes.subarray(SECTION_OFFSET, bodyOffset),
+    reply: (bytes.readUInt8(FLAGS_AT) & FLAG_REPLY) !== 0,
+    code: bytes.readUInt16BE(CODE_AT),
+    requestId: bytes.readUInt32BE(REQUEST_ID_AT),
+    fieldBytes: bytes.subarray(SECTION_AT, bodyOffset),
     body: bytes.subarray(bodyOffset),
   };
 }
@@ -190,37 +191,6 @@ export function encodeReply(
   return encodeFrame(true, status, requestId, fields, body);
 }
 
-/** The reply that says what failed: the body is `message; hint`, and LARGE carries SIZE. */
-export function encodeErrorReply(requestId: number, error: EncServerError): Buffer[] {
-  const { code, fields, body } = encodeError(error);
-  return encodeReply(code, requestId, fields, body);
-}
-
-/** What a reply, or an answer of a batch, says of an error. */
-export function encodeError({ row, sizeBytes, message, hint }: EncServerError) {
-  const fields = sizeBytes === undefined ? [] : [u32Field(FIELD.SIZE, sizeBytes)];
-  return { code: row.status, fields, body: Buffer.from(`${message}; ${hint}`) };
-}
-
-/**
- * The error in a reply, or an answer of a batch, whose status is not 0. The other side's words are cut short and freed of
- * control characters, as they may end up on a terminal.
- *
- * @throws EncServerError as `Fields.decode`.
- */
-export function decodeError(reply: Pick<Frame, 'code' | 'fieldBytes' | 'body'>): EncServerError {
-  const code = codeOfStatus(reply.code);
-  const words = reply.body.toString('utf8', 0, WORDS_BYTES_MAX).replace(/\p{Cc}+/gu, ' ');
-  const end = words.indexOf('; ');
-  const message = end === -1 ? words : words.slice(0, end);
-  const hint = end === -1 ? undefined : words.slice(end + 2);
-  const sizeBytes = Fields.decode(reply.fieldBytes).u32(FIELD.SIZE);
-  return new EncServerError(code, message, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
-  });
-}
-
 function encodeFrame(
   reply: boolean,
   code: number,
@@ -239,11 +209,11 @@ function encodeFrame(
   const joined = body.length <= JOIN_BYTES_MAX;
   const head = Buffer.allocUnsafe(HEADER_BYTES + sectionBytes + (joined ? body.length : 0));
   head.writeUInt32BE(length, 0);
-  head.writeUInt8(FRAME_VERSION, 4);
-  head.writeUInt8(reply ? FLAG_REPLY : 0, 5);
-  head.writeUInt16BE(code, 6);
-  head.writeUInt32BE(requestId, 8);
-  head.writeUInt16BE(sectionBytes, SECTION_OFFSET);
+  head.writeUInt8(FRAME_VERSION, VERSION_AT);
+  head.writeUInt8(reply ? FLAG_REPLY : 0, FLAGS_AT);
+  head.writeUInt16BE(code, CODE_AT);
+  head.writeUInt32BE(requestId, REQUEST_ID_AT);
+  head.writeUInt16BE(sectionBytes, SECTION_AT);
   writeFields(fields, reply, head, HEADER_BYTES);
   if (!joined) return [head, body];
   head.set(body, HEADER_BYTES + sectionBytes);

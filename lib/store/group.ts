@@ -79,12 +79,14 @@ export class Write implements WriteRequest {
   }
 }
 
+/** Tells the callers of a group what became of their writes. */
+export type Settle = () => void;
+
 /**
- * Writes a group, and resolves when it is done: to a function that settles its writes, or to
- * nothing when they are settled.
+ * Writes a group, and resolves when it is done: to what settles its writes, so that the next
+ * group is begun before its callers are told; or to nothing, when they are settled.
  */
 export type GroupWriter = (group: readonly Write[]) => Promise<void> | Promise<Settle | undefined>;
-export type Settle = () => void;
 
 /** Told of each write once it may go into the next group, at the latest a turn before it does. */
 export type ReadyListener = (write: Write) => void;
@@ -141,6 +143,7 @@ export class GroupCommit {
 
   /** Rejects what waits. Groups under way stay with their writer. */
   failWaiting(error: EncServerError): void {
+    // The first write of each key that waits; the others hang on it.
     const failed = this.#ready;
     this.#ready = [];
     this.#waitingBytes = 0;
@@ -170,13 +173,13 @@ export class GroupCommit {
     return this.#underWay.size === 0 || this.#ready.length >= besideCountMin;
   }
 
+  get #isIdle(): boolean {
+    return !this.#isForming && this.#underWay.size === 0 && this.#settling.size === 0;
+  }
+
   #makeReady(write: Write): void {
     this.#ready.push(write);
     this.#readyListener?.(write);
-  }
-
-  get #isIdle(): boolean {
-    return !this.#isForming && this.#underWay.size === 0 && this.#settling.size === 0;
   }
 
   /**
@@ -242,6 +245,7 @@ export class GroupCommit {
     return this.#ready.splice(0, count);
   }
 
+  /** The next write to each key of a group may go into a group now. */
   #release(group: readonly Write[]): void {
     for (const write of group) {
       if (write.next !== undefined) this.#makeReady(write.next);

@@ -1,8 +1,10 @@
-/** Writing a group to LevelDB: decide by what is there, write all of it at once. */
+/** Writing a group to LevelDB: look up what is there, decide by it, write all of it at once. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Settle, Write } from './group.ts';
 import { type Edit, type LevelDatabase, writeSynced } from './level-database.ts';
+import type { Lookups } from './level-lookups.ts';
 import { type Plan, planWrite } from './level-plan.ts';
+import { readError } from './level-read.ts';
 
 interface PlannedWrite {
   readonly write: Write;
@@ -18,18 +20,27 @@ export interface GroupOutcome {
 }
 
 /**
- * Writes a group, given what is under its keys. Settles at once what cannot be done; resolves to
- * what settles the rest. Never rejects.
+ * Writes a group. Settles at once what cannot be done; resolves to what settles the rest. Never
+ * rejects.
+ *
+ * @param now milliseconds since 1970 (UTC)
  */
 export async function writeGroup(
   database: LevelDatabase,
   group: readonly Write[],
-  found: readonly (Buffer | undefined)[],
-  nowMs: number,
+  lookups: Lookups,
+  now: () => number,
   outcome: GroupOutcome,
 ): Promise<Settle | undefined> {
+  let found: readonly (Buffer | undefined)[];
+  try {
+    found = await lookups.take(group);
+  } catch (thrown) {
+    for (const write of group) write.reject(readError(thrown));
+    return undefined;
+  }
   const edits: Edit[] = [];
-  const planned = planGroup(group, found, nowMs, edits);
+  const planned = planGroup(group, found, now(), edits);
   try {
     if (edits.length > 0) await writeSynced(database, edits);
   } catch (cause) {

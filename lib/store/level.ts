@@ -253,14 +253,7 @@ export class LevelStore implements Store {
       for (const write of group) write.reject(unavailable(this.#refusal()));
       return undefined;
     }
-    let found: (Buffer | undefined)[];
-    try {
-      found = await this.#lookups.take(group);
-    } catch (thrown) {
-      for (const write of group) write.reject(readError(thrown));
-      return undefined;
-    }
-    return await writeGroup(database, group, found, this.#now(), {
+    return await writeGroup(database, group, this.#lookups, this.#now, {
       written: (added) => {
         this.#records += added;
       },

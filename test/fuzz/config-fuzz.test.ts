@@ -8,6 +8,10 @@ import { loadConfig } from '../../lib/config/load.ts';
 import { redactUri } from '../../lib/config/redact.ts';
 import { keysOf, SECTION_NAMES } from '../../lib/config/schema.ts';
 import { EncServerError } from '../../lib/errors.ts';
+import { drawInput } from '../helpers/random-input.ts';
+
+// Each input is a file.
+drawInput(7777, 100);
 
 let folder: string;
 let file: string;

@@ -20,10 +20,9 @@ import { Fields } from '../../lib/protocol/fields.ts';
 import { FrameDecoder } from '../../lib/protocol/frame.ts';
 import { LineDecoder, parseBeLine, parseFeLine } from '../../lib/protocol/text.ts';
 import { readCorpus } from '../helpers/corpus.ts';
+import { drawInput } from '../helpers/random-input.ts';
 
-const SEED = Number(process.env['SEED'] ?? 7777);
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 800);
-fc.configureGlobal({ seed: SEED, numRuns: RUNS });
+drawInput(7777);
 
 const SECRET = Buffer.from(Array.from({ length: 32 }, (_none, index) => index));
 const pseudonymizer = new Pseudonymizer(SECRET, 1);

@@ -8,11 +8,9 @@ import { decodeMetadata, encodeMetadata } from '../../lib/crypto/metadata.ts';
 import { Pseudonymizer } from '../../lib/crypto/pseudonym.ts';
 import { unwrapKey } from '../../lib/crypto/wrap.ts';
 import { EncServerError } from '../../lib/errors.ts';
+import { drawInput } from '../helpers/random-input.ts';
 
-// The same run every time, unless another seed is asked for; a failure prints its seed.
-const SEED = Number(process.env['SEED'] ?? 5297);
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 800);
-fc.configureGlobal({ seed: SEED, numRuns: RUNS });
+drawInput(5297);
 
 function bytes(minLength: number, maxLength: number): fc.Arbitrary<Buffer> {
   return fc.uint8Array({ minLength, maxLength }).map((array) => Buffer.from(array));

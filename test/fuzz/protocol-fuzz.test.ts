@@ -3,21 +3,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { EncServerError } from '../../lib/errors.ts';
 import { detect } from '../../lib/protocol/detect.ts';
+import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { bytesField, Fields } from '../../lib/protocol/fields.ts';
-import {
-  decodeError,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../../lib/protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FIELD } from '../../lib/protocol/messages.ts';
 import { LineDecoder, parseBeLine, parseFeLine } from '../../lib/protocol/text.ts';
+import { drawInput } from '../helpers/random-input.ts';
 
-// The same run every time, unless another seed is asked for; a failure prints its seed.
-const SEED = Number(process.env['SEED'] ?? 7777);
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 800);
-fc.configureGlobal({ seed: SEED, numRuns: RUNS });
+drawInput(7777);
 
 const FRAME_BYTES_MAX = 4096;
 const LINE_BYTES_MAX = 200;

@@ -1,14 +1,9 @@
 /** A server that speaks frames and does what the test's script says. */
 import { createServer, type Socket } from 'node:net';
 import type { EncServerError } from '../../lib/errors.ts';
+import { encodeErrorReply } from '../../lib/protocol/error-reply.ts';
 import type { FieldEntry } from '../../lib/protocol/fields.ts';
-import {
-  encodeErrorReply,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../../lib/protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FRAME_BYTES_CEILING } from '../../lib/protocol/limits.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 

@@ -4,10 +4,11 @@ import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { EncServerError } from '../../lib/errors.ts';
+import { seedOr } from './random-input.ts';
 import { Refused } from './second-decoder.ts';
 
 /** `SEED=n` runs the tests with other input. */
-export const SEED = Number(process.env['SEED'] ?? 5297);
+export const SEED = seedOr(5297);
 const ROUNDS = 300;
 
 /** Checks random values; the seed is printed, and a failure says which value it was. */

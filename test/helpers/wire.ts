@@ -1,7 +1,8 @@
 /** A peer that sends and receives bytes as they are, and knows no rule of the protocol. */
 import { connect, type Socket } from 'node:net';
+import { decodeError } from '../../lib/protocol/error-reply.ts';
 import type { FieldEntry } from '../../lib/protocol/fields.ts';
-import { decodeError, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
+import { encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FRAME_BYTES_CEILING } from '../../lib/protocol/limits.ts';
 
 export class Wire {

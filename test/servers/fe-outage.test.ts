@@ -24,10 +24,11 @@ function clientOf(port: number, timeoutMs = 10_000): FeClient {
 }
 
 /** A front end whose back end is at this port. */
-async function frontEndTo(port: number, timeoutMs = 10_000) {
+async function frontEndTo(port: number, timeoutMs = 10_000, requestTimeoutMs = 10_000) {
   const folder = await temporaryFolder();
   const config = await testConfig(folder, {
     beClientConfigs: { serverAddr: `127.0.0.1:${port}`, timeoutMs },
+    feServerConfigs: { requestTimeoutMs },
   });
   const server = await startFe(config, silentLog);
   return {
@@ -52,9 +53,10 @@ async function withFakeBe(
   script: Script,
   run: (port: number, fake: FakeServer) => Promise<void>,
   timeoutMs?: number,
+  requestTimeoutMs?: number,
 ): Promise<void> {
   const fake = await FakeServer.start(welcoming(script));
-  const fe = await frontEndTo(fake.port, timeoutMs);
+  const fe = await frontEndTo(fake.port, timeoutMs, requestTimeoutMs);
   try {
     await run(fe.port, fake);
   } finally {
@@ -152,6 +154,25 @@ test('a write that is not answered in time is UNKNOWN_OUTCOME, a read TIMEOUT', 
       assert.equal(statusOf(await wire.frame()), 'UNKNOWN_OUTCOME');
       wire.close();
     },
+  );
+});
+
+test('requestTimeoutMs: a request that names no deadline has that long', async () => {
+  await withFakeBe(
+    () => undefined,
+    async (port) => {
+      const wire = await Wire.open(port);
+      const id = bytesField(FIELD.ID, Buffer.from('alice'));
+      wire.request(OPCODE.STORE, 1, [id], 'x');
+      assert.equal(statusOf(await wire.frame()), 'UNKNOWN_OUTCOME');
+      wire.request(OPCODE.RETRIEVE, 2, [id, bytesField(FIELD.KEY, randomBytes(32))]);
+      assert.equal(statusOf(await wire.frame()), 'TIMEOUT');
+      assert.match(await ask(port, 'DELETE alice\n'), /^ERROR UNKNOWN_OUTCOME /);
+      wire.close();
+    },
+    // Longer than a test may take: it is not this one that ends them.
+    600_000,
+    50,
   );
 });
 

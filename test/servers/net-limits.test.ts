@@ -1,7 +1,8 @@
 /** Limits of a whole server, each exceeded; everyone else goes on. */
 import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { decodeError } from '../../lib/protocol/frame.ts';
+import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { http } from '../helpers/http.ts';
 import { Gate, startListening } from '../helpers/listening.ts';
@@ -34,6 +35,37 @@ test('requestsMax: what is too much is refused, the connection and what is under
   second.request(OPCODE.PING, 3, [], 'd');
   assert.equal(`${(await second.frame()).body}`, 'd');
   for (const wire of [first, second, text]) wire.close();
+  await listening.close();
+});
+
+/** A connection that says nothing, and stays when the server ends: what it is told until then. */
+function silent(port: number): { readonly socket: Socket; readonly told: Promise<string> } {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  let words = '';
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    words += text;
+  });
+  socket.on('error', () => undefined);
+  const told = new Promise<string>((resolve) => {
+    for (const event of ['end', 'close']) socket.once(event, () => resolve(words));
+  });
+  return { socket, told };
+}
+
+test('connectionsMax: a hundred above it are refused in words at once, the next is cut', async () => {
+  const listening = await startListening({ connectionsMax: 1 });
+  const first = await Wire.open(listening.port);
+  first.send('PING\n');
+  assert.equal(await first.line(), 'PING');
+  const others = Array.from({ length: 101 }, () => silent(listening.port));
+  const told = await Promise.all(others.map((other) => other.told));
+  for (const { socket } of others) socket.destroy();
+  const words = told.filter((text) => text !== '');
+  assert.equal(words.length, 100);
+  for (const text of words) assert.match(text, /^ERROR OVERLOADED too many connections; /);
+  first.send('PING\n');
+  assert.equal(await first.line(), 'PING');
+  first.close();
   await listening.close();
 });
 

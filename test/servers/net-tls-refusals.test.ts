@@ -13,7 +13,7 @@ import { callOf } from '../../lib/net/call-settings.ts';
 import { peerOf } from '../../lib/net/peer.ts';
 import { TlsDoor } from '../../lib/net/tls-door.ts';
 import { type TlsClientFiles, tlsErrorOf } from '../../lib/net/tls-files.ts';
-import { decodeError } from '../../lib/protocol/frame.ts';
+import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { issueOdd, makeCertificates, type TestCertificates } from '../helpers/certificates.ts';
 import { rejectsWith } from '../helpers/codes.ts';

@@ -24,7 +24,8 @@ describe('docs/ERRORS.md', () => {
     for (const [code, row] of Object.entries(ERRORS)) {
       const found = rows.filter(([first]) => first === code);
       assert.equal(found.length, 1, code);
-      const [, wire, http, grpc, exit, again, hint] = found[0] ?? [];
+      const [, happened, hint, wire, http, grpc, exit, again] = found[0] ?? [];
+      assert.match(happened ?? '', /^[a-z].*[^.]$/, code);
       assert.deepEqual(
         [wire, http, grpc, exit, again, hint],
         [

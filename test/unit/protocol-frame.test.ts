@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EncServerError } from '../../lib/errors.ts';
+import { decodeError, encodeErrorReply } from '../../lib/protocol/error-reply.ts';
 import { bytesField, Fields, u32Field } from '../../lib/protocol/fields.ts';
-import {
-  decodeError,
-  encodeErrorReply,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../../lib/protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { FRAME_BYTES_CEILING } from '../../lib/protocol/limits.ts';
 import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 

@@ -3,15 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EncServerError, ERRORS, type ErrorCode } from '../../lib/errors.ts';
 import { detect } from '../../lib/protocol/detect.ts';
+import { decodeError, encodeErrorReply } from '../../lib/protocol/error-reply.ts';
 import { bytesField, type FieldEntry, Fields } from '../../lib/protocol/fields.ts';
-import {
-  decodeError,
-  encodeErrorReply,
-  encodeReply,
-  encodeRequest,
-  type Frame,
-  FrameDecoder,
-} from '../../lib/protocol/frame.ts';
+import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
 import { encodeHex } from '../../lib/protocol/hex.ts';
 import { DEFAULT_LIMITS } from '../../lib/protocol/limits.ts';
 import { FIELD, type FieldType, OPCODE } from '../../lib/protocol/messages.ts';

@@ -28,6 +28,7 @@ import type { BeService, BeSession } from '../service.ts';
 const ANY = [FIELD.TRACE, FIELD.TIMEOUT] as const;
 /** What touches records says under which epoch of the keyring it was meant. */
 const RECORD = [...ANY, FIELD.EPOCH] as const;
+/** The operations of the back end, each with the fields that it takes. */
 const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.HELLO]: [...ANY, FIELD.AGENT, FIELD.KEYRING, FIELD.EPOCH],
   [OPCODE.PING]: ANY,
@@ -51,6 +52,7 @@ const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.SNAPSHOT_CLOSE]: [...ANY, FIELD.LEASE],
 };
 const NO_BYTES = Buffer.alloc(0);
+/** Items of a page where no number is asked for. */
 const SCAN_LIMIT = 1_000;
 
 export class BeFrames implements FrameSurface {

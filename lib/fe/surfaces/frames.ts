@@ -7,6 +7,7 @@ import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
 import { operationOf } from '../../net/traffic.ts';
 import { type BatchItem, decodeBatch, encodeBatch, tooMany } from '../../protocol/batch.ts';
+import { encodeError } from '../../protocol/error-reply.ts';
 import {
   bytesField,
   emptyField,
@@ -16,7 +17,7 @@ import {
   u32Field,
   u64Field,
 } from '../../protocol/fields.ts';
-import { encodeError, type Frame } from '../../protocol/frame.ts';
+import type { Frame } from '../../protocol/frame.ts';
 import { FIELD, type FieldType, OPCODE } from '../../protocol/messages.ts';
 import { AGENT } from '../../version.ts';
 import { doBatch, shareOf } from '../batches.ts';
@@ -25,6 +26,7 @@ import type { FeService, HeadOutput, WriteCondition } from '../service.ts';
 
 const ANY = [FIELD.TRACE, FIELD.TIMEOUT] as const;
 const NAME = [...ANY, FIELD.ID, FIELD.NAMESPACE] as const;
+/** The operations of the front end, each with the fields that it takes. */
 const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.HELLO]: [...ANY, FIELD.AGENT],
   [OPCODE.PING]: ANY,
@@ -109,7 +111,7 @@ export class FeFrames implements FrameSurface {
     }
   }
 
-  /** The operations that a batch can have, too. */
+  /** STORE, RETRIEVE or DELETE: alone, or as an item of a batch. */
   #record(asked: Asked, context: RequestContext): Promise<Reply> {
     const { code, fields, body } = asked;
     if (code === OPCODE.STORE) return this.#store(fields, body, context);
@@ -180,10 +182,9 @@ export class FeFrames implements FrameSurface {
 
   async #retrieve({ fields, acceptBytesMax }: Asked, context: RequestContext): Promise<Reply> {
     const key = fields.requireBytes(FIELD.KEY);
-    const bounds = [fields.u32(FIELD.ACCEPT_BYTES), acceptBytesMax].filter(isBound);
     const options = {
       reader: fields.bytes(FIELD.READER),
-      ...(bounds.length > 0 && { acceptBytesMax: Math.min(...bounds) }),
+      acceptBytesMax: least(fields.u32(FIELD.ACCEPT_BYTES), acceptBytesMax),
     };
     const name = nameOf(fields, context);
     const found = await this.#service.retrieve(name, key, context, options);
@@ -196,7 +197,9 @@ export class FeFrames implements FrameSurface {
 
   async #peek(fields: Fields, context: RequestContext): Promise<Reply> {
     const found = await this.#service.head(nameOf(fields, context), context);
-    return { fields: [...factFields(found), u32Field(FIELD.SIZE, found.sealedBytes)] };
+    const reply = factFields(found);
+    reply.push(u32Field(FIELD.SIZE, found.sealedBytes));
+    return { fields: reply };
   }
 
   async #rekey(fields: Fields, context: RequestContext): Promise<Reply> {
@@ -249,10 +252,13 @@ function askedOf({ code, fieldBytes, body }: BatchItem, acceptBytesMax: number):
   return { code, fields, body, acceptBytesMax };
 }
 
-function isBound(bytes: number | undefined): bytes is number {
-  return bytes !== undefined;
+/** The bound that holds where there may be two. */
+function least(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.min(one, other);
 }
 
+/** The u16 in front of an ID in a list. */
 function lengthOf(id: Buffer): Buffer {
   return Buffer.of(id.length >> 8, id.length & 0xff);
 }

@@ -1,0 +1,57 @@
+/** How long a lane waits: for each answer, and for any sign of a peer that may be gone. */
+import type { Pending, PendingTable } from './pending.ts';
+
+const CHECK_INTERVAL_MS = 20;
+
+export interface DeadlineEvents {
+  /** The time of a request is over, and there is no answer. */
+  readonly over: (pending: Pending) => void;
+  /** Nothing at all has come for long, although an answer was due. */
+  readonly silent: () => void;
+}
+
+export class Deadlines {
+  readonly #pending: PendingTable;
+  readonly #silenceMs: number;
+  readonly #events: DeadlineEvents;
+  #heardAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param silenceMs after how much of it a peer counts as silent, in milliseconds */
+  constructor(pending: PendingTable, silenceMs: number, events: DeadlineEvents) {
+    this.#pending = pending;
+    this.#silenceMs = silenceMs;
+    this.#events = events;
+  }
+
+  /** There is a request to look after. */
+  watch(): void {
+    this.#timer ??= setInterval(() => this.#check(), CHECK_INTERVAL_MS);
+  }
+
+  /** The peer has said something. */
+  heard(): void {
+    this.#heardAtMs = Date.now();
+  }
+
+  /** A request is done: a process need not stay for the last one. */
+  stopWhenIdle(): void {
+    if (this.#pending.waiting > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #check(): void {
+    const now = Date.now();
+    let unansweredSinceMs = now;
+    for (const pending of this.#pending.all()) {
+      if (pending.abandoned || now < pending.request.deadlineMs) continue;
+      if (pending.sentAtMs > 0) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
+      this.#events.over(pending);
+    }
+    if (unansweredSinceMs === now || this.#heardAtMs >= unansweredSinceMs) return;
+    // A caller with less patience than that proves nothing, and must not break the connection
+    // for the others.
+    if (now - unansweredSinceMs >= this.#silenceMs) this.#events.silent();
+  }
+}
