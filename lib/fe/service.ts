@@ -15,12 +15,12 @@ import { randomKey } from '../crypto/random.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { CHANGED_TRIES_MAX, callOf, isExpired, notFound } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
-import { type FoundHead, Placement, type WriteCondition } from './placement.ts';
+import { Placement, type WriteCondition } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { isReserved } from './reserved.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
@@ -133,7 +133,8 @@ export class FeService {
     context.caller.require('retrieve', name.namespace);
     this.#checkMayPeek(name, context);
     const found = await this.#placement.head(name, callOf(context));
-    checkIsThere(found);
+    if (isExpired(found.header, found.askedAtMs)) throw notFound();
+    if (found.claim !== undefined) throw alreadyRead(found.claim);
     const { revision, bodyBytes: sealedBytes } = found;
     const { flags, expiryMs } = decodeHeader(found.header);
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
@@ -155,12 +156,8 @@ export class FeService {
     context.caller.require('store', name.namespace);
     checkKeyStrength(newKey);
     for (let tries = 1; ; tries++) {
-      const found = await this.#placement.head(name, callOf(context));
-      checkIsThere(found);
-      const { header, revision } = found;
-      if (!isLegacyHeader(header) && isKeyOf(header, name, newKey)) return { revision };
       try {
-        return await this.#rekeyFound(name, oldKey, newKey, header, context);
+        return await this.#rekeyOnce(name, oldKey, newKey, context);
       } catch (error) {
         if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw this.#uniform(error);
       }
@@ -226,6 +223,24 @@ export class FeService {
     };
   }
 
+  /** What can be told of a record is told to whoever has its old key, or its new one. */
+  async #rekeyOnce(
+    name: RecordName,
+    oldKey: Buffer,
+    newKey: Buffer,
+    context: RequestContext,
+  ): Promise<{ readonly revision: Buffer }> {
+    const found = await this.#placement.head(name, callOf(context));
+    const { header, revision, claim } = found;
+    if (isExpired(header, found.askedAtMs)) throw notFound();
+    const isDone = !isLegacyHeader(header) && isKeyOf(header, name, newKey);
+    if (claim !== undefined) {
+      if (!isDone) noting(context, () => proveKey(header, name, oldKey));
+      throw alreadyRead(claim);
+    }
+    return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, header, context);
+  }
+
   /** Opens what is there and writes it back, if it is still the same. A claim is not taken. */
   async #rekeyFound(
     name: RecordName,
@@ -259,12 +274,6 @@ export class FeService {
     const isTold = codeOf(error) === 'WRONG_KEY' || codeOf(error) === 'NOT_FOUND';
     return this.#options.uniformErrors && isTold ? notFound() : error;
   }
-}
-
-/** @throws EncServerError `NOT_FOUND`, `ALREADY_READ` */
-function checkIsThere({ header, claim, askedAtMs }: FoundHead): void {
-  if (isExpired(header, askedAtMs)) throw notFound();
-  if (claim !== undefined) throw alreadyRead(claim);
 }
 
 function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean {

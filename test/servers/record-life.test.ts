@@ -288,4 +288,19 @@ describe('uniform errors', () => {
     const posted = await httpJson(uniform.fe.port, 'POST', '/data', { id: 1, data: 'x' });
     assert.equal(posted.status, 200);
   });
+
+  it('say it of REKEY too, and of a record that was read once', async () => {
+    const client = clientOf(uniform);
+    const [id, read] = [newId(), newId()];
+    await client.store(id, HELLO);
+    const { key } = await client.store(read, HELLO, { once: true });
+    await client.retrieve(read, key);
+    const answers = [];
+    for (const one of [id, read, 'none']) {
+      const error = await rejectsWith(client.rekey(one, drawKey(), drawKey()), 'NOT_FOUND');
+      answers.push(`${error.message}; ${error.hint}`);
+    }
+    assert.equal(new Set(answers).size, 1, answers.join('\n'));
+    await rejectsWith(client.rekey(read, key, drawKey()), 'ALREADY_READ');
+  });
 });
