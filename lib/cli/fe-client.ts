@@ -264,6 +264,10 @@ function shownFacts({ revision, expiryMs, once }: RecordFacts): Record<string, u
 async function rekey(flags: RekeyFlags, setting: ClientSetting): Promise<ExitCode> {
   const oldKey = await requireKey(flags);
   const newKey = await keyFileOf(flags.keyOut);
+  if (oldKey.equals(newKey)) {
+    const hint = 'name a file with --key-out that is not there yet';
+    throw new EncServerError('USAGE', 'the new key is the one that the record has', { hint });
+  }
   return await withClient(setting, async (client) => {
     const done = await client.rekey(flags.id, oldKey, newKey, namespaceOf(flags));
     const facts = { revision: done.revision.toString('hex'), keyOut: flags.keyOut };

@@ -83,4 +83,8 @@ test('a record gets a new key, also when asked twice', async () => {
   assert.equal((await feClient(...retrieve, file('new'))).stdout, 'kept');
   assert.equal((await feClient(...retrieve, file('old'))).code, 4);
   assert.equal((await feClient('rekey', '--id', 'key', '--key-file', file('old'))).code, 2);
+  const sameKey = ['--key-file', file('new'), '--key-out', file('new')];
+  const same = await feClient('rekey', '--id', 'key', ...sameKey);
+  assert.equal(same.code, 2);
+  assert.match(same.stderr, /the new key is the one that the record has/);
 });
