@@ -1,13 +1,25 @@
-const FIRST_MS = 10;
-const MAX_MS = 1_000;
-/** A connection that lives shorter counts as failed, in milliseconds. */
-const SHORT_MS = 1_000;
+/** When something that failed is tried again. In milliseconds. */
+export interface BackoffTimes {
+  /** Half of the wait after the first failure, which doubles with each. */
+  readonly firstMs: number;
+  readonly maxMs: number;
+  /** What lives shorter counts as failed. */
+  readonly shortMs: number;
+}
 
-/** When to connect again: longer after each failure, up to a second, and never all at once. */
+/** Of connections. */
+const CONNECTING: BackoffTimes = { firstMs: 10, maxMs: 1_000, shortMs: 1_000 };
+
+/** When to connect again: longer after each failure, up to a bound, and never all at once. */
 export class Backoff {
+  readonly #times: BackoffTimes;
   #failures = 0;
   #readyAtMs = 0;
   #dueAtMs = 0;
+
+  constructor(times = CONNECTING) {
+    this.#times = times;
+  }
 
   get isDue(): boolean {
     return Date.now() >= this.#dueAtMs;
@@ -21,9 +33,10 @@ export class Backoff {
   /** The connection failed or broke. Returns how long to wait, in milliseconds. */
   lost(wasConnecting: boolean): number {
     // A server that accepts and closes at once, again and again, is as good as none.
-    const isFailure = wasConnecting || Date.now() - this.#readyAtMs < SHORT_MS;
+    const isFailure = wasConnecting || Date.now() - this.#readyAtMs < this.#times.shortMs;
     this.#failures = isFailure ? this.#failures + 1 : 0;
-    const longestMs = Math.min(MAX_MS, FIRST_MS * 2 ** this.#failures);
+    const { firstMs, maxMs } = this.#times;
+    const longestMs = Math.min(maxMs, firstMs * 2 ** this.#failures);
     const isDelayed = wasConnecting || this.#failures > 1;
     const delayMs = isDelayed ? longestMs * (0.5 + Math.random() / 2) : 0;
     this.#dueAtMs = Date.now() + delayMs;
