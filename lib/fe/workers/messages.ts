@@ -15,7 +15,7 @@ export type ToWorker =
   | { readonly kind: 'left'; readonly left: Left; readonly isAnswer: boolean }
   /** Say what you count. */
   | { readonly kind: 'count'; readonly id: number }
-  /** What all count, to the worker that asked; undefined where nobody knows. */
+  /** What all count, to the worker that asked. */
   | { readonly kind: 'counted'; readonly id: number; readonly metrics: readonly Metric[] }
   | { readonly kind: 'stop' };
 

@@ -42,7 +42,7 @@ export class WorkerLink implements Arrivals {
     return await port;
   }
 
-  /** The parent has stopped to give any; those on their way are told that this one closes. */
+  /** The parent gives none any more; what is on its way is told that this one closes. */
   close(): void {
     this.#bounds.tellNow();
     this.#bounds.close();
