@@ -138,7 +138,9 @@ export class WorkerProcess extends EventEmitter<Events> {
 function goneOf(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     // There may be no room for another process: then nothing else is told.
-    child.once('error', () => resolve());
+    child.on('error', () => {
+      if (child.pid === undefined) resolve();
+    });
     child.once('exit', async () => {
       while (child.connected) await sleep(HEARD_CHECK_MS);
       resolve();
