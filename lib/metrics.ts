@@ -37,7 +37,12 @@ export class Histogram {
 export type Labels = Readonly<Record<string, string>>;
 
 /** One metric of a page, with what it is right now. */
-export type Family = { readonly name: string; readonly help: string } & (
+export type Family = {
+  readonly name: string;
+  readonly help: string;
+  /** How the values of several processes become one, where that is not their sum. */
+  readonly together?: 'min';
+} & (
   | {
       readonly type: 'counter' | 'gauge';
       readonly values: readonly { readonly labels: Labels; readonly value: number }[];
@@ -54,14 +59,31 @@ export function single(
   name: string,
   help: string,
   value: number,
+  together?: 'min',
 ): Family {
-  return { type, name, help, values: [{ labels: {}, value }] };
+  const values = [{ labels: {}, value }];
+  return { type, name, help, values, ...(together && { together }) };
 }
 
 /** A page in the text format of Prometheus, with what is known of the process itself. */
 export interface Page {
   readonly contentType: string;
   readonly text: string;
+}
+
+/** One metric of one process, as prom-client has it; it can be sent to another process. */
+export interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  /** How it is put together: `sum`, `min`, `max`, `average`, `first`; `omit` where it cannot be. */
+  readonly aggregator: string;
+  readonly values: readonly {
+    /** Of a histogram, with `_bucket`, `_sum`, `_count`; else the name of the metric. */
+    readonly metricName?: string;
+    readonly labels: Readonly<Record<string, string | number>>;
+    readonly value: number;
+  }[];
 }
 
 type Counter = import('prom-client').Counter;
@@ -73,15 +95,36 @@ const PREFIX = 'enc_server_';
 let loaded: Promise<PromClient> | undefined;
 
 export async function exposition(families: readonly Family[]): Promise<Page> {
-  loaded ??= import('prom-client').then(({ default: client }) => {
-    watchProcess(client);
-    return client;
-  });
-  const { register, Registry } = await loaded;
+  const { register, Registry } = await load();
   const registry = new Registry();
   for (const family of families) registry.registerMetric(metricOf(family) as never);
   const [own, process] = await Promise.all([registry.metrics(), register.metrics()]);
   return { contentType: register.contentType, text: `${own}${process}` };
+}
+
+/** What {@link exposition} makes a page of, to be put together with that of other processes. */
+export async function metricsOf(families: readonly Family[]): Promise<Metric[]> {
+  const { register } = await load();
+  const own = await Promise.all(families.map((family) => metricOf(family).get()));
+  return [...own, ...((await register.getMetricsAsJSON()) as unknown as Metric[])];
+}
+
+/** A page of metrics that were put together. */
+export async function pageOf(metrics: readonly Metric[]): Promise<Page> {
+  const { Registry } = await load();
+  const registry = new Registry();
+  for (const metric of metrics) {
+    registry.registerMetric({ ...metric, get: async () => metric } as never);
+  }
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+function load(): Promise<PromClient> {
+  loaded ??= import('prom-client').then(({ default: client }) => {
+    watchProcess(client);
+    return client;
+  });
+  return loaded;
 }
 
 /** Its counters of processor time begin when they are made; the process is older than they. */
@@ -102,7 +145,8 @@ function metricOf(family: Family) {
     family.type === 'histogram'
       ? family.values.flatMap(({ labels, histogram }) => linesOf(name, labels, histogram))
       : family.values;
-  return { name, help, get: async () => ({ name, help, type, values, aggregator: 'sum' }) };
+  const aggregator = family.together ?? 'sum';
+  return { name, help, get: async () => ({ name, help, type, values, aggregator }) };
 }
 
 /** Buckets of a page count what is in the smaller ones too. */

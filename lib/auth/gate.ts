@@ -4,6 +4,7 @@ import { ANYONE, type Caller, type Gate, isKnown, NOBODY, type Peer } from '../a
 import type { ServerSection } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { BOUNDS, type Bound, type BoundName } from './bounds.ts';
 import {
   callerOfToken,
   type Grant,
@@ -39,19 +40,27 @@ interface Known {
 
 /** How long a revoked token may go on, in milliseconds. */
 const REFRESH_MS = 500;
-const SECOND_MS = 1_000;
-const MINUTE_MS = 60_000;
 /** What an unknown ID is compared with, so that it takes no less time than a wrong secret. */
 const NO_HASH = Buffer.alloc(32);
+
+export interface GateOptions {
+  readonly clock?: Clock | undefined;
+  /** Where this process alone does not know how often callers ask. */
+  readonly boundOf?: ((name: BoundName) => Bound) | undefined;
+}
 
 /** Rejects with `BAD_CONFIG`, or `FILE_ERROR` for the tokens. */
 export async function openGate(
   section: GateSection,
   role: Role,
   log: Logger,
-  clock?: Clock,
+  { clock, boundOf }: GateOptions = {},
 ): Promise<RunningGate> {
-  const limits = new Limits(section, clock);
+  const own = (name: BoundName) => {
+    const { setting, windowMs } = BOUNDS[name];
+    return new Limiter(section[setting], windowMs, clock);
+  };
+  const limits = new Limits(boundOf ?? own);
   if (section.auth === 'none') return new OpenGate(limits);
   const gate = new TokenGate(section, role, limits, log);
   await gate.load();
@@ -60,14 +69,14 @@ export async function openGate(
 
 /** The bounds per caller and per address; never per record, which would lock its owner out. */
 class Limits {
-  readonly #requests: Limiter;
-  readonly #wrongKeys: Limiter;
-  readonly #wrongTokens: Limiter;
+  readonly #requests: Bound;
+  readonly #wrongKeys: Bound;
+  readonly #wrongTokens: Bound;
 
-  constructor(section: GateSection, clock: Clock | undefined) {
-    this.#requests = new Limiter(section.requestsPerSecondMax, SECOND_MS, clock);
-    this.#wrongKeys = new Limiter(section.wrongKeysPerMinuteMax, MINUTE_MS, clock);
-    this.#wrongTokens = new Limiter(section.wrongTokensPerMinuteMax, MINUTE_MS, clock);
+  constructor(boundOf: (name: BoundName) => Bound) {
+    this.#requests = boundOf('requests');
+    this.#wrongKeys = boundOf('wrongKeys');
+    this.#wrongTokens = boundOf('wrongTokens');
   }
 
   admit(caller: Caller, { address }: Peer): void {
@@ -81,8 +90,8 @@ class Limits {
   }
 
   noteWrongKey(caller: Caller, { address }: Peer): void {
-    this.#wrongKeys.take(address);
-    if (isKnown(caller)) this.#wrongKeys.take(caller.label);
+    this.#wrongKeys.note(address);
+    if (isKnown(caller)) this.#wrongKeys.note(caller.label);
   }
 
   checkTokens({ address }: Peer): void {
@@ -90,7 +99,7 @@ class Limits {
   }
 
   noteWrongToken({ address }: Peer): void {
-    this.#wrongTokens.take(address);
+    this.#wrongTokens.note(address);
   }
 }
 

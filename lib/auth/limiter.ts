@@ -3,6 +3,8 @@
  * pace (a token bucket, as in RFC 2698 section 3) and is taken from.
  */
 
+import type { Bound } from './bounds.ts';
+
 /** Milliseconds of a clock that never goes back. */
 export type Clock = () => number;
 
@@ -12,9 +14,9 @@ interface Bucket {
 }
 
 /** Buckets that are remembered at once; whoever has been forgotten begins with a full one. */
-const BUCKETS_MAX = 10_000;
+export const BUCKETS_MAX = 10_000;
 
-export class Limiter {
+export class Limiter implements Bound {
   readonly #max: number;
   readonly #perMs: number;
   readonly #clock: Clock;
@@ -27,7 +29,6 @@ export class Limiter {
     this.#clock = clock;
   }
 
-  /** Takes one; false if there is none left. */
   take(who: string): boolean {
     if (this.#max === 0) return true;
     const bucket = this.#filled(who);
@@ -36,10 +37,32 @@ export class Limiter {
     return true;
   }
 
-  /** Whether there is one left, without taking it. */
+  note(who: string): void {
+    this.take(who);
+  }
+
   has(who: string): boolean {
     if (this.#max === 0 || !this.#buckets.has(who)) return true;
     return this.#filled(who).left >= 1;
+  }
+
+  /**
+   * Takes what others have let happen, also what is not there: it is waited for, but for no longer
+   * than a bucket takes to fill. Returns what is left.
+   */
+  owe(who: string, count: number): number {
+    if (this.#max === 0) return 0;
+    const bucket = this.#filled(who);
+    bucket.left = Math.max(-this.#max, bucket.left - count);
+    return bucket.left;
+  }
+
+  /** Those whose buckets are not full, with what is left. */
+  *lefts(): Iterable<readonly [who: string, left: number]> {
+    for (const who of this.#buckets.keys()) {
+      const { left } = this.#filled(who);
+      if (left < this.#max) yield [who, left];
+    }
   }
 
   #filled(who: string): Bucket {

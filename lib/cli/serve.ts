@@ -6,6 +6,7 @@
 import { setFlagsFromString } from 'node:v8';
 import type { Config } from '../config/load.ts';
 import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
+import type { WorkerLink } from '../fe/workers/worker.ts';
 import type { Logger } from '../log.ts';
 import type { RunningServer } from '../net/port.ts';
 import { firstSignal } from './signals.ts';
@@ -35,11 +36,18 @@ export type ChildMessage =
     }
   | { readonly kind: 'signalled' };
 
-type Start = (config: Config, log: Logger) => Promise<RunningServer>;
+type Start = (config: Config, log: Logger, link?: WorkerLink) => Promise<RunningServer>;
 
 async function startOf(role: Role): Promise<Start> {
   if (role === 'be') return (await import('../be/server.ts')).startBe;
-  return (await import('../fe/server.ts')).startFe;
+  const { startFe } = await import('../fe/server.ts');
+  return async (config, log, link) => {
+    if (config.feServerConfigs.workers === 1 || link !== undefined) {
+      return await startFe(config, log, link);
+    }
+    const { startFeWorkers } = await import('../fe/workers/parent.ts');
+    return await startFeWorkers(config, log, new URL('./fe-worker.js', import.meta.url));
+  };
 }
 
 /** Loads what a server needs, so that starting it later is quick. */
@@ -54,19 +62,28 @@ interface Served {
   stop(): Promise<void>;
 }
 
-/** Starts a server with its log. Rejects with the error that it does not start with. */
-async function serve(role: Role, config: Config, warnings: readonly string[]): Promise<Served> {
+/**
+ * Starts a server with its log; a worker of a front end has a link to its parent. Rejects with the
+ * error that it does not start with.
+ */
+export async function serve(
+  role: Role,
+  config: Config,
+  warnings: readonly string[],
+  link?: WorkerLink,
+): Promise<Served> {
   // What a request leaves behind is little: to wake threads for it costs more than they help.
   setFlagsFromString('--no-parallel-scavenge');
   const [start, { openLog }] = await Promise.all([startOf(role), import('../log.ts')]);
   const program = role === 'be' ? 'beserver' : 'feserver';
-  const { log, file, warning, close } = openLog({ ...config.log, program });
-  // It is in the log, too; but there may be no log.
-  if (warning !== undefined) note(`${role}-server: ${warning}`);
+  const { log: whole, file, warning, close } = openLog({ ...config.log, program });
+  const log = link === undefined ? whole : whole.child({ worker: link.share.worker });
+  // It is in the log, too; but there may be no log. The parent of a worker has said it.
+  if (warning !== undefined && link === undefined) note(`${role}-server: ${warning}`);
   for (const words of warnings) log.warn(words);
   process.on('uncaughtExceptionMonitor', (err) => log.fatal({ err }, 'uncaught exception'));
   try {
-    const server = await start(config, log);
+    const server = await start(config, log, link);
     return {
       server,
       logsToFile: file !== undefined,

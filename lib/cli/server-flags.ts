@@ -14,6 +14,7 @@ export interface ServerFlags {
   readonly be?: string;
   readonly dataDir?: string;
   readonly keyring?: string;
+  readonly workers?: string;
   readonly store?: string;
   readonly mongoUri?: string;
   readonly allowOpen?: boolean;
@@ -41,7 +42,9 @@ export function addBeFlags(command: Command): Command {
 }
 
 export function addFeFlags(command: Command): Command {
-  return command.option('--keyring <file>', 'the keyring (default: in the data folder)', given);
+  return command
+    .option('--keyring <file>', 'the keyring (default: in the data folder)', given)
+    .option('--workers <count>', 'front-end processes on the port (default: 1)', given);
 }
 
 export function addPortFlag(command: Command, defaultPort: number): Command {
@@ -77,6 +80,7 @@ export function feSettings(flags: ServerFlags): PartialConfig['feServerConfigs']
     port: flags.fePort ?? flags.port,
     dataDir: flags.dataDir,
     keyring: flags.keyring,
+    workers: flags.workers,
     ...access(flags, 'fe'),
   };
 }

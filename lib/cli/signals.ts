@@ -14,3 +14,8 @@ export function firstSignal(hurry: () => void): Promise<void> {
     }
   });
 }
+
+/** For a process whose parent gets the same signals and says when to end. */
+export function ignoreSignals(): void {
+  for (const signal of SIGNALS) process.on(signal, () => undefined);
+}

@@ -77,8 +77,9 @@ function rowOf(look: Look, before: Look | undefined): string[] {
   const { server, address, facts } = look;
   const name = `${server} ${address}`;
   if (facts === undefined) return [name, stateOf(look)];
+  const { worker, workers } = facts;
   return [
-    name,
+    worker === undefined ? name : `${name} (worker ${text(worker)} of ${text(workers)})`,
     stateOf(look),
     text(facts['version']),
     ageOf(count(facts['uptimeMs'])),
@@ -109,6 +110,8 @@ function lookBefore({ server }: Look, before: readonly Look[]): Look | undefined
 /** Requests in a second since the look before; undefined where that cannot be said. */
 function rateOf(now: Look, before: Look | undefined): number | undefined {
   if (now.facts === undefined || before?.facts === undefined) return undefined;
+  // Another process counts by itself.
+  if (now.facts['pid'] !== before.facts['pid']) return undefined;
   const requests = count(now.facts['requests']) - count(before.facts['requests']);
   const seconds = (now.atMs - before.atMs) / 1_000;
   // It started again in between, and counts from zero.

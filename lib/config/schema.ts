@@ -16,8 +16,10 @@ import {
   transport,
 } from './shared-settings.ts';
 import { STORE_KINDS } from './store-kinds.ts';
+import { ENOUGH_FOR_WORKERS, enoughForWorkers } from './worker-share.ts';
 
 const MIB = 1024 * 1024;
+const WORKERS_MAX = 64;
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
 
 /** One schema a section, in the order of `docs/CONFIG.md`. */
@@ -31,6 +33,14 @@ export const SECTIONS = {
   feServerConfigs: z
     .strictObject({
       ...transport(7777, 'admin=admin'),
+      workers: count(
+        1,
+        WORKERS_MAX,
+        1,
+        'Processes that serve the port. `requestsMax`, `bytesInFlightMax` and `handshakesMax` are ' +
+          'divided among them, so that one connection has the part of one worker; the other ' +
+          'bounds hold for all together (docs/SCALING.md). More than 1 excludes `auditLog`.',
+      ),
       dataDir: dataDir('the front end has `fe/` in it'),
       keyring: text('', {
         about: 'The file of the keyring. Back it up: without it no record is found again.',
@@ -105,7 +115,8 @@ export const SECTIONS = {
       ),
     })
     .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD)
-    .refine(auditsWhole, AUDITS_WHOLE),
+    .refine(auditsWhole, AUDITS_WHOLE)
+    .refine(enoughForWorkers, ENOUGH_FOR_WORKERS),
 
   beServerConfigs: z
     .strictObject({

@@ -13,12 +13,14 @@ export function keepingFamilies(
       'enc_server_ready',
       '1 while there are a keyring and a connection to the back end, else 0.',
       Number(connected && keyring !== undefined),
+      'min',
     ),
     single(
       'gauge',
       'enc_server_keyring_epoch',
       'Epoch of the keyring; 0 while there is none.',
       keyring?.epoch ?? 0,
+      'min',
     ),
   ];
 }

@@ -9,6 +9,7 @@ import { noBackEnd } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { exposition } from '../metrics.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
@@ -17,11 +18,13 @@ import { keepingFamilies } from './families.ts';
 import { Items } from './items.ts';
 import { KeyringKeeper } from './keeper.ts';
 import { meansOf } from './means.ts';
+import { FE_PORT_FLAG } from './port-flag.ts';
 import { stateOf } from './readiness.ts';
 import { FeService } from './service.ts';
 import { FeFrames } from './surfaces/frames.ts';
 import { FeText } from './surfaces/text.ts';
 import { TEXT_ENCODINGS } from './surfaces/text-encoding.ts';
+import type { WorkerLink } from './workers/worker.ts';
 import type { WritePolicy } from './writing.ts';
 
 /** Errors of the keyring that waiting does not mend: the server does not start with them. */
@@ -49,31 +52,37 @@ const FIRST_CONTACT_STEP_MS = 5;
 
 /**
  * Opens the keyring, then listens. A back end that is away is waited for a moment only: the
- * front end then answers `UNAVAILABLE` until it is there. Rejects with `NOT_ALLOWED`,
+ * front end then answers `UNAVAILABLE` until it is there. Where it is one of several processes,
+ * `link` leads to what they have together. Rejects with `NOT_ALLOWED`,
  * `PORT_TAKEN`, or the keyring's error.
  */
-export async function startFe(config: Config, log: Logger): Promise<RunningServer> {
-  return await withAudit(config.feServerConfigs, log, (audit) => start(config, log, audit));
+export async function startFe(
+  config: Config,
+  log: Logger,
+  link?: WorkerLink,
+): Promise<RunningServer> {
+  return await withAudit(config.feServerConfigs, log, (audit) => start(config, log, audit, link));
 }
 
 async function start(
   config: Config,
   log: Logger,
   audit: AuditLog | undefined,
+  worker: WorkerLink | undefined,
 ): Promise<RunningServer> {
   const section = config.feServerConfigs;
   const link = config.beClientConfigs;
   // What the settings alone decide, before anything is opened.
   const writePolicy = writePolicyOf(section, link);
   const means = meansOf(section);
-  const authority = await openGate(section, 'fe', log);
+  const authority = await openGate(section, 'fe', log, { boundOf: worker?.boundOf });
   const gate = audit === undefined ? authority : new AuditedGate(authority, audit);
   const tls = await openTls(section, log);
   const trustedProxies = new TrustedProxies(section.trustedProxies);
   const port: Port = new Port(
     section,
-    '--port (fe-server) or --fe-port (up)',
-    { log, gate, tls },
+    FE_PORT_FLAG,
+    { log, gate, tls, share: worker?.share },
     {
       frames: () => new FeFrames(service, port),
       text: () => new FeText(service, port, TEXT_ENCODINGS[section.textEncoding]),
@@ -107,6 +116,12 @@ async function start(
   };
   const service: FeService =
     audit === undefined ? new FeService(options) : new AuditedFeService(options, audit);
+  const families = () => [
+    ...port.families(),
+    ...keepingFamilies(be, keeper),
+    ...(audit?.families() ?? []),
+  ];
+  worker?.counts(families);
   const httpHost = () => ({
     service,
     items: new Items(service, limits.recordBytesMax, limits.requestTimeoutMs),
@@ -115,11 +130,7 @@ async function start(
     log,
     gate,
     traffic: port.traffic,
-    families: () => [
-      ...port.families(),
-      ...keepingFamilies(be, keeper),
-      ...(audit?.families() ?? []),
-    ],
+    page: () => worker?.page() ?? exposition(families()),
     trustedProxies,
     host: section.host,
     allowedHosts: section.allowedHosts,

@@ -1,19 +1,28 @@
-const FIRST_MS = 10;
-const MAX_MS = 1_000;
-/** A connection that lives shorter counts as failed, in milliseconds. */
-const SHORT_MS = 1_000;
+/** When something that failed is tried again. In milliseconds. */
+export interface BackoffTimes {
+  /** Half of the wait after the first failure, which doubles with each. */
+  readonly firstMs: number;
+  readonly maxMs: number;
+  /** What lives shorter counts as failed. */
+  readonly shortMs: number;
+}
 
-/** When to connect again: longer after each failure, up to a second, and never all at once. */
+/** Of connections. */
+const CONNECTING: BackoffTimes = { firstMs: 10, maxMs: 1_000, shortMs: 1_000 };
+
+/** When to connect again: longer after each failure, up to a bound, and never all at once. */
 export class Backoff {
   readonly #connect: (() => void) | undefined;
+  readonly #times: BackoffTimes;
   #failures = 0;
   #readyAtMs = 0;
   #dueAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param connect called once it is time; absent where one connects only when asked */
-  constructor(connect: (() => void) | undefined) {
+  /** @param connect called once it is time; absent where one asks when that is */
+  constructor(connect: (() => void) | undefined, times = CONNECTING) {
     this.#connect = connect;
+    this.#times = times;
   }
 
   get isDue(): boolean {
@@ -25,19 +34,22 @@ export class Backoff {
     this.#readyAtMs = Date.now();
   }
 
-  /** The connection failed or broke. */
-  lost(wasConnecting: boolean): void {
+  /** The connection failed or broke. Returns how long to wait, in milliseconds. */
+  lost(wasConnecting: boolean): number {
     // A server that accepts and closes at once, again and again, is as good as none.
-    const isFailure = wasConnecting || Date.now() - this.#readyAtMs < SHORT_MS;
+    const isFailure = wasConnecting || Date.now() - this.#readyAtMs < this.#times.shortMs;
     this.#failures = isFailure ? this.#failures + 1 : 0;
-    const longestMs = Math.min(MAX_MS, FIRST_MS * 2 ** this.#failures);
+    const { firstMs, maxMs } = this.#times;
+    const longestMs = Math.min(maxMs, firstMs * 2 ** this.#failures);
     const isDelayed = wasConnecting || this.#failures > 1;
     const delayMs = isDelayed ? longestMs * (0.5 + Math.random() / 2) : 0;
     this.#dueAtMs = Date.now() + delayMs;
-    if (this.#connect === undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#connect, delayMs);
-    this.#timer.unref();
+    if (this.#connect !== undefined) {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(this.#connect, delayMs);
+      this.#timer.unref();
+    }
+    return delayMs;
   }
 
   /** Nobody connects again. */

@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import { type Family, single } from '../metrics.ts';
 import type { Limits } from '../protocol/limits.ts';
 import { VERSION } from '../version.ts';
+import type { Arrivals } from './arrivals.ts';
 import { Budget } from './budget.ts';
 import { FrameConnection, type FrameSurface } from './frame-connection.ts';
 import { GrpcDoor, type LoadGrpc } from './grpc-door.ts';
@@ -43,6 +44,16 @@ export interface PortGuards {
   readonly gate: Gate;
   /** From {@link openTls}. */
   readonly tls: TlsDoor | undefined;
+  /** Where this is one process of several on the port. */
+  readonly share?: PortShare | undefined;
+}
+
+/** One process's part in a port that several serve. */
+export interface PortShare {
+  /** From 1. */
+  readonly worker: number;
+  readonly workers: number;
+  readonly arrivals: Arrivals;
 }
 
 /**
@@ -66,6 +77,7 @@ export class Port {
   readonly budget: Budget;
   readonly traffic: Traffic;
   readonly #section: ServerSection;
+  readonly #share: PortShare | undefined;
   readonly #listener: Listener;
   readonly #http: HttpDoor | undefined;
   readonly #grpc: GrpcDoor | undefined;
@@ -78,11 +90,12 @@ export class Port {
   constructor(
     section: ServerSection,
     portFlag: string,
-    { log, gate, tls }: PortGuards,
+    { log, gate, tls, share }: PortGuards,
     surfaces: Surfaces,
   ) {
     checkHost(section);
     this.#section = section;
+    this.#share = share;
     this.limits = limitsOf(section);
     this.budget = new Budget(this.limits.bytesInFlightMax);
     this.traffic = new Traffic(this.limits.requestsMax);
@@ -99,7 +112,8 @@ export class Port {
     };
     const bounds = { connectionsMax, connectionsPerAddressMax, allowPlaintext };
     const options = { host: section.host, port, portFlag, ...bounds, dialects, tls };
-    this.#listener = new Listener(options, host);
+    const arrivals = share?.arrivals;
+    this.#listener = new Listener({ ...options, arrivals }, host);
   }
 
   get port(): number {
@@ -114,9 +128,11 @@ export class Port {
 
   /** What INFO says of any server; of what is under way, its own request is left out. */
   facts(context: RequestContext): Record<string, unknown> {
+    const { worker, workers } = this.#share ?? {};
     return {
       version: VERSION,
       pid: process.pid,
+      ...(worker !== undefined && { worker, workers }),
       uptimeMs: Date.now() - this.#startedAtMs,
       connections: this.#listener.connectionCount,
       bytesInFlight: this.budget.inUseBytes - context.heldBytes,

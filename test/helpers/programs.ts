@@ -265,6 +265,12 @@ function pidsOfGroup(group: number): number[] {
   return pids.map(Number).filter((pid) => Number(statOf(pid)?.[2]) === group && isAlive(pid));
 }
 
+/** The processes that a process has started and that live. */
+export function childrenOf(parent: number): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => Number(statOf(pid)?.[1]) === parent && isAlive(pid));
+}
+
 /** State, parent, group and more, behind the name in brackets (proc(5)). */
 function statOf(pid: number): string[] | undefined {
   try {

@@ -105,6 +105,23 @@ describe('a start beside another server', () => {
     assertRefused(be, 5, 'PORT_TAKEN', /--be-port/);
     const fe = await run('enc-server', [...args, '--be-port', '0', '--fe-port', `${up.fePort}`]);
     assertRefused(fe, 5, 'PORT_TAKEN', /--fe-port/);
+    const workers = ['--workers', '2', '--be-port', '0', '--fe-port', `${up.fePort}`];
+    assertRefused(await run('enc-server', [...args, ...workers]), 5, 'PORT_TAKEN', /--fe-port/);
+  });
+
+  it('that is served by several workers is refused as that of one is', async () => {
+    const to = ['--be', `localhost:${up.bePort}`, '--port', '0', '--workers', '3'];
+    const foreign = await run('fe-server', [...to, '--data-dir', join(folder, 'none')]);
+    assertRefused(foreign, 7, 'KEYRING_MISSING', /keyring\.json is missing/);
+    const beyond = ['--data-dir', folder, '--host', '0.0.0.0'];
+    assertRefused(await run('fe-server', [...to, ...beyond]), 6, 'NOT_ALLOWED', /--allow-open/);
+    const audited = {
+      ENC_SERVER_TS_FESERVERCONFIGS_AUDITLOG: join(folder, 'audit.log'),
+      ENC_SERVER_TS_FESERVERCONFIGS_AUDITKEYFILE: join(folder, 'audit.key'),
+      ENC_SERVER_TS_FESERVERCONFIGS_AUDITFAILURE: 'closed',
+    };
+    const two = await run('fe-server', [...to, '--data-dir', folder], { env: audited });
+    assertRefused(two, 2, 'BAD_CONFIG', /one writer[\s\S]*set workers to 1/);
   });
 
   it('on a port that is taken on IPv6 alone is refused, too', async (t) => {

@@ -10,7 +10,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Gate } from '../../../access.ts';
 import type { Logger } from '../../../log.ts';
-import type { Family } from '../../../metrics.ts';
+import type { Page } from '../../../metrics.ts';
 import type { Budget } from '../../../net/budget.ts';
 import type { TrustedProxies } from '../../../net/http-session.ts';
 import { RequestContext } from '../../../net/request.ts';
@@ -33,8 +33,8 @@ export interface HttpHost {
   readonly allowedHosts: string;
   readonly gate: Gate;
   readonly traffic: Traffic;
-  /** What is counted, for the page of metrics. */
-  readonly families: () => Family[];
+  /** What is counted. Rejects with `UNAVAILABLE`. */
+  readonly page: () => Promise<Page>;
   readonly trustedProxies: TrustedProxies;
   /** What the server waits for, and what is known of the back end. */
   readonly state: () => Promise<FrontEndState>;

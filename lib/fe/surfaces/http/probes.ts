@@ -1,5 +1,4 @@
 /** What the server tells of itself: whether it lives and is ready, and what it counts. */
-import { exposition } from '../../../metrics.ts';
 import { checkMetricsAccess } from '../../../net/metrics-access.ts';
 import type { HttpApp, HttpHost } from './host.ts';
 import { problemOf } from './records-document.ts';
@@ -26,7 +25,7 @@ export function addProbes(app: HttpApp, host: HttpHost): void {
   });
 }
 
-function addMetrics(app: HttpApp, { families }: HttpHost): void {
+function addMetrics(app: HttpApp, { page }: HttpHost): void {
   const schema = {
     tags: TAGS,
     summary: 'What the server counts, for Prometheus',
@@ -42,7 +41,7 @@ function addMetrics(app: HttpApp, { families }: HttpHost): void {
   };
   app.get('/metrics', { schema }, async (request, reply) => {
     checkMetricsAccess(request.raw, request.session);
-    const { contentType, text } = await exposition(families());
+    const { contentType, text } = await page();
     return reply.header('content-type', contentType).send(Buffer.from(text) as never);
   });
 }

@@ -1,0 +1,186 @@
+/**
+ * Bounds that several processes keep together. Who asks is answered at once, from what this
+ * process may let happen by itself: its part of what is left for the caller. What it let happen it
+ * tells the one that keeps the account, and hears what is left then, for all of them to divide
+ * anew. Two that spend the same at one moment are in debt by it, and the caller waits that off.
+ */
+import { BOUND_NAMES, BOUNDS, type Bound, type BoundName, type BoundSettings } from './bounds.ts';
+import { BUCKETS_MAX, type Clock, Limiter } from './limiter.ts';
+
+/** How often each has done what is bounded. */
+export type Taken = readonly (readonly [bound: BoundName, who: string, count: number])[];
+
+/** What is left for each; below 0 for who has had too much. */
+export type Left = readonly (readonly [bound: BoundName, who: string, left: number])[];
+
+/** The account of all processes. */
+export class BoundsAccount {
+  readonly #limiters: Readonly<Record<BoundName, Limiter>>;
+
+  constructor(section: BoundSettings, clock?: Clock) {
+    const of = (name: BoundName) => {
+      const { setting, windowMs } = BOUNDS[name];
+      return new Limiter(section[setting], windowMs, clock);
+    };
+    this.#limiters = {
+      requests: of('requests'),
+      wrongKeys: of('wrongKeys'),
+      wrongTokens: of('wrongTokens'),
+    };
+  }
+
+  take(taken: Taken): Left {
+    return taken.map(([bound, who, count]) => [bound, who, this.#limiters[bound].owe(who, count)]);
+  }
+
+  /** For a process that begins: whoever is not in it has all. */
+  get left(): Left {
+    return BOUND_NAMES.flatMap((name) =>
+      [...this.#limiters[name].lefts()].map(([who, left]) => [name, who, left] as const),
+    );
+  }
+}
+
+/** What a process tells its {@link BoundsAccount}, in milliseconds from one time to the next. */
+const TELL_MS = 50;
+
+/** One process's part of the bounds. */
+export class SharedBounds {
+  readonly #bounds = new Map<BoundName, SharedBound>();
+  readonly #tell: (taken: Taken) => void;
+  readonly #timer: NodeJS.Timeout;
+  #isAnswered = true;
+
+  /** `tell` is called again only after {@link answered}. */
+  constructor(
+    section: BoundSettings,
+    processes: number,
+    tell: (taken: Taken) => void,
+    clock: Clock = () => performance.now(),
+  ) {
+    this.#tell = tell;
+    for (const name of BOUND_NAMES) {
+      const { setting, windowMs } = BOUNDS[name];
+      const max = section[setting];
+      this.#bounds.set(name, new SharedBound({ max, windowMs, processes, clock }));
+    }
+    this.#timer = setInterval(() => this.tellNow(), TELL_MS);
+    this.#timer.unref();
+  }
+
+  of(name: BoundName): Bound {
+    return this.#bound(name);
+  }
+
+  tellNow(): void {
+    if (!this.#isAnswered) return;
+    const taken = [...this.#bounds].flatMap(([name, bound]) =>
+      [...bound.untold()].map(([who, count]) => [name, who, count] as const),
+    );
+    if (taken.length === 0) return;
+    this.#isAnswered = false;
+    this.#tell(taken);
+  }
+
+  /** What another process's telling has left. */
+  learn(left: Left): void {
+    for (const [name, who, count] of left) this.#bound(name).learn(who, count);
+  }
+
+  /** What is left after what this process told. */
+  answered(left: Left): void {
+    this.#isAnswered = true;
+    for (const bound of this.#bounds.values()) bound.settle();
+    this.learn(left);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #bound(name: BoundName): SharedBound {
+    return this.#bounds.get(name) as SharedBound;
+  }
+}
+
+interface SharedBoundOptions {
+  /** 0 for no bound. */
+  readonly max: number;
+  readonly windowMs: number;
+  readonly processes: number;
+  readonly clock: Clock;
+}
+
+/** What was left for all processes, as it was learned last. */
+interface Account {
+  readonly left: number;
+  readonly atMs: number;
+}
+
+class SharedBound implements Bound {
+  readonly #options: SharedBoundOptions;
+  /** Whoever is not in it has all. */
+  readonly #accounts = new Map<string, Account>();
+  /** What this process has let happen that is in no account: told and not answered, … */
+  #told = new Map<string, number>();
+  /** … and not told yet. */
+  #untold = new Map<string, number>();
+
+  constructor(options: SharedBoundOptions) {
+    this.#options = options;
+  }
+
+  take(who: string): boolean {
+    if (!this.has(who)) return false;
+    this.note(who);
+    return true;
+  }
+
+  has(who: string): boolean {
+    const { max, processes } = this.#options;
+    if (max === 0) return true;
+    const left = this.#leftOf(this.#accounts.get(who));
+    if (left < 1) return false;
+    // One each even where fewer are left than there are processes: else there would be none at all.
+    const part = Math.max(1, Math.floor(left / processes));
+    return (this.#told.get(who) ?? 0) + (this.#untold.get(who) ?? 0) < part;
+  }
+
+  note(who: string): void {
+    if (this.#options.max === 0) return;
+    this.#untold.set(who, (this.#untold.get(who) ?? 0) + 1);
+  }
+
+  /** What has been taken since the last time, which is told from here on. */
+  untold(): Iterable<readonly [who: string, count: number]> {
+    this.#told = this.#untold;
+    this.#untold = new Map();
+    return this.#told;
+  }
+
+  settle(): void {
+    this.#told = new Map();
+  }
+
+  learn(who: string, left: number): void {
+    if (this.#accounts.size >= BUCKETS_MAX && !this.#accounts.has(who)) this.#forget();
+    this.#accounts.set(who, { left, atMs: this.#options.clock() });
+  }
+
+  #leftOf(account: Account | undefined): number {
+    const { max, windowMs, clock } = this.#options;
+    if (account === undefined) return max;
+    return Math.min(max, account.left + ((clock() - account.atMs) * max) / windowMs);
+  }
+
+  /** First those who have all again, who lose nothing; then the oldest. */
+  #forget(): void {
+    for (const [who, account] of this.#accounts) {
+      if (this.#leftOf(account) >= this.#options.max) this.#accounts.delete(who);
+    }
+    for (const who of this.#accounts.keys()) {
+      if (this.#accounts.size < BUCKETS_MAX) return;
+      this.#accounts.delete(who);
+    }
+  }
+}

@@ -1,0 +1,149 @@
+/** One worker as its parent sees it. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Left } from '../../auth/joint-bounds.ts';
+import type { Config } from '../../config/load.ts';
+import { EncServerError } from '../../errors.ts';
+import { errorOf, type FromWorker, type ToWorker } from './messages.ts';
+
+interface Events {
+  message: [message: FromWorker];
+}
+
+/** How often it is looked whether all was heard, in milliseconds. */
+const HEARD_CHECK_MS = 5;
+
+/** An end that is not in order, such as a second Ctrl-C, leaves none behind. */
+const running = new Set<WorkerProcess>();
+const killAll = () => {
+  for (const worker of running) worker.kill();
+};
+
+export class WorkerProcess extends EventEmitter<Events> {
+  /** From 1; whoever follows it has the same. */
+  readonly number: number;
+  /** Resolves when the process is gone and all that it said was heard. */
+  readonly ended: Promise<void>;
+  /** Addresses of its connections, by their IDs. */
+  readonly connections = new Map<number, string>();
+  readonly #process: ChildProcess;
+  /** Sockets on their way to it. */
+  readonly #underWay = new Map<number, Socket>();
+
+  /** `program` is the module that it runs. */
+  constructor(number: number, program: URL) {
+    super();
+    // One for each page of metrics that is under way, among others.
+    this.setMaxListeners(0);
+    this.number = number;
+    this.#process = fork(program, [String(number)], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.ended = goneOf(this.#process).then(() => this.#end());
+    this.#process.on('message', (message: FromWorker) => this.#hear(message));
+    if (running.size === 0) process.on('exit', killAll);
+    running.add(this);
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** How it has ended: its exit code, or the signal. */
+  get end(): number | string | null {
+    return this.#process.exitCode ?? this.#process.signalCode;
+  }
+
+  /** Resolves once it could serve. Rejects with the error that it does not start with. */
+  start(config: Config, left: Left): Promise<void> {
+    const ready = this.#heard('ready');
+    this.send({ kind: 'start', config, left });
+    return ready.then(() => undefined);
+  }
+
+  /** Lets it serve. Resolves to its line for people. */
+  async serve(port: number): Promise<string> {
+    const listening = this.#heard('listening');
+    this.send({ kind: 'port', port });
+    return (await listening).line;
+  }
+
+  give(id: number, address: string, socket: Socket): void {
+    this.connections.set(id, address);
+    this.#underWay.set(id, socket);
+    // Kept open until the worker says that it has it: what the channel holds of a worker that ends
+    // is closed by nobody.
+    const options = { keepOpen: true };
+    this.#process.send({ kind: 'connection', id } satisfies ToWorker, socket, options, () => {
+      // Where it failed, the worker has ended.
+    });
+  }
+
+  send(message: ToWorker): void {
+    if (this.#process.connected) this.#process.send(message, () => undefined);
+  }
+
+  /** Lets it finish what is under way; kills it when that takes longer than `timeoutMs`. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.send({ kind: 'stop' });
+    const timer = setTimeout(() => this.kill(), timeoutMs);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  kill(): void {
+    this.#process.kill('SIGKILL');
+  }
+
+  #hear(message: FromWorker): void {
+    if (message.kind === 'has') {
+      this.#underWay.get(message.id)?.destroy();
+      this.#underWay.delete(message.id);
+    }
+    this.emit('message', message);
+  }
+
+  #heard<K extends FromWorker['kind']>(kind: K): Promise<Extract<FromWorker, { kind: K }>> {
+    return new Promise((resolve, reject) => {
+      const hear = (message: FromWorker) => {
+        if (message.kind === kind) resolve(message as Extract<FromWorker, { kind: K }>);
+        else if (message.kind === 'failed') reject(errorOf(message));
+        else return;
+        this.off('message', hear);
+      };
+      this.on('message', hear);
+      void this.ended.then(() => {
+        const words = `worker ${this.number} of the front end ended while it started`;
+        reject(new EncServerError('INTERNAL', words));
+      });
+    });
+  }
+
+  /** What it was sent and did not take would stay open for ever. */
+  #end(): void {
+    running.delete(this);
+    if (running.size === 0) process.off('exit', killAll);
+    for (const socket of this.#underWay.values()) socket.destroy();
+    this.#underWay.clear();
+  }
+}
+
+/**
+ * Resolves when a process is gone and all that it said was heard, which can be later. That its
+ * channel is closed is not told by an event where a socket was on its way.
+ */
+function goneOf(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    // There may be no room for another process: then nothing else is told.
+    child.on('error', () => {
+      if (child.pid === undefined) resolve();
+    });
+    child.once('exit', async () => {
+      while (child.connected) await sleep(HEARD_CHECK_MS);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,120 @@
+/** A worker's link to its parent: where connections come from, and what all workers know together. */
+import { Socket } from 'node:net';
+import type { Bound, BoundName } from '../../auth/bounds.ts';
+import { SharedBounds } from '../../auth/joint-bounds.ts';
+import { EncServerError } from '../../errors.ts';
+import { type Family, type Metric, metricsOf, type Page, pageOf } from '../../metrics.ts';
+import type { Arrivals } from '../../net/arrivals.ts';
+import type { PortShare } from '../../net/port.ts';
+import type { FromWorker, ToWorker } from './messages.ts';
+
+/** How long a page of metrics may take, in milliseconds. */
+const PAGE_MS = 5_000;
+
+export class WorkerLink implements Arrivals {
+  readonly share: PortShare;
+  readonly #bounds: SharedBounds;
+  readonly #asked = new Map<number, (metrics: readonly Metric[]) => void>();
+  #askedCount = 0;
+  #take: (socket: Socket) => void = (socket) => socket.destroy();
+  #listen: (port: number) => void = () => undefined;
+  #families: () => readonly Family[] = () => [];
+
+  constructor(worker: number, { config, left }: Extract<ToWorker, { kind: 'start' }>) {
+    const { feServerConfigs: section } = config;
+    this.share = { worker, workers: section.workers, arrivals: this };
+    this.#bounds = new SharedBounds(section, section.workers, (taken) => {
+      tellParent({ kind: 'taken', taken });
+    });
+    this.#bounds.learn(left);
+    process.on('message', (message: ToWorker, handle: unknown) => this.#hear(message, handle));
+  }
+
+  readonly boundOf = (name: BoundName): Bound => this.#bounds.of(name);
+
+  /** The port that the parent listens on, once every worker is ready. */
+  async open(take: (socket: Socket) => void): Promise<number> {
+    this.#take = take;
+    const port = new Promise<number>((resolve) => {
+      this.#listen = resolve;
+    });
+    tellParent({ kind: 'ready' });
+    return await port;
+  }
+
+  /** The parent gives none any more; what is on its way is told that this one closes. */
+  close(): void {
+    this.#bounds.tellNow();
+    this.#bounds.close();
+  }
+
+  /** What this worker counts. */
+  counts(families: () => readonly Family[]): void {
+    this.#families = families;
+  }
+
+  /** What all workers count together. Rejects with `UNAVAILABLE`. */
+  async page(): Promise<Page> {
+    const id = ++this.#askedCount;
+    const metrics = await new Promise<readonly Metric[]>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#asked.delete(id);
+        reject(new EncServerError('UNAVAILABLE', 'the other workers do not answer'));
+      }, PAGE_MS);
+      this.#asked.set(id, (counted) => {
+        clearTimeout(timer);
+        resolve(counted);
+      });
+      tellParent({ kind: 'askCounts', id });
+    });
+    return await pageOf(metrics);
+  }
+
+  #hear(message: ToWorker, handle: unknown): void {
+    switch (message.kind) {
+      case 'connection':
+        this.#serve(message.id, handle);
+        break;
+      case 'port':
+        this.#listen(message.port);
+        break;
+      case 'left':
+        if (message.isAnswer) this.#bounds.answered(message.left);
+        else this.#bounds.learn(message.left);
+        break;
+      case 'count':
+        void this.#count(message.id);
+        break;
+      case 'counted':
+        this.#asked.get(message.id)?.(message.metrics);
+        this.#asked.delete(message.id);
+        break;
+    }
+  }
+
+  #serve(id: number, socket: unknown): void {
+    tellParent({ kind: 'has', id });
+    const closed = () => tellParent({ kind: 'closed', id });
+    if (!(socket instanceof Socket)) {
+      closed();
+      return;
+    }
+    socket.once('close', closed);
+    // As it was where it was accepted: a caller that has sent all it will still gets its answer.
+    socket.allowHalfOpen = true;
+    this.#take(socket);
+  }
+
+  async #count(id: number): Promise<void> {
+    const metrics = await metricsOf(this.#families());
+    tellParent({ kind: 'counts', id, metrics });
+  }
+}
+
+/** Resolves once it is handed over, or there is no parent any more. */
+export function tellParent(message: FromWorker): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send?.(message, () => resolve());
+    else resolve();
+  });
+}
