@@ -4,17 +4,17 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { openStore } from '../../lib/store/open.ts';
+import { RESERVE_BYTES } from '../../lib/store/reserve.ts';
 import { childBody } from '../helpers/store-child.ts';
 import { acknowledged, StoreProcess } from '../helpers/store-process.ts';
 import { recordKey, withFolder } from '../helpers/store-values.ts';
 
-const MIB = 1024 * 1024;
-const DISK_BYTES = 160 * MIB;
 /**
- * What the test takes of it, and gives back to see whether the store recovers: room for the
- * reserve and as much again. As much is left at first.
+ * What the test takes of its disk, and gives back to see whether the store recovers: room for the
+ * reserve, and more than as much again. As much is left at first.
  */
-const FILLER_BYTES = 80 * MIB;
+const FILLER_BYTES = 2.5 * RESERVE_BYTES;
+const DISK_BYTES = 2 * FILLER_BYTES;
 /** Far more than it takes; a store that never recovers should not stop everything. */
 const TIMEOUT = { timeout: 120_000 };
 const BODY_BYTES = 100_000;
