@@ -245,7 +245,7 @@ try {
   for (const line of linesOf(results)) process.stdout.write(`${line}\n`);
   mkdirSync(flags.out, { recursive: true });
   const name = flags.smoke ? 'smoke' : 'latest';
-  writeFileSync(join(flags.out, `${name}.json`), `${JSON.stringify(results, undefined, 1)}\n`);
+  writeFileSync(join(flags.out, `${name}.json`), `${JSON.stringify(results, undefined, 2)}\n`);
   if (!flags.smoke) await plotSweep(running, `${machine.date.slice(0, 10)}, ${machine.cpus}`);
 } finally {
   for (const server of new Set(running.values())) await server.stop();

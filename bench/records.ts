@@ -107,7 +107,7 @@ const name = flags.smoke ? 'records-smoke' : 'records';
 const date = new Date().toISOString();
 writeFileSync(
   join(flags.out, `${name}.json`),
-  `${JSON.stringify({ date, sizes }, undefined, 1)}\n`,
+  `${JSON.stringify({ date, sizes }, undefined, 2)}\n`,
 );
 if (!flags.smoke) {
   const lines = (['store', 'retrieve'] as const).map((operation) => ({

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { AuditedGate } from '../audit/gate.ts';
 import { withAudit } from '../audit/open.ts';
-import { openGate } from '../auth/gate.ts';
+import { openGate, type RunningGate } from '../auth/gate.ts';
 import type { Config } from '../config/load.ts';
 import { toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -47,13 +47,7 @@ async function start(
       grpc: async (host) => (await import('./surfaces/grpc.ts')).openBeGrpc({ ...host, service }),
     },
   );
-  const store = await openStore({
-    kind: section.store,
-    folder: join(section.dataDir, 'be'),
-    mongoURI: section.mongoURI,
-    mongoDatabase: section.mongoDatabase,
-    log: (level, message, facts) => log[level](facts, message),
-  });
+  const store = await openStoreOf(section, log);
   const storeFacts = () => ({
     meter: store.meter,
     epoch: service.epoch,
@@ -71,12 +65,39 @@ async function start(
     ],
     unreadyReason: () => service.unreadyReason(),
   });
-  let records: string;
   const { budget, limits } = port;
   const service: BeService =
     audit === undefined
       ? new BeService(store, budget, limits)
       : new AuditedBeService(store, budget, limits, audit);
+  return await listen({ port, service, store, authority }, section.store, log);
+}
+
+function openStoreOf(section: Config['beServerConfigs'], log: Logger): Promise<OpenedStore> {
+  return openStore({
+    kind: section.store,
+    folder: join(section.dataDir, 'be'),
+    mongoURI: section.mongoURI,
+    mongoDatabase: section.mongoDatabase,
+    log: (level, message, facts) => log[level](facts, message),
+  });
+}
+
+/** What a back end has open, to be closed in this order. */
+interface Opened {
+  readonly port: Port;
+  readonly service: BeService;
+  readonly store: OpenedStore;
+  readonly authority: RunningGate;
+}
+
+/** Closes the store where it cannot listen. */
+async function listen(
+  { port, service, store, authority }: Opened,
+  kind: string,
+  log: Logger,
+): Promise<RunningServer> {
+  let records: string;
   try {
     records = await countRecords(store);
     await port.listen();
@@ -86,7 +107,7 @@ async function start(
     throw error;
   }
   const sweeping = sweepRegularly(store, log);
-  const where = [section.store, store.place, records].filter((part) => part !== '').join(', ');
+  const where = [kind, store.place, records].filter((part) => part !== '').join(', ');
   log.info({ port: port.port, store: where }, 'listening');
   return {
     port: port.port,

@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { AuditedGate } from '../audit/gate.ts';
 import { withAudit } from '../audit/open.ts';
-import { openGate } from '../auth/gate.ts';
+import { openGate, type RunningGate } from '../auth/gate.ts';
 import { askKeyring, type BackEnd, openBackEnd } from '../be/back-end.ts';
 import { noBackEnd } from '../be/client.ts';
 import type { Config } from '../config/load.ts';
+import type { KeyringMeans } from '../crypto/keyring.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { exposition } from '../metrics.ts';
@@ -71,9 +72,8 @@ async function start(
   worker: WorkerLink | undefined,
 ): Promise<RunningServer> {
   const section = config.feServerConfigs;
-  const link = config.beClientConfigs;
   // What the settings alone decide, before anything is opened.
-  const writePolicy = writePolicyOf(section, link);
+  const writePolicy = writePolicyOf(section, config.beClientConfigs);
   const means = meansOf(section);
   const authority = await openGate(section, 'fe', log, { boundOf: worker?.boundOf });
   const gate = audit === undefined ? authority : new AuditedGate(authority, audit);
@@ -91,29 +91,12 @@ async function start(
         (await import('./surfaces/grpc.ts')).openFeGrpc({ ...host, service, state }),
     },
   );
-  const keeper = new KeyringKeeper(section.keyring, () => askKeyring(link), means);
-  const be = await openBackEnd({
-    section: link,
-    frameBytesMax: port.limits.frameBytesMax,
-    keyring: () => keeper.open(),
-  });
-  const state = () => stateOf(be, keeper);
-  keeper.follow({
-    announce: async (keyring) => {
-      await be.greet(keyring);
-      audit?.tell({ operation: 'keyring', ...THIS_SERVER, epoch: keyring.epoch }, 'ok');
-    },
-    log: (level, message, facts) => log[level](facts, message),
-  });
   const { budget, limits } = port;
-  const options = {
-    be,
-    keeper,
-    budget,
-    recordBytesMax: limits.recordBytesMax,
-    writePolicy,
-    uniformErrors: section.uniformErrors,
-  };
+  const { keeper, be } = await openLink(config, means, limits.frameBytesMax, log, audit);
+  const state = () => stateOf(be, keeper);
+  const { recordBytesMax, requestTimeoutMs } = limits;
+  const { uniformErrors, host, allowedHosts } = section;
+  const options = { be, keeper, budget, recordBytesMax, writePolicy, uniformErrors };
   const service: FeService =
     audit === undefined ? new FeService(options) : new AuditedFeService(options, audit);
   const families = () => [
@@ -122,39 +105,69 @@ async function start(
     ...(audit?.families() ?? []),
   ];
   worker?.counts(families);
-  const httpHost = () => ({
-    service,
-    items: new Items(service, limits.recordBytesMax, limits.requestTimeoutMs),
-    limits,
-    budget,
-    log,
-    gate,
-    traffic: port.traffic,
-    page: () => worker?.page() ?? exposition(families()),
-    trustedProxies,
-    host: section.host,
-    allowedHosts: section.allowedHosts,
-    state,
+  const httpHost = () => {
+    const items = new Items(service, recordBytesMax, requestTimeoutMs);
+    const page = () => worker?.page() ?? exposition(families());
+    const told = { log, gate, traffic: port.traffic, page, trustedProxies, state };
+    return { service, items, limits, budget, host, allowedHosts, ...told };
+  };
+  return await listen({ port, keeper, be, authority }, config.beClientConfigs.serverAddr, log);
+}
+
+/** What a front end has open, to be closed in this order. */
+interface Opened {
+  readonly port: Port;
+  readonly keeper: KeyringKeeper;
+  readonly be: BackEnd;
+  readonly authority: RunningGate;
+}
+
+/** The back end, and the keyring that it is asked about: each tells the other of a newer state. */
+async function openLink(
+  { feServerConfigs: { keyring: path }, beClientConfigs: section }: Config,
+  means: KeyringMeans,
+  frameBytesMax: number,
+  log: Logger,
+  audit: AuditLog | undefined,
+): Promise<Pick<Opened, 'keeper' | 'be'>> {
+  const keeper = new KeyringKeeper(path, () => askKeyring(section), means);
+  const be = await openBackEnd({ section, frameBytesMax, keyring: () => keeper.open() });
+  keeper.follow({
+    announce: async (keyring) => {
+      await be.greet(keyring);
+      audit?.tell({ operation: 'keyring', ...THIS_SERVER, epoch: keyring.epoch }, 'ok');
+    },
+    log: (level, message, facts) => log[level](facts, message),
   });
+  return { keeper, be };
+}
+
+/** Waits a moment for the back end, and listens. Closes what is open where that fails. */
+async function listen(
+  { port, keeper, be, authority }: Opened,
+  backEnd: string,
+  log: Logger,
+): Promise<RunningServer> {
+  const closeRest = () => {
+    keeper.close();
+    be.close();
+    authority.close();
+  };
   try {
     await firstContact(keeper, be);
     await port.listen();
   } catch (error) {
-    keeper.close();
-    be.close();
-    authority.close();
+    closeRest();
     throw error;
   }
-  log.info({ port: port.port, backEnd: link.serverAddr, made: keeper.made }, 'listening');
+  log.info({ port: port.port, backEnd, made: keeper.made }, 'listening');
   return {
     port: port.port,
     line: `fe listening on ${port.address} (${describeKeyring(keeper)})`,
     async close() {
       log.info('closing');
       await port.close();
-      keeper.close();
-      be.close();
-      authority.close();
+      closeRest();
       log.info('closed');
     },
   };
