@@ -23,20 +23,29 @@ export async function infoOf(wire: Wire): Promise<WorkerInfo> {
   return JSON.parse(await wire.line()) as WorkerInfo;
 }
 
-/** One connection to each worker, by their numbers; each is given to the one that has the fewest. */
+/** More than it takes, where the connections of a test before have not ended everywhere yet. */
+const TRIES_MAX = 20;
+
+/**
+ * One connection to each worker, by their numbers. Each is given to the worker that has the
+ * fewest, so that with all of them open every worker gets one.
+ */
 export async function wiresToAll(port: number, workers: number): Promise<WorkerWire[]> {
-  const found: WorkerWire[] = [];
-  for (let index = 0; index < workers; index++) {
+  const found = new Map<number, WorkerWire>();
+  const others: Wire[] = [];
+  for (let tries = 0; found.size < workers && tries < TRIES_MAX; tries++) {
     const wire = await Wire.open(port);
-    found.push({ wire, info: await infoOf(wire) });
+    const info = await infoOf(wire);
+    if (found.has(info.worker)) others.push(wire);
+    else found.set(info.worker, { wire, info });
   }
-  const byNumber = found.toSorted((a, b) => a.info.worker - b.info.worker);
-  const numbers = byNumber.map(({ info }) => info.worker);
+  for (const wire of others) wire.close();
+  const numbers = [...found.keys()].sort((a, b) => a - b);
   assert.deepEqual(
     numbers,
     Array.from({ length: workers }, (_none, index) => index + 1),
   );
-  return byNumber;
+  return numbers.map((number) => found.get(number) as WorkerWire);
 }
 
 /** The page of metrics, from the worker that has the fewest connections. */
