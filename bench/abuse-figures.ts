@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { median } from './results.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const rounds = Number(process.argv[2] ?? 3);
@@ -93,10 +94,6 @@ try {
 function serverPids(): number[] {
   const children = readFileSync(`/proc/${up.pid}/task/${up.pid}/children`, 'utf8');
   return children.trim().split(' ').map(Number);
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 const out = (line: string) => process.stdout.write(`${line}\n`);

@@ -3,7 +3,7 @@
  * others, everything in one run on one machine: rounds go through all rows in turn, and a figure is
  * the median of its rounds. Writes `latest.json` and plots.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ import { startEcho, startOurs, startPostgres, startRedis } from './peers/servers
 import { type Line, svgOf } from './plot.ts';
 import { measureResources } from './resources.ts';
 import { FORMAT, median, type Results, type Row } from './results.ts';
+import { checkSpace } from './space.ts';
 import { linesOf } from './tables.ts';
 
 const { values: flags } = parseArgs({
@@ -201,17 +202,7 @@ async function plotSweep(running: ReadonlyMap<string, Running>, words: string): 
   save('latency.svg', 'Latency, 1 KiB, every write on disk', 'ms', latencies);
 }
 
-function checkSpace(): void {
-  const { bavail, bsize } = statfsSync(tmpdir());
-  if (bavail * bsize >= DISK_BYTES_MIN) return;
-  const gib = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
-  process.stderr.write(
-    `bench: ${tmpdir()} has ${gib(bavail * bsize)} GiB free, and it takes ${gib(DISK_BYTES_MIN)}; TMPDIR names another folder\n`,
-  );
-  process.exit(1);
-}
-
-checkSpace();
+checkSpace(DISK_BYTES_MIN);
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-bench-'));
 // PostgreSQL runs as a user of its own, who has to get through.
 chmodSync(folder, 0o711);

@@ -9,16 +9,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClassicLevel } from 'classic-level';
+import { median } from './results.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const rounds = Number(process.argv[2] ?? 5);
 const seconds = Number(process.argv[3] ?? 3);
 const BYTES = 1024;
 const CALLERS = 64;
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
 
 /** Synced batches of 64 random keys with 1,100 bytes: what the disk and LevelDB allow. */
 async function bareStore(folder: string): Promise<number> {

@@ -18,6 +18,7 @@ import {
   measure,
   type Talk,
 } from './http-load.ts';
+import { median } from './results.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const rounds = Number(process.argv[2] ?? 5);
@@ -189,17 +190,17 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-function median(name: string): number {
-  const values = [...(rows.get(name) ?? [])].sort((a, b) => a - b);
-  return values[values.length >> 1] ?? Number.NaN;
-}
+const medianOf = (name: string) => median(rows.get(name) ?? []);
 
 const out = (line: string) => process.stdout.write(`${line}\n`);
 for (const [name, values] of rows) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  out(`${name.padEnd(24)} ${median(name).toFixed(0)}/s (${low.toFixed(0)} to ${high.toFixed(0)})`);
+  out(
+    `${name.padEnd(24)} ${medianOf(name).toFixed(0)}/s (${low.toFixed(0)} to ${high.toFixed(0)})`,
+  );
 }
-const ratio = (a: string, b: string) => out(`${a} : ${b} = ${(median(a) / median(b)).toFixed(2)}`);
+const ratio = (a: string, b: string) =>
+  out(`${a} : ${b} = ${(medianOf(a) / medianOf(b)).toFixed(2)}`);
 ratio('POST /data', 'bare POST /data');
 ratio('GET /data/{id}', 'bare GET /data/{id}');
 ratio('PUT /v1/records/{id}', 'STORE, frames');

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { MongoClient } from 'mongodb';
+import { median } from './results.ts';
 
 interface Phase {
   readonly perSecond: number;
@@ -77,10 +78,6 @@ function portOf(up: ChildProcess): Promise<number> {
       if (found) resolve(Number(found[1]));
     });
   });
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 const OURS = 'ours, one client';

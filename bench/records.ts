@@ -5,7 +5,7 @@
  * `records.json` and `records.svg`.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ import { measure } from './measure.ts';
 import { startOurs } from './peers/servers.ts';
 import { svgOf } from './plot.ts';
 import { median } from './results.ts';
+import { checkSpace } from './space.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -54,13 +55,7 @@ async function measureSize(folder: string, records: number): Promise<Size> {
   return { records, rates };
 }
 
-const { bavail, bsize } = statfsSync(tmpdir());
-if (bavail * bsize < DISK_BYTES_MIN) {
-  process.stderr.write(
-    `records: it takes 8 GiB of free space in ${tmpdir()}; TMPDIR names another folder\n`,
-  );
-  process.exit(1);
-}
+checkSpace(DISK_BYTES_MIN);
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-bench-'));
 const seen: Size[] = [];
 try {
