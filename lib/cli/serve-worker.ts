@@ -1,9 +1,11 @@
 /** Serves as one of several workers of a front end, until the parent says so or is gone. */
-import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
-import { failedBy, type ToWorker } from '../fe/workers/messages.ts';
-import { preload, serve } from './serve.ts';
+import { EXIT, type ExitCode } from '../errors.ts';
+import type { FromWorker, ToWorker } from '../fe/workers/messages.ts';
+import { tellParent } from '../parent-process.ts';
+import { preload, serve, tellFailure } from './serve.ts';
 import { ignoreSignals } from './signals.ts';
-import { note } from './terminal.ts';
+
+const tell: (message: FromWorker) => Promise<void> = tellParent;
 
 type StartMessage = Extract<ToWorker, { kind: 'start' }>;
 
@@ -25,7 +27,7 @@ export async function serveAsWorker(number: number): Promise<ExitCode> {
   loaded.catch(() => undefined);
   const start = await Promise.race([started, stopped]);
   if (start === undefined) return EXIT.done;
-  const [{ tellParent, WorkerLink }] = await loaded;
+  const [{ WorkerLink }] = await loaded;
   try {
     const link = new WorkerLink(number, start);
     const serving = serve('fe', start.config, [], link);
@@ -33,15 +35,11 @@ export async function serveAsWorker(number: number): Promise<ExitCode> {
     // One that does not serve yet has nothing to finish.
     const served = await Promise.race([serving, stopped]);
     if (served === undefined) return EXIT.done;
-    await tellParent({ kind: 'listening', line: served.server.line });
+    await tell({ kind: 'listening', line: served.server.line });
     await stopped;
     await served.stop();
     return EXIT.done;
   } catch (thrown) {
-    const error = toEncServerError(thrown);
-    const { code, cause, row } = error;
-    if (code === 'INTERNAL' && cause instanceof Error) note(String(cause.stack));
-    await tellParent(failedBy(error));
-    return row.exit;
+    return await tellFailure(thrown);
   }
 }

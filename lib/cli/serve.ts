@@ -9,6 +9,7 @@ import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import type { WorkerLink } from '../fe/workers/worker.ts';
 import type { Logger } from '../log.ts';
 import type { RunningServer } from '../net/port.ts';
+import { type Failed, failedBy, tellParent } from '../parent-process.ts';
 import { firstSignal } from './signals.ts';
 import { note } from './terminal.ts';
 
@@ -28,13 +29,10 @@ export type ChildMessage =
       /** Whether its log goes to a file. */
       readonly logsToFile: boolean;
     }
-  | {
-      readonly kind: 'failed';
-      readonly code: string;
-      readonly message: string;
-      readonly hint: string;
-    }
+  | Failed
   | { readonly kind: 'signalled' };
+
+const send: (message: ChildMessage) => Promise<void> = tellParent;
 
 type Start = (config: Config, log: Logger, link?: WorkerLink) => Promise<RunningServer>;
 
@@ -146,16 +144,15 @@ export async function serveUnderParent(role: Role): Promise<ExitCode> {
     await stop();
     return EXIT.done;
   } catch (thrown) {
-    const { code, message, hint, row, cause } = toEncServerError(thrown);
-    if (code === 'INTERNAL' && cause instanceof Error) note(String(cause.stack));
-    await send({ kind: 'failed', code, message, hint });
-    return row.exit;
+    return await tellFailure(thrown);
   }
 }
 
-function send(message: ChildMessage): Promise<void> {
-  return new Promise((resolve) => {
-    if (process.connected) process.send?.(message, () => resolve());
-    else resolve();
-  });
+/** Tells the parent why this process does not start, and people the stack of a defect. */
+export async function tellFailure(thrown: unknown): Promise<ExitCode> {
+  const error = toEncServerError(thrown);
+  const { code, row, cause } = error;
+  if (code === 'INTERNAL' && cause instanceof Error) note(String(cause.stack));
+  await tellParent(failedBy(error));
+  return row.exit;
 }

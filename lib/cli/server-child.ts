@@ -2,7 +2,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Config } from '../config/load.ts';
-import { EncServerError, ERRORS, type ErrorCode, EXIT } from '../errors.ts';
+import { EncServerError, EXIT } from '../errors.ts';
+import { errorOf } from '../parent-process.ts';
 import type { ChildMessage, ParentMessage, Role } from './serve.ts';
 
 type Listening = Extract<ChildMessage, { kind: 'listening' }>;
@@ -79,9 +80,4 @@ export class ServerChild {
   #send(message: ParentMessage): void {
     if (this.#process.connected) this.#process.send(message, () => undefined);
   }
-}
-
-function errorOf(message: Extract<ChildMessage, { kind: 'failed' }>): EncServerError {
-  const code = message.code in ERRORS ? (message.code as ErrorCode) : 'INTERNAL';
-  return new EncServerError(code, message.message, { hint: message.hint });
 }

@@ -13,6 +13,7 @@ export const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/log-scrub.ts': 1,
   'lib/metrics.ts': 1,
   'lib/metrics-merge.ts': 1,
+  'lib/parent-process.ts': 1,
   'lib/secret-file.ts': 1,
   'lib/config': 1,
   'lib/protocol': 1,

@@ -1,8 +1,8 @@
 /** What the processes of a front end with several workers say to one another. */
 import type { Left, Taken } from '../../auth/joint-bounds.ts';
 import type { Config } from '../../config/load.ts';
-import { EncServerError, ERRORS, type ErrorCode } from '../../errors.ts';
 import type { Metric } from '../../metrics.ts';
+import type { Failed } from '../../parent-process.ts';
 
 /** What the parent says to a worker. */
 export type ToWorker =
@@ -31,20 +31,3 @@ export type FromWorker =
   | { readonly kind: 'counts'; readonly id: number; readonly metrics: readonly Metric[] }
   /** Somebody asks this worker what all have counted. */
   | { readonly kind: 'askCounts'; readonly id: number };
-
-/** Why a process does not start. */
-export interface Failed {
-  readonly kind: 'failed';
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}
-
-export function failedBy({ code, message, hint }: EncServerError): Failed {
-  return { kind: 'failed', code, message, hint };
-}
-
-export function errorOf({ code, message, hint }: Failed): EncServerError {
-  const known = code in ERRORS ? (code as ErrorCode) : 'INTERNAL';
-  return new EncServerError(known, message, { hint });
-}

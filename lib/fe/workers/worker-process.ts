@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Left } from '../../auth/joint-bounds.ts';
 import type { Config } from '../../config/load.ts';
 import { EncServerError } from '../../errors.ts';
-import { errorOf, type FromWorker, type ToWorker } from './messages.ts';
+import { errorOf } from '../../parent-process.ts';
+import type { FromWorker, ToWorker } from './messages.ts';
 
 interface Events {
   message: [message: FromWorker];

@@ -6,10 +6,13 @@ import { EncServerError } from '../../errors.ts';
 import { type Family, type Metric, metricsOf, type Page, pageOf } from '../../metrics.ts';
 import type { Arrivals } from '../../net/arrivals.ts';
 import type { PortShare } from '../../net/port.ts';
+import { tellParent } from '../../parent-process.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
 /** How long a page of metrics may take, in milliseconds. */
 const PAGE_MS = 5_000;
+
+const tell: (message: FromWorker) => Promise<void> = tellParent;
 
 export class WorkerLink implements Arrivals {
   readonly share: PortShare;
@@ -24,7 +27,7 @@ export class WorkerLink implements Arrivals {
     const { feServerConfigs: section } = config;
     this.share = { worker, workers: section.workers, arrivals: this };
     this.#bounds = new SharedBounds(section, section.workers, (taken) => {
-      tellParent({ kind: 'taken', taken });
+      tell({ kind: 'taken', taken });
     });
     this.#bounds.learn(left);
     process.on('message', (message: ToWorker, handle: unknown) => this.#hear(message, handle));
@@ -38,7 +41,7 @@ export class WorkerLink implements Arrivals {
     const port = new Promise<number>((resolve) => {
       this.#listen = resolve;
     });
-    tellParent({ kind: 'ready' });
+    tell({ kind: 'ready' });
     return await port;
   }
 
@@ -65,7 +68,7 @@ export class WorkerLink implements Arrivals {
         clearTimeout(timer);
         resolve(counted);
       });
-      tellParent({ kind: 'askCounts', id });
+      tell({ kind: 'askCounts', id });
     });
     return await pageOf(metrics);
   }
@@ -93,8 +96,8 @@ export class WorkerLink implements Arrivals {
   }
 
   #serve(id: number, socket: unknown): void {
-    tellParent({ kind: 'has', id });
-    const closed = () => tellParent({ kind: 'closed', id });
+    tell({ kind: 'has', id });
+    const closed = () => tell({ kind: 'closed', id });
     if (!(socket instanceof Socket)) {
       closed();
       return;
@@ -107,14 +110,6 @@ export class WorkerLink implements Arrivals {
 
   async #count(id: number): Promise<void> {
     const metrics = await metricsOf(this.#families());
-    tellParent({ kind: 'counts', id, metrics });
+    tell({ kind: 'counts', id, metrics });
   }
-}
-
-/** Resolves once it is handed over, or there is no parent any more. */
-export function tellParent(message: FromWorker): Promise<void> {
-  return new Promise((resolve) => {
-    if (process.connected) process.send?.(message, () => resolve());
-    else resolve();
-  });
 }
