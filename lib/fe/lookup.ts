@@ -31,6 +31,7 @@ export interface FoundRecord extends FoundHead {
   readonly body: Buffer;
 }
 
+const NO_BYTES = Buffer.alloc(0);
 /** Items of one page of a scan. */
 const SCAN_ITEMS = 1_000;
 
@@ -49,27 +50,30 @@ export async function* scanAll(
 }
 
 /** What lies where a record was deleted. */
-export const GRAVE = { head: GRAVE_HEAD, body: Buffer.alloc(0), expiryMs: 0 };
+export const GRAVE = { head: GRAVE_HEAD, body: NO_BYTES, expiryMs: 0 };
 
 /** Whether a grave lies there, or what by the time in its header is gone. */
 export function isGone({ head }: StoredHead, askedAtMs: number): boolean {
   return isGrave(head) || isExpired(decodeHead(head).header, askedAtMs);
 }
 
-/** Rejects with `NOT_FOUND`. */
-export async function lookUp<T extends StoredHead>(
+/** Rejects with `NOT_FOUND`. The body is empty where only the head is looked at. */
+export async function lookUp(
   ring: Ring,
   name: RecordName,
-  look: (storeKey: Buffer) => Promise<T>,
-): Promise<{ readonly found: T; readonly head: FoundHead }> {
+  look: (storeKey: Buffer) => Promise<StoredHead & { readonly body?: Buffer | undefined }>,
+): Promise<FoundRecord> {
   for (;;) {
     const askedAtMs = Date.now();
-    const found = await lookEverywhere(ring, name, look);
-    if (isGrave(found.head)) throw notFound();
-    const head = foundHead(found, askedAtMs);
+    const stored = await lookEverywhere(ring, name, look);
+    if (isGrave(stored.head)) throw notFound();
+    const { revision, bodyBytes, expiryMs, body = NO_BYTES } = stored;
+    const { header, claim } = decodeHead(stored.head);
     // What ended while it was on its way says nothing of what is there now.
-    const isSure = found.expiryMs === 0 || isExpired(head.header, askedAtMs);
-    if (isSure || !isExpired(head.header, Date.now())) return { found, head };
+    const isSure = expiryMs === 0 || isExpired(header, askedAtMs);
+    if (isSure || !isExpired(header, Date.now())) {
+      return { header, claim, revision, bodyBytes, expiryMs, askedAtMs, body };
+    }
   }
 }
 
@@ -97,10 +101,4 @@ export async function orAbsent<T>(found: Promise<T>): Promise<T | undefined> {
 
 export async function orConflict<T>(done: Promise<T>): Promise<T | undefined> {
   return await orUndefined(done, 'CONFLICT');
-}
-
-function foundHead(stored: StoredHead, askedAtMs: number): FoundHead {
-  const { revision, bodyBytes, expiryMs } = stored;
-  const { header, claim } = decodeHead(stored.head);
-  return { header, claim, revision, bodyBytes, expiryMs, askedAtMs };
 }

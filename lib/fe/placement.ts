@@ -94,20 +94,16 @@ export class Placement {
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
   get(name: RecordName, acceptBytes: number, call: BeCall): Promise<FoundRecord> {
-    return withRing(this.#keeper, call, async (ring, bound) => {
-      const { found, head } = await lookUp(ring, name, (key) =>
-        this.#be.get(key, acceptBytes, bound),
-      );
-      return { ...head, body: found.body ?? NO_BYTES };
-    });
+    return withRing(this.#keeper, call, (ring, bound) =>
+      lookUp(ring, name, (key) => this.#be.get(key, acceptBytes, bound)),
+    );
   }
 
   /** Rejects with `NOT_FOUND`. */
   head(name: RecordName, call: BeCall): Promise<FoundHead> {
-    return withRing(this.#keeper, call, async (ring, bound) => {
-      const { head } = await lookUp(ring, name, (key) => this.#be.head(key, bound));
-      return head;
-    });
+    return withRing(this.#keeper, call, (ring, bound) =>
+      lookUp(ring, name, (key) => this.#be.head(key, bound)),
+    );
   }
 
   /** Resolves to whether there was a record. Rejects with `CONFLICT`. */

@@ -12,7 +12,7 @@ import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { CHANGED_TRIES_MAX, callOf, isExpired, notFound, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
 import { claimRecord, readAgain } from './once.ts';
@@ -87,16 +87,11 @@ export class Reader {
     { reader, acceptBytesMax = Number.POSITIVE_INFINITY, claims = true }: ReadOptions,
     context: RequestContext,
   ): Promise<ReadRecord> {
-    return this.#read({ name, key, reader, acceptBytesMax, context, claims });
-  }
-
-  async #read(read: Read): Promise<ReadRecord> {
-    try {
-      return await this.#readWithin(BULK_BYTES_MIN, read);
-    } catch (error) {
-      if (!isLarge(error)) throw error;
-      return await this.#readLarge(error, read);
-    }
+    const read = { name, key, reader, acceptBytesMax, context, claims };
+    return this.#readWithin(BULK_BYTES_MIN, read).catch((thrown: unknown) => {
+      if (!isLarge(thrown)) throw thrown;
+      return this.#readLarge(thrown, read);
+    });
   }
 
   /** A large body is asked for only once there is room for it, sealed and opened. */
@@ -131,7 +126,7 @@ export class Reader {
       const { flags, expiryMs } = decodeHeader(found.header);
       // Told before the key is tried: to whoever asks, what has ended is not there. A store that
       // changes the time can make it end sooner, which it could by withholding it, too.
-      if (isExpired(found.header, found.askedAtMs)) throw notFound();
+      if (expiryMs !== 0 && expiryMs <= found.askedAtMs) throw notFound();
       if (isLegacyHeader(found.header)) return await this.#readLegacy(found, read);
       const facts = { expiryMs, once: (flags & ENVELOPE_FLAG.once) !== 0 };
       if (!facts.once || !read.claims) return this.#open(found, facts, read);

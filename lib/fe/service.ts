@@ -103,8 +103,8 @@ export class FeService {
     budget.count(sealed.body.length);
     try {
       const proof = { condition, oldKey, key: input.key, kept };
-      const done = await this.#writer.put(name, sealed, proof, context);
-      return { drawnKey: drawn ? key : undefined, ...done };
+      const { revision, replaced } = await this.#writer.put(name, sealed, proof, context);
+      return { drawnKey: drawn ? key : undefined, revision, replaced };
     } finally {
       budget.release(sealed.body.length);
     }

@@ -17,24 +17,50 @@ export const CHANGE_PAUSE_MS = 20;
  * Does something under the newest keyring, again from the start where that was too old. Each
  * time `work` is handed the call bound to the epoch of its ring: the back end lets no other in.
  */
-export async function withRing<T>(
+export function withRing<T>(
   keeper: RingKeeper,
   call: BeCall,
   work: (ring: Ring, bound: BeCall) => Promise<T>,
 ): Promise<T> {
   const sinceMs = Date.now();
-  for (let current = call; ; ) {
-    const { ring } = keeper;
+  // The keyring seldom changes: what comes of it is not prepared for each request.
+  return doUnder(keeper, call, work).catch((thrown) =>
+    doAgain(keeper, call, work, sinceMs, thrown),
+  );
+}
+
+async function doAgain<T>(
+  keeper: RingKeeper,
+  call: BeCall,
+  work: (ring: Ring, bound: BeCall) => Promise<T>,
+  sinceMs: number,
+  thrown: unknown,
+): Promise<T> {
+  for (let error = thrown; ; ) {
+    if (codeOf(error) !== 'STALE_EPOCH') throw error;
+    const passedMs = Date.now() - sinceMs;
+    const leftMs = (call.timeoutMs ?? CHANGE_MS_MAX) - passedMs;
+    if (leftMs <= CHANGE_PAUSE_MS || passedMs > CHANGE_MS_MAX) throw error;
+    if (!(await keeper.renew())) await sleep(CHANGE_PAUSE_MS);
     try {
-      return await work(ring, boundTo(ring.epoch, current));
-    } catch (error) {
-      if (codeOf(error) !== 'STALE_EPOCH') throw error;
-      const passedMs = Date.now() - sinceMs;
-      const leftMs = (call.timeoutMs ?? CHANGE_MS_MAX) - passedMs;
-      if (leftMs <= CHANGE_PAUSE_MS || passedMs > CHANGE_MS_MAX) throw error;
-      current = { ...call, timeoutMs: leftMs };
-      if (!(await keeper.renew())) await sleep(CHANGE_PAUSE_MS);
+      return await doUnder(keeper, { ...call, timeoutMs: leftMs }, work);
+    } catch (again) {
+      error = again;
     }
+  }
+}
+
+/** Never throws, whatever `work` does: it rejects. */
+function doUnder<T>(
+  keeper: RingKeeper,
+  call: BeCall,
+  work: (ring: Ring, bound: BeCall) => Promise<T>,
+): Promise<T> {
+  try {
+    const { ring } = keeper;
+    return work(ring, boundTo(ring.epoch, call));
+  } catch (thrown) {
+    return Promise.reject(thrown);
   }
 }
 

@@ -80,32 +80,46 @@ export class FrameClient {
    * same as doing it once. Rejects with {@link EncServerError}; see {@link Lane.request} for
    * what of the network.
    */
-  async call(call: Call): Promise<Answer> {
+  call(call: Call): Promise<Answer> {
     const { opcode, fields, body, writes, signal } = call;
     const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
     const request: Request = { opcode, fields, body, writes, deadlineMs, signal };
+    // Nearly every request is answered: what comes of the others is not prepared for each.
+    return this.#lane()
+      .request(request)
+      .catch((thrown: unknown) => this.#again(request, call.idempotent, thrown));
+  }
+
+  /** Goes on after a first attempt that failed. */
+  async #again(request: Request, idempotent: boolean, thrown: unknown): Promise<Answer> {
+    const { deadlineMs, signal } = request;
     let unknown: EncServerError | undefined;
-    for (let attempts = 1; ; attempts++) {
+    for (let attempts = 1, failure = thrown; ; attempts++) {
+      const error = this.#explained(failure);
+      if (error.code === 'UNKNOWN_OUTCOME') unknown = error;
+      const retry = this.#options.mendedByCaller?.has(error.code) ? 'never' : error.row.retry;
+      const isSafe = retry === 'always' || (retry === 'if-idempotent' && idempotent);
+      const pauseMs = pauseAfter(attempts);
+      const isLate = Date.now() + pauseMs >= deadlineMs;
+      if (!isSafe || isLate || attempts >= this.#options.attemptsMax || signal?.aborted) {
+        // What the last attempt says is true of it alone: an earlier one may have been done.
+        throw unknown ?? error;
+      }
+      // A signal ends the pause; the next attempt then says so.
+      await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
+      // A pause can take longer than it should; what was said then tells more than "too late".
+      if (Date.now() >= deadlineMs) throw unknown ?? error;
       try {
         return await this.#lane().request(request);
-      } catch (thrown) {
-        const refusal = toEncServerError(thrown);
-        const error = this.#options.explain?.(refusal) ?? refusal;
-        if (error.code === 'UNKNOWN_OUTCOME') unknown = error;
-        const retry = this.#options.mendedByCaller?.has(error.code) ? 'never' : error.row.retry;
-        const isSafe = retry === 'always' || (retry === 'if-idempotent' && call.idempotent);
-        const pauseMs = pauseAfter(attempts);
-        const isLate = Date.now() + pauseMs >= deadlineMs;
-        if (!isSafe || isLate || attempts >= this.#options.attemptsMax || signal?.aborted) {
-          // What the last attempt says is true of it alone: an earlier one may have been done.
-          throw unknown ?? error;
-        }
-        // A signal ends the pause; the next attempt then says so.
-        await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
-        // A pause can take longer than it should; what was said then tells more than "too late".
-        if (Date.now() >= deadlineMs) throw unknown ?? error;
+      } catch (again) {
+        failure = again;
       }
     }
+  }
+
+  #explained(thrown: unknown): EncServerError {
+    const error = toEncServerError(thrown);
+    return this.#options.explain?.(error) ?? error;
   }
 
   /**
