@@ -116,13 +116,22 @@ function checkLength(type: FieldType, length: number): void {
   );
 }
 
-/** The fields of one frame, checked, by type. Values are slices of the frame. */
-export class Fields {
-  /** A field that is passed over has no value, but may not come twice either. */
-  readonly #values: ReadonlyMap<number, Buffer | undefined>;
+/** A field that is passed over has no value, but may not come twice either. */
+const NOWHERE = -1;
+/** Numbers that are kept of each field: its type, and where its value begins and ends. */
+const PLACE = 3;
 
-  private constructor(values: ReadonlyMap<number, Buffer | undefined>) {
-    this.#values = values;
+/**
+ * The fields of one frame, checked. A frame has few of them: they are found by going through all,
+ * and a value is a slice of the frame that is cut when it is asked for.
+ */
+export class Fields {
+  readonly #section: Buffer;
+  readonly #places: readonly number[];
+
+  private constructor(section: Buffer, places: readonly number[]) {
+    this.#section = section;
+    this.#places = places;
   }
 
   /**
@@ -139,7 +148,7 @@ export class Fields {
     if (sectionBytes < 0 || sectionBytes !== section.readUInt16BE(0)) {
       throw invalid('the field section is longer than its frame');
     }
-    const values = new Map<number, Buffer | undefined>();
+    const places: number[] = [];
     let at = SECTION_HEADER_BYTES;
     while (at < section.length) {
       const start = at + FIELD_HEADER_BYTES;
@@ -149,46 +158,51 @@ export class Fields {
       at = start + section.readUInt16BE(at + 1);
       if (type === 0) throw invalid('a field has type 0');
       if (at > section.length) throw invalid(`${nameOf(type)} runs past the field section`);
-      if (values.has(type)) throw invalid(`${nameOf(type)} is there twice`);
+      if (indexOf(places, type) >= 0) throw invalid(`${nameOf(type)} is there twice`);
       const taken = isKnown(type) && (!allowed || allowed.includes(type) || COMMON.has(type));
       if (taken) checkLength(type, at - start);
       else if (tag & MUST_UNDERSTAND) {
         throw new EncServerError('UNKNOWN_FIELD', `${nameOf(type)} (${type}) is not taken here`);
       }
-      values.set(type, taken ? section.subarray(start, at) : undefined);
+      places.push(type, taken ? start : NOWHERE, at);
     }
-    return new Fields(values);
+    return new Fields(section, places);
   }
 
   has(type: FieldType): boolean {
-    return this.#values.get(type) !== undefined;
+    return this.#startOf(type) >= 0;
   }
 
   bytes(type: FieldType): Buffer | undefined {
-    return this.#values.get(type);
+    const index = indexOf(this.#places, type);
+    const start = index < 0 ? NOWHERE : (this.#places[index + 1] as number);
+    return start < 0 ? undefined : this.#section.subarray(start, this.#places[index + 2]);
   }
 
   /** @throws EncServerError `MISSING_FIELD` with the name of the field. */
   requireBytes(type: FieldType): Buffer {
-    const value = this.#values.get(type);
-    if (value === undefined)
-      throw new EncServerError('MISSING_FIELD', `${nameOf(type)} is missing`);
+    const value = this.bytes(type);
+    if (value === undefined) throw missing(type);
     return value;
   }
 
   /** For a type of 1 byte. */
   u8(type: FieldType): number | undefined {
-    return this.#values.get(type)?.readUInt8(0);
+    const start = this.#startOf(type);
+    return start < 0 ? undefined : this.#section.readUInt8(start);
   }
 
   /** For a type of 4 bytes. */
   u32(type: FieldType): number | undefined {
-    return this.#values.get(type)?.readUInt32BE(0);
+    const start = this.#startOf(type);
+    return start < 0 ? undefined : this.#section.readUInt32BE(start);
   }
 
   /** As {@link u32}. @throws EncServerError `MISSING_FIELD` with the name of the field. */
   requireU32(type: FieldType): number {
-    return this.requireBytes(type).readUInt32BE(0);
+    const number = this.u32(type);
+    if (number === undefined) throw missing(type);
+    return number;
   }
 
   /**
@@ -197,12 +211,29 @@ export class Fields {
    * @throws EncServerError `INVALID_FIELD` above 2^53 - 1, which a number cannot hold exactly.
    */
   u64(type: FieldType): number | undefined {
-    const value = this.#values.get(type);
-    if (value === undefined) return undefined;
-    const number = value.readUInt32BE(0) * 2 ** 32 + value.readUInt32BE(4);
+    const start = this.#startOf(type);
+    if (start < 0) return undefined;
+    const high = this.#section.readUInt32BE(start);
+    const number = high * 2 ** 32 + this.#section.readUInt32BE(start + 4);
     if (number > Number.MAX_SAFE_INTEGER) throw invalid(`${nameOf(type)} is above 2^53 - 1`);
     return number;
   }
+
+  #startOf(type: FieldType): number {
+    const index = indexOf(this.#places, type);
+    return index < 0 ? NOWHERE : (this.#places[index + 1] as number);
+  }
+}
+
+function indexOf(places: readonly number[], type: number): number {
+  for (let index = 0; index < places.length; index += PLACE) {
+    if (places[index] === type) return index;
+  }
+  return -1;
+}
+
+function missing(type: FieldType): EncServerError {
+  return new EncServerError('MISSING_FIELD', `${nameOf(type)} is missing`);
 }
 
 export function u8Field(type: FieldType, number: number): FieldEntry {
@@ -220,7 +251,8 @@ export function u32Field(type: FieldType, number: number): FieldEntry {
 /** `number` is 0 to 2^53 - 1. */
 export function u64Field(type: FieldType, number: number): FieldEntry {
   const value = Buffer.allocUnsafe(8);
-  value.writeBigUInt64BE(BigInt(number));
+  value.writeUInt32BE(Math.floor(number / 2 ** 32), 0);
+  value.writeUInt32BE(number % 2 ** 32, 4);
   return { type, value };
 }
 
