@@ -42,6 +42,8 @@ interface LevelBatch {
 
 export interface LevelDatabase {
   getMany(keys: Buffer[], options?: LevelReadOptions): Promise<(Buffer | undefined)[]>;
+  /** Without a thread: the process waits. */
+  getSync(key: Buffer, options?: LevelReadOptions): Buffer | undefined;
   batch(): LevelBatch;
   batch(edits: Edit[], options: { sync: boolean }): Promise<void>;
   iterator(range: LevelRange): LevelIterator<[Buffer, Buffer]>;

@@ -7,6 +7,7 @@ import {
   type LevelSnapshot,
   levelCode,
 } from './level-database.ts';
+import type { QuickReads } from './level-quick.ts';
 import type { Read } from './read.ts';
 import type { ScanItem, ScanPage } from './store.ts';
 import {
@@ -49,10 +50,11 @@ export async function readValues(
   reads: readonly Read[],
   snapshot: LevelSnapshot,
   nowMs: number,
+  quick: QuickReads,
 ): Promise<void> {
   try {
     const keys = reads.map((read) => read.key);
-    const found = await database.getMany(keys, { snapshot });
+    const found = await quick.getMany(database, keys, { snapshot });
     const apart: BodyRead[] = [];
     for (const [index, read] of reads.entries()) answerOrAsk(read, found[index], nowMs, apart);
     for (let start = 0; start < apart.length; ) {

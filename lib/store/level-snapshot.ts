@@ -1,7 +1,7 @@
 import { EncServerError } from '../errors.ts';
 import { checkKey, checkScan } from './keys.ts';
 import type { LevelDatabase, LevelSnapshot } from './level-database.ts';
-import { readPage, readValues } from './level-read.ts';
+import { readPage } from './level-read.ts';
 import type { ReadTurns } from './level-turns.ts';
 import type { ScanPage, Snapshot, StoredValue } from './store.ts';
 
@@ -32,7 +32,7 @@ export class LevelStoreSnapshot implements Snapshot {
       checkKey(key);
       this.#checkOpen();
       const read = { key, bodyBytesMax, resolve, reject };
-      void this.#turns.track(readValues(this.#database, [read], this.#snapshot, this.#now()));
+      void this.#turns.readIn(this.#database, this.#snapshot, [read]);
     });
   }
 

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { LevelDatabase } from './level-database.ts';
+import type { LevelDatabase, LevelSnapshot } from './level-database.ts';
+import { QuickReads } from './level-quick.ts';
 import { readError, readValues } from './level-read.ts';
 import type { Read } from './read.ts';
 
@@ -9,6 +10,7 @@ import type { Read } from './read.ts';
  */
 export class ReadTurns {
   readonly #now: () => number;
+  readonly #quick = new QuickReads();
   readonly #underWay = new Set<Promise<unknown>>();
   #reads: Read[] = [];
 
@@ -23,6 +25,16 @@ export class ReadTurns {
     if (this.#reads.length > 1) return;
     // A database that is replaced is closed only after this turn: see `idle`.
     void this.track(turn().then(() => this.#read(database)));
+  }
+
+  /** What is under keys, now and not at the end of the turn. Rejects as the database does. */
+  lookUp(database: LevelDatabase, keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+    return this.track(this.#quick.getMany(database, keys));
+  }
+
+  /** Reads in a snapshot. Settles every read, and never rejects. */
+  readIn(database: LevelDatabase, snapshot: LevelSnapshot, reads: readonly Read[]): Promise<void> {
+    return this.track(readValues(database, reads, snapshot, this.#now(), this.#quick));
   }
 
   /** Counts some other reading as under way. */
@@ -42,7 +54,7 @@ export class ReadTurns {
     this.#reads = [];
     try {
       const snapshot = database.snapshot();
-      await readValues(database, reads, snapshot, this.#now());
+      await readValues(database, reads, snapshot, this.#now(), this.#quick);
       await snapshot.close();
     } catch (thrown) {
       for (const read of reads) read.reject(readError(thrown));

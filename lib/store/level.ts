@@ -243,7 +243,7 @@ export class LevelStore implements Store {
   #lookUp(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
     const database = this.#database;
     if (database === undefined) return Promise.reject(unavailable(this.#refusal()));
-    return this.#turns.track(database.getMany(keys));
+    return this.#turns.lookUp(database, keys);
   }
 
   async #writeGroup(group: readonly Write[]): Promise<Settle | undefined> {

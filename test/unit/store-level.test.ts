@@ -35,6 +35,12 @@ class FailingLevel extends MemoryLevel<Buffer, Buffer> {
     return await super._getMany(...args);
   }
 
+  _getSync(...args: unknown[]): Buffer | undefined {
+    this.#maybeFail('read');
+    // @ts-expect-error: the private API of abstract-level has no types.
+    return super._getSync(...args);
+  }
+
   async _open(): Promise<void> {
     this.#maybeFail('open');
   }
