@@ -1,5 +1,5 @@
 /** The client's end of a TCP connection that carries binary frames. */
-import { connect, type Socket } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
 import { type Frame, FrameDecoder } from '../protocol/frame.ts';
 import { connectTls, type TlsClientFiles, tlsErrorOf } from './tls-files.ts';
@@ -22,6 +22,8 @@ export interface FrameSocketEvents {
 
 /** Buffers up to this together are joined: one copy is cheaper than a second segment. */
 const JOIN_BYTES_MAX = 64 * 1024;
+/** What is taken from the system at once. Nothing of it is kept when the callback has returned. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 
 export class FrameSocket {
   readonly #socket: Socket;
@@ -39,22 +41,22 @@ export class FrameSocket {
     const decoder = new FrameDecoder(frameBytesMax);
     this.#socket =
       tls === undefined
-        ? connect({ ...address, noDelay: true, keepAlive: true })
+        ? connect({
+            ...address,
+            noDelay: true,
+            keepAlive: true,
+            onread: this.#onRead(decoder, events),
+          })
         : connectTls(address, tls);
     this.#socket.on(tls === undefined ? 'connect' : 'secureConnect', events.connected);
     this.#socket.on('error', (error) => {
       this.#failure ??= tlsErrorOf(error) ?? error;
     });
     this.#socket.on('close', () => events.closed(this.#failure));
-    this.#socket.on('data', (chunk) => {
-      try {
-        decoder.push(chunk);
-        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
-          events.frame(frame);
-        }
-      } catch (thrown) {
-        this.destroy(thrown as EncServerError);
-      }
+    // Without TLS, `onread` takes what comes.
+    this.#socket.on('data', (chunk: Buffer) => {
+      decoder.push(chunk);
+      this.#deliver(decoder, events);
     });
   }
 
@@ -79,6 +81,31 @@ export class FrameSocket {
   destroy(failure?: EncServerError): void {
     this.#failure ??= failure;
     this.#socket.destroy();
+  }
+
+  /**
+   * Reads into one buffer for all connections, out of which frames are copied. Node would make
+   * another for each 64 KiB, and its garbage collector goes through everything for them.
+   */
+  #onRead(decoder: FrameDecoder, events: FrameSocketEvents): OnReadOpts {
+    return {
+      buffer: READ_BUFFER,
+      callback: (bytes) => {
+        decoder.pushCopy(READ_BUFFER.subarray(0, bytes));
+        this.#deliver(decoder, events);
+        return true;
+      },
+    };
+  }
+
+  #deliver(decoder: FrameDecoder, events: FrameSocketEvents): void {
+    try {
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+        events.frame(frame);
+      }
+    } catch (thrown) {
+      this.destroy(thrown as EncServerError);
+    }
   }
 
   #flush(): void {

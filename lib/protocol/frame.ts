@@ -23,6 +23,8 @@ const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const FLAG_REPLY = 0x01;
 /** Bodies up to this are copied behind the header: cheaper than a second write. In bytes. */
 const JOIN_BYTES_MAX = 16 * 1024;
+/** A longer frame gets its own memory when its length is known. In bytes. */
+const QUEUED_BYTES_MAX = 64 * 1024;
 
 /** A frame, of which only the header was looked at. */
 export interface Frame {
@@ -38,7 +40,9 @@ export interface Frame {
 }
 
 /**
- * Cuts a stream of bytes into frames. Pure: no sockets, no timers.
+ * Cuts a stream of bytes into frames. Pure: no sockets, no timers. A large frame is copied into
+ * place as it comes, so that the chunks it came in can go at once; of it all there is memory for
+ * its whole length from its header on.
  *
  * Invariants, whatever is pushed in whatever pieces:
  * - bytes pushed = bytes of the frames given out (4 + length each) + `bufferedBytes`;
@@ -52,6 +56,10 @@ export class FrameDecoder {
   /** Length of the frame that has begun, once it was read and checked. */
   #length: number | undefined;
   #headerChecked = false;
+  /** The large frame that is being received, and how much of it is there. */
+  #large: Buffer | undefined;
+  #largeBytes = 0;
+  #largeCopiedBytes = 0;
   #error: EncServerError | undefined;
 
   /** @param frameBytesMax Longest frame after its length; never more than the format allows. */
@@ -61,17 +69,26 @@ export class FrameDecoder {
 
   /** Bytes that were pushed and not yet given out. */
   get bufferedBytes(): number {
-    return this.#queue.bytes;
+    return this.#largeBytes + this.#queue.bytes;
   }
 
   /** Bytes copied since the beginning, for those who watch that the work stays linear. */
   get copiedBytes(): number {
-    return this.#queue.copiedBytes;
+    return this.#largeCopiedBytes + this.#queue.copiedBytes;
   }
 
   /** Takes a chunk in by reference; its bytes must not change any more. */
   push(chunk: Buffer): void {
-    if (this.#error === undefined) this.#queue.push(chunk);
+    if (this.#error !== undefined) return;
+    const taken = this.#large === undefined ? 0 : this.#fill(this.#large, chunk);
+    this.#queue.push(taken === 0 ? chunk : chunk.subarray(taken));
+  }
+
+  /** As {@link push}, of bytes that will change: what is kept of them is copied. */
+  pushCopy(bytes: Buffer): void {
+    if (this.#error !== undefined) return;
+    const taken = this.#large === undefined ? 0 : this.#fill(this.#large, bytes);
+    if (taken < bytes.length) this.#queue.push(Buffer.from(bytes.subarray(taken)));
   }
 
   /**
@@ -99,12 +116,13 @@ export class FrameDecoder {
    */
   next(): Frame | undefined {
     const length = this.nextLength();
-    if (length === undefined || this.#queue.bytes < HEADER_BYTES) return undefined;
-    const isWhole = this.#queue.bytes >= LENGTH_BYTES + length;
-    const bytes = isWhole ? this.#queue.take(LENGTH_BYTES + length) : undefined;
+    if (length === undefined || this.bufferedBytes < HEADER_BYTES) return undefined;
+    const bytes = this.#takeWhole(LENGTH_BYTES + length);
     if (!this.#headerChecked) {
       this.#throwIf(headerFault(bytes ?? this.#queue.peek(HEADER_BYTES)));
       this.#headerChecked = true;
+      const isLarge = bytes === undefined && length > QUEUED_BYTES_MAX;
+      if (isLarge) this.#beginLarge(LENGTH_BYTES + length);
     }
     if (bytes === undefined) return undefined;
     this.#length = undefined;
@@ -112,11 +130,46 @@ export class FrameDecoder {
     return cutFrame(bytes);
   }
 
+  /** The bytes of the frame that has begun, where all of them are there. */
+  #takeWhole(frameBytes: number): Buffer | undefined {
+    if (this.#large === undefined) {
+      return this.#queue.bytes >= frameBytes ? this.#queue.take(frameBytes) : undefined;
+    }
+    if (this.#largeBytes < frameBytes) return undefined;
+    const bytes = this.#large;
+    this.#dropLarge();
+    return bytes;
+  }
+
+  /** Moves what is there of a frame into memory for all of it. */
+  #beginLarge(frameBytes: number): void {
+    this.#large = Buffer.allocUnsafeSlow(frameBytes);
+    while (this.#queue.bytes > 0) {
+      const chunk = this.#queue.front();
+      this.#queue.take(chunk.length);
+      this.#fill(this.#large, chunk);
+    }
+  }
+
+  /** Returns how much of the chunk belongs to the frame. */
+  #fill(large: Buffer, chunk: Buffer): number {
+    const copied = chunk.copy(large, this.#largeBytes);
+    this.#largeBytes += copied;
+    this.#largeCopiedBytes += copied;
+    return copied;
+  }
+
+  #dropLarge(): void {
+    this.#large = undefined;
+    this.#largeBytes = 0;
+  }
+
   /** Lets go of everything, and stays in error. */
   #throwIf(fault: EncServerError | undefined): void {
     if (fault === undefined) return;
     this.#error = fault;
     this.#queue.clear();
+    this.#dropLarge();
     throw fault;
   }
 }

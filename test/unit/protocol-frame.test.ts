@@ -71,6 +71,50 @@ describe('FrameDecoder', () => {
     assert.ok(decoder.copiedBytes <= 2 * bytes.length + 18, `${decoder.copiedBytes}`);
   });
 
+  it('copies large frames into place out of one buffer that is used again and again', () => {
+    const frames = [
+      store(1, Buffer.alloc(300_000, 1)),
+      store(2, Buffer.from('small')),
+      store(3, Buffer.alloc(64 * 1024, 3)),
+      store(4, Buffer.alloc(70_000, 4)),
+    ];
+    const expected = decodeAll(frames);
+    const bytes = Buffer.concat(frames);
+    for (const step of [13, 4096, 65_536, 150_000, 262_144, bytes.length]) {
+      const reused = Buffer.alloc(step);
+      const decoder = new FrameDecoder(FRAME_BYTES_MAX);
+      const given: Frame[] = [];
+      for (let at = 0; at < bytes.length; at += step) {
+        const read = bytes.copy(reused, 0, at, at + step);
+        decoder.pushCopy(reused.subarray(0, read));
+        assert.equal(
+          given.reduce((sum, frame) => sum + 12 + frame.fieldBytes.length + frame.body.length, 0) +
+            decoder.bufferedBytes,
+          at + read,
+        );
+        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+          given.push(frame);
+        }
+        reused.fill(0xee);
+      }
+      assert.deepEqual(given, expected, `${step} bytes at a time`);
+      assert.equal(decoder.bufferedBytes, 0);
+      assert.ok(decoder.copiedBytes <= 2 * bytes.length + 4 * 18, `${decoder.copiedBytes}`);
+    }
+  });
+
+  it('lets go of a large frame that was begun when the next one is wrong', () => {
+    const decoder = new FrameDecoder(FRAME_BYTES_MAX);
+    const large = store(1, Buffer.alloc(100_000, 1));
+    decoder.push(large.subarray(0, 50_000));
+    assert.equal(decoder.next(), undefined);
+    assert.equal(decoder.bufferedBytes, 50_000);
+    decoder.push(Buffer.concat([large.subarray(50_000), header(9)]));
+    assert.equal(decoder.next()?.body.length, 100_000);
+    assert.throws(() => decoder.next(), { code: 'BAD_FRAME' });
+    assert.equal(decoder.bufferedBytes, 0);
+  });
+
   it('does linear work when many frames wait in many chunks', () => {
     const decoder = new FrameDecoder(FRAME_BYTES_MAX);
     const bytes = Buffer.concat(
