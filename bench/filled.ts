@@ -16,7 +16,7 @@ const TOGETHER = 2_000;
 const ID_BYTES = 16;
 
 /** The record of a number. Scattered by a hash, so that neighbours in time are none in the store. */
-export function filledItem(number: number): Required<Item> {
+export function filledItem(number: number): Item & { readonly key: Buffer } {
   const bytes = createHash('sha512').update(`filled ${number}`).digest();
   return { id: bytes.subarray(0, ID_BYTES), key: bytes.subarray(32) };
 }

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Connection, type Item, openDriver, type Target } from './drivers/driver.ts';
 import { filledItem } from './filled.ts';
+import { Items } from './items.ts';
 
 export interface Plan {
   readonly target: Target;
@@ -34,24 +35,24 @@ export interface Phase {
   readonly endedAtMs: number;
 }
 
-const ID_BYTES = 16;
+/**
+ * How long each operation is done before it is measured, in milliseconds: until the generator and
+ * the other side have compiled what they run.
+ */
+const WARM_MS = 500;
 
 const plan = JSON.parse(process.argv[2] ?? '') as Plan;
 const record = randomBytes(plan.bytes);
-const items: Item[] = [];
+const items = new Items();
 let next = 0;
 
 function itemFor(operation: Operation): Item | undefined {
-  if (operation === 'store') {
-    const item = { id: randomBytes(ID_BYTES) };
-    items.push(item);
-    return item;
-  }
+  if (operation === 'store') return items.add();
   if (operation === 'remove') return items.pop();
   if (plan.filled !== undefined) return filledItem(Math.floor(Math.random() * plan.filled));
   // Each once, in an order that no cache has seen, before one comes again.
-  next = (next + 7_919) % items.length;
-  return items[next];
+  next = (next + 7_919) % items.count;
+  return items.at(next);
 }
 
 async function once(connection: Connection, operation: Operation, item: Item): Promise<void> {
@@ -61,13 +62,15 @@ async function once(connection: Connection, operation: Operation, item: Item): P
   if (bytes !== plan.bytes) throw new Error(`a record of ${bytes} bytes came back`);
 }
 
-async function phase(connections: readonly Connection[], operation: Operation): Promise<Phase> {
+/** All callers at work until a time of `performance.now()`; gives how long each request took. */
+async function load(
+  connections: readonly Connection[],
+  operation: Operation,
+  endsAt: number,
+): Promise<number[]> {
   const times: number[] = [];
-  const cpu = process.cpuUsage();
-  const [startedAt, startedAtMs] = [performance.now(), Date.now()];
-  const endsAt = startedAt + plan.seconds * 1_000;
   const caller = async (connection: Connection) => {
-    for (let now = startedAt; now < endsAt; ) {
+    for (let now = performance.now(); now < endsAt; ) {
       const item = itemFor(operation);
       if (item === undefined) return;
       await once(connection, operation, item);
@@ -81,6 +84,16 @@ async function phase(connections: readonly Connection[], operation: Operation): 
       Array.from({ length: plan.depth }, () => caller(connection)),
     ),
   );
+  return times;
+}
+
+async function phase(connections: readonly Connection[], operation: Operation): Promise<Phase> {
+  await load(connections, operation, performance.now() + WARM_MS);
+  // On the line that tells whoever measures processes that a phase begins.
+  process.stdout.write(`${JSON.stringify({ begins: operation })}\n`);
+  const cpu = process.cpuUsage();
+  const [startedAt, startedAtMs] = [performance.now(), Date.now()];
+  const times = await load(connections, operation, startedAt + plan.seconds * 1_000);
   const tookMs = performance.now() - startedAt;
   const used = process.cpuUsage(cpu);
   times.sort((a, b) => a - b);
@@ -99,8 +112,6 @@ const driver = await openDriver(plan.target);
 const connections: Connection[] = [];
 for (let index = 0; index < plan.connections; index++) connections.push(await driver.connect());
 for (const operation of plan.operations) {
-  // On the line that tells whoever measures processes that a phase begins.
-  process.stdout.write(`${JSON.stringify({ begins: operation })}\n`);
   process.stdout.write(`${JSON.stringify(await phase(connections, operation))}\n`);
 }
 for (const connection of connections) await connection.close();

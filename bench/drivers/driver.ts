@@ -4,7 +4,7 @@
 export interface Item {
   readonly id: Buffer;
   /** What opens the record, where the server gave one out. */
-  key?: Buffer;
+  key?: Buffer | undefined;
 }
 
 export interface Driver {

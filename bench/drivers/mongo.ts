@@ -2,9 +2,12 @@
  * What a person would write by hand on the `mongodb` driver: each record sealed by AES-256-GCM
  * under a fresh key, one operation a call, or as many as the target says.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { type Collection, MongoClient } from 'mongodb';
+import { randomBytesPooled, randomKey } from '../../lib/crypto/random.ts';
 import type { Connection, Driver, Item, Target } from './driver.ts';
+
+const NONCE_BYTES = 12;
 
 interface SealedDocument {
   readonly _id: Buffer;
@@ -104,7 +107,7 @@ class MongoConnection implements Connection {
 }
 
 function seal(item: Item, record: Buffer): SealedDocument {
-  const [key, nonce] = [randomBytes(32), randomBytes(12)];
+  const [key, nonce] = [randomKey(), randomBytesPooled(NONCE_BYTES)];
   item.key = key;
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   const sealed = Buffer.concat([cipher.update(record), cipher.final()]);

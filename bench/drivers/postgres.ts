@@ -2,9 +2,11 @@
  * PostgreSQL with pgcrypto: a row whose data the database encrypts (AES-CBC, `encrypt_iv`, which
  * authenticates nothing) under a fresh key that the caller keeps, by prepared statements.
  */
-import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
+import { randomBytesPooled, randomKey } from '../../lib/crypto/random.ts';
 import type { Connection, Driver, Item, Target } from './driver.ts';
+
+const IV_BYTES = 16;
 
 const STORE = {
   name: 'store',
@@ -26,8 +28,9 @@ class PostgresConnection implements Connection {
   }
 
   async store(item: Item, record: Buffer): Promise<void> {
-    item.key = randomBytes(32);
-    const values = [item.id, randomBytes(16), record, item.key];
+    const key = randomKey();
+    item.key = key;
+    const values = [item.id, randomBytesPooled(IV_BYTES), record, key];
     await this.#client.query({ ...STORE, values });
   }
 
