@@ -8,10 +8,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { fill } from './filled.ts';
 import type { Operation } from './generator.ts';
 import { measure } from './measure.ts';
+import { cpuMicrosOf } from './peers/processes.ts';
 import { startOurs } from './peers/servers.ts';
 import { svgOf } from './plot.ts';
 import { median } from './results.ts';
@@ -26,7 +28,13 @@ const { values: flags } = parseArgs({
 const SIZES = flags.smoke ? [1_000, 4_000] : [10_000, 100_000, 500_000, 2_000_000];
 const ROUNDS = flags.smoke ? 1 : 5;
 const SECONDS = flags.smoke ? 0.5 : 3;
+const WARM_SECONDS = flags.smoke ? 0.5 : 10;
 const BYTES = 1_024;
+/** A process is at rest once it took less than this share of a processor in each of some looks. */
+const QUIET_SHARE = 0.1;
+const QUIET_LOOKS = 3;
+const LOOKS_MAX = flags.smoke ? 4 : 120;
+const LOOK_MS = 500;
 /** Table files, and the room that LevelDB takes to write them anew. */
 const DISK_BYTES_MIN = 8 * 1024 ** 3;
 
@@ -35,24 +43,36 @@ interface Size {
   readonly rates: ReadonlyMap<Operation, readonly number[]>;
 }
 
-/** Reads first: what is stored by the measurement itself would be in memory. */
+/** What is stored by the measurement itself is deleted again: it would be read out of memory. */
 async function measureSize(folder: string, records: number): Promise<Size> {
   const rates = new Map<Operation, number[]>();
   const servers = await startOurs(folder);
   try {
+    await restOf(servers.processes['be'] ?? 0);
     const load = { bytes: BYTES, connections: 64, depth: 1, filled: records };
-    // What a server compiles first is not measured.
-    await measure(servers, { ...load, seconds: SECONDS, operations: ['retrieve'] });
+    // What is done at first is not measured: code is compiled, tables are opened.
+    await measure(servers, { ...load, seconds: WARM_SECONDS, operations: ['retrieve'] });
     for (let round = 0; round < ROUNDS; round++) {
-      const plan = { ...load, seconds: SECONDS, operations: ['retrieve', 'store'] as const };
+      const operations = ['retrieve', 'store', 'remove'] as const;
+      const plan = { ...load, seconds: SECONDS, operations };
       for (const [operation, { perSecond }] of await measure(servers, plan)) {
         rates.set(operation, [...(rates.get(operation) ?? []), perSecond]);
       }
+      await restOf(servers.processes['be'] ?? 0);
     }
   } finally {
     await servers.stop();
   }
   return { records, rates };
+}
+
+/** Until LevelDB is done with what filling and writing have left for it. */
+async function restOf(pid: number): Promise<void> {
+  for (let looks = 0, quiet = 0; quiet < QUIET_LOOKS && looks < LOOKS_MAX; looks++) {
+    const before = cpuMicrosOf(pid);
+    await sleep(LOOK_MS);
+    quiet = cpuMicrosOf(pid) - before < QUIET_SHARE * LOOK_MS * 1_000 ? quiet + 1 : 0;
+  }
 }
 
 checkSpace(DISK_BYTES_MIN);

@@ -8,9 +8,11 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RESERVE_BYTES } from '../../lib/store/reserve.ts';
 
 const MIB = 1024 * 1024;
-const DISK_BYTES = 192 * MIB;
+/** Twice what the reserve asks for, and room to work in. */
+const DISK_BYTES = 3 * RESERVE_BYTES + 48 * MIB;
 const UNMOUNT_MS_MAX = 10_000;
 /** `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH` (linux/fs/ext4/ext4.h). */
 const SHUTDOWN =

@@ -10,7 +10,7 @@ import { run, runCommand, startUp, until } from '../helpers/programs.ts';
 import { temporaryFolder } from '../helpers/servers.ts';
 
 const MIB = 1024 * 1024;
-const DISK_BYTES = 160 * MIB;
+const DISK_BYTES = 3 * RESERVE_BYTES + 16 * MIB;
 const RECORD_BYTES = 64 * 1024;
 
 /** Takes what room there is, but for `leftBytes`. */
@@ -52,7 +52,7 @@ describe('a full disk', () => {
     try {
       await store('before');
       // The reserve of the back end is made in the background.
-      await until('the reserve', async () => (await usedBytes(disk)) > 16 * MIB || undefined);
+      await until('the reserve', async () => (await usedBytes(disk)) > RESERVE_BYTES || undefined);
       // Probes say so while there is still room for what is being written.
       await fill(join(disk, 'nearly'), disk, RESERVE_BYTES / 2);
       const nearly = await until('the probes', async () => await unready(up.fePort, up.bePort));
