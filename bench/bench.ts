@@ -141,9 +141,15 @@ function rowOf(load: Load, operation: Operation, seen: readonly Seen[]): Row {
   };
 }
 
-async function measureAll(running: ReadonlyMap<string, Running>): Promise<Row[]> {
+/** The rows, and microseconds of one synced write, which is measured in each round, too. */
+async function measureAll(
+  running: ReadonlyMap<string, Running>,
+  folder: string,
+): Promise<{ readonly rows: Row[]; readonly writeMicros: number }> {
+  const writes: number[] = [];
   const seen = new Map<string, { load: Load; operation: Operation; rounds: Seen[] }>();
   for (let round = 0; round < ROUNDS; round++) {
+    writes.push(await writeCeiling(join(folder, `write-${round}`), 200));
     for (const [index, load] of loads().entries()) {
       const server = running.get(load.server);
       if (server === undefined) continue;
@@ -158,7 +164,10 @@ async function measureAll(running: ReadonlyMap<string, Running>): Promise<Row[]>
     }
   }
   process.stderr.write('\n');
-  return [...seen.values()].map(({ load, operation, rounds }) => rowOf(load, operation, rounds));
+  const rows = [...seen.values()].map(({ load, operation, rounds }) =>
+    rowOf(load, operation, rounds),
+  );
+  return { rows, writeMicros: median(writes) };
 }
 
 /** Throughput and latency against callers, for the plots. */
@@ -209,13 +218,10 @@ chmodSync(folder, 0o711);
 const running = new Map<string, Running>();
 try {
   await startAll(folder, running);
-  const ceilings = {
-    kib: cryptoCeilings(KIB, 20_000),
-    mib: cryptoCeilings(MIB, 200),
-    storePerSecond: await storeCeiling(join(folder, 'level'), SECONDS),
-    writeMicros: await writeCeiling(join(folder, 'level'), 200),
-  };
-  const rows = await measureAll(running);
+  const [kib, mib] = [cryptoCeilings(KIB, 20_000), cryptoCeilings(MIB, 200)];
+  const storePerSecond = await storeCeiling(join(folder, 'level'), SECONDS);
+  const { rows, writeMicros } = await measureAll(running, folder);
+  const ceilings = { kib, mib, storePerSecond, writeMicros };
   const machine = {
     date: new Date().toISOString(),
     node: process.version,

@@ -40,6 +40,8 @@ export interface Phase {
  * the other side have compiled what they run.
  */
 const WARM_MS = 500;
+/** Shorter, where it uses up what was stored. */
+const WARM_REMOVES_MS = 100;
 
 const plan = JSON.parse(process.argv[2] ?? '') as Plan;
 const record = randomBytes(plan.bytes);
@@ -88,7 +90,8 @@ async function load(
 }
 
 async function phase(connections: readonly Connection[], operation: Operation): Promise<Phase> {
-  await load(connections, operation, performance.now() + WARM_MS);
+  const warmMs = operation === 'remove' ? WARM_REMOVES_MS : WARM_MS;
+  await load(connections, operation, performance.now() + warmMs);
   // On the line that tells whoever measures processes that a phase begins.
   process.stdout.write(`${JSON.stringify({ begins: operation })}\n`);
   const cpu = process.cpuUsage();

@@ -43,7 +43,10 @@ interface Size {
   readonly rates: ReadonlyMap<Operation, readonly number[]>;
 }
 
-/** What is stored by the measurement itself is deleted again: it would be read out of memory. */
+/**
+ * Reads first: tables that writes have made anew must be mapped into memory anew. What is stored
+ * by the measurement itself is deleted again.
+ */
 async function measureSize(folder: string, records: number): Promise<Size> {
   const rates = new Map<Operation, number[]>();
   const servers = await startOurs(folder);
@@ -52,13 +55,14 @@ async function measureSize(folder: string, records: number): Promise<Size> {
     const load = { bytes: BYTES, connections: 64, depth: 1, filled: records };
     // What is done at first is not measured: code is compiled, tables are opened.
     await measure(servers, { ...load, seconds: WARM_SECONDS, operations: ['retrieve'] });
-    for (let round = 0; round < ROUNDS; round++) {
-      const operations = ['retrieve', 'store', 'remove'] as const;
-      const plan = { ...load, seconds: SECONDS, operations };
-      for (const [operation, { perSecond }] of await measure(servers, plan)) {
-        rates.set(operation, [...(rates.get(operation) ?? []), perSecond]);
+    for (const operations of [['retrieve'], ['store', 'remove']] as const) {
+      for (let round = 0; round < ROUNDS; round++) {
+        const plan = { ...load, seconds: SECONDS, operations };
+        for (const [operation, { perSecond }] of await measure(servers, plan)) {
+          rates.set(operation, [...(rates.get(operation) ?? []), perSecond]);
+        }
+        await restOf(servers.processes['be'] ?? 0);
       }
-      await restOf(servers.processes['be'] ?? 0);
     }
   } finally {
     await servers.stop();

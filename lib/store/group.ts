@@ -217,6 +217,11 @@ export class GroupCommit {
       this.#noteIdle();
       return;
     }
+    if (this.#ready.length === 0 && !this.#isForming) {
+      settle();
+      this.#noteIdle();
+      return;
+    }
     // The disk goes on with what waits, while the callers of this group are answered.
     this.#settling.add(group);
     setImmediate(() => {

@@ -14,6 +14,8 @@ import { BODY_BYTES_MAX } from './value.ts';
 export const RESERVE_BYTES = 2 * WRITE_BUFFER_BYTES + BODY_BYTES_MAX;
 /** How often the free space is looked at, in milliseconds. */
 export const SPACE_CHECK_MS = 5_000;
+/** Not at once: the file is large, and a start has better things to do. In milliseconds. */
+const FIRST_CHECK_MS = 1_000;
 /** Random, so that no file system stores it in less. */
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -30,19 +32,21 @@ export class Reserve {
   readonly #bytes: number;
   readonly #log: StoreLog | undefined;
   readonly #timer: NodeJS.Timeout;
+  readonly #first: NodeJS.Timeout;
   #isHeld = false;
   #isLow = false;
   #isFull = false;
   #check: Promise<void> | undefined;
 
-  /** Looks at the disk now and every `checkMs`; makes the file if there is room. */
+  /** Looks at the disk soon and every `checkMs`; makes the file if there is room. */
   constructor(options: ReserveOptions) {
     this.#path = options.path;
     this.#bytes = options.bytes ?? RESERVE_BYTES;
     this.#log = options.log;
     this.#timer = setInterval(() => void this.check(), options.checkMs ?? SPACE_CHECK_MS);
     this.#timer.unref();
-    void this.check();
+    this.#first = setTimeout(() => void this.check(), FIRST_CHECK_MS);
+    this.#first.unref();
   }
 
   /** Whether less is free than the reserve has. */
@@ -83,6 +87,7 @@ export class Reserve {
   /** Stops looking. The file stays for the next start. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    clearTimeout(this.#first);
     await this.#check;
   }
 

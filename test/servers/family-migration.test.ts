@@ -261,14 +261,21 @@ describe('what is in the way of a migration', () => {
     const gate = new Promise<void>((resolve) => {
       open = resolve;
     });
+    let begin: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
     const slow: EntrySource = {
       ...source(),
       async *documents(after) {
+        begin();
         await gate;
         yield* source().documents(after);
       },
     };
     const first = run(goRecords(), slow);
+    // Whichever came first would be let in.
+    await Promise.race([begun, first]);
     await rejectsWith(run(), 'CONFLICT');
     open();
     assert.equal((await first).counts.moved, 1);
