@@ -52,6 +52,7 @@ function itemFor(operation: Operation): Item | undefined {
   if (operation === 'store') return items.add();
   if (operation === 'remove') return items.pop();
   if (plan.filled !== undefined) return filledItem(Math.floor(Math.random() * plan.filled));
+  if (items.count === 0) return undefined;
   // Each once, in an order that no cache has seen, before one comes again.
   next = (next + 7_919) % items.count;
   return items.at(next);
