@@ -145,25 +145,25 @@ export class BeClient {
    * Writes a sealed value under a store key; once it resolves, it is on disk. Rejects with
    * `CONFLICT` when the condition does not hold, and `RECORD_TOO_LARGE`.
    */
-  put(key: Buffer, value: Value, condition = ALWAYS, call: BeCall = {}): Promise<PutResult> {
+  async put(key: Buffer, value: Value, condition = ALWAYS, call: BeCall = {}): Promise<PutResult> {
     const fields = keyFields(key, call);
     if (value.head.length > 0) fields.push(bytesField(FIELD.HEAD, value.head));
     if (value.expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, value.expiryMs));
     if (value.revision !== undefined) fields.push(bytesField(FIELD.REVISION, value.revision));
     pushCondition(fields, condition);
     const lane = value.body.length > BULK_BYTES_MIN ? this.#bulk : this.#small;
-    return lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call)).then(putResultOf);
+    return putResultOf(await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call)));
   }
 
   /**
    * The value under a store key. Rejects with `NOT_FOUND`, or `LARGE` with the size when the body
    * is above `acceptBytes`.
    */
-  get(key: Buffer, acceptBytes: number, call: BeCall = {}): Promise<StoredValue> {
+  async get(key: Buffer, acceptBytes: number, call: BeCall = {}): Promise<StoredValue> {
     const fields = keyFields(key, call);
     fields.push(u32Field(FIELD.ACCEPT_BYTES, acceptBytes));
     const lane = acceptBytes > BULK_BYTES_MIN ? this.#bulk : this.#small;
-    return lane.call(readCall(OPCODE.GET, fields, call)).then(storedValueOf);
+    return storedValueOf(await lane.call(readCall(OPCODE.GET, fields, call)));
   }
 
   /** Head, revision and size without the body. Rejects with `NOT_FOUND`. */

@@ -53,7 +53,8 @@ export class FrameSocket {
       this.#failure ??= tlsErrorOf(error) ?? error;
     });
     this.#socket.on('close', () => events.closed(this.#failure));
-    // Without TLS, `onread` takes what comes.
+    // Without TLS nothing comes here: `onread` takes it. But it is a listener that makes the
+    // stream flow, so that its end is noticed.
     this.#socket.on('data', (chunk: Buffer) => {
       decoder.push(chunk);
       this.#deliver(decoder, events);

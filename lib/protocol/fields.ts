@@ -250,6 +250,7 @@ export function u32Field(type: FieldType, number: number): FieldEntry {
 
 /** `number` is 0 to 2^53 - 1. */
 export function u64Field(type: FieldType, number: number): FieldEntry {
+  if (!Number.isSafeInteger(number) || number < 0) throw invalid(`${nameOf(type)} is no u64`);
   const value = Buffer.allocUnsafe(8);
   value.writeUInt32BE(Math.floor(number / 2 ** 32), 0);
   value.writeUInt32BE(number % 2 ** 32, 4);

@@ -47,7 +47,8 @@ export interface Frame {
  * Invariants, whatever is pushed in whatever pieces:
  * - bytes pushed = bytes of the frames given out (4 + length each) + `bufferedBytes`;
  * - once `next` has returned undefined, `bufferedBytes` < 4 + `frameBytesMax`;
- * - a byte is copied at most twice, and a header once more for each of its two parts;
+ * - a byte is copied at most twice, and a header once more for each of its two parts; what
+ *   `pushCopy` takes is copied once before;
  * - after an error nothing is held, nothing is taken in, and the same error is thrown again.
  */
 export class FrameDecoder {

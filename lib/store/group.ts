@@ -217,7 +217,9 @@ export class GroupCommit {
       this.#noteIdle();
       return;
     }
-    if (this.#ready.length === 0 && !this.#isForming) {
+    // With nothing to write there is no reason to wait, unless those before are not answered yet.
+    const isLast = this.#ready.length === 0 && !this.#isForming && this.#settling.size === 0;
+    if (isLast) {
       settle();
       this.#noteIdle();
       return;

@@ -70,7 +70,7 @@ function memoryBytes(): number {
  * can be two of them, and the reserve on the disk must hold both.
  */
 export const WRITE_BUFFER_BYTES =
-  MIB * Math.min(64, Math.max(8, Math.floor(memoryBytes() / (64 * MIB))));
+  MIB * Math.min(64, Math.max(16, Math.floor(memoryBytes() / (64 * MIB))));
 /** Blocks kept in memory. The system caches files too, so this need not hold the data. */
 const CACHE_BYTES = 32 * MIB;
 /** Bytes that a lookup reads: a few records. Larger blocks help only scans. */

@@ -5,9 +5,14 @@
  */
 import type { LevelDatabase, LevelReadOptions } from './level-database.ts';
 
-/** The process does nothing else for so long at the most, in milliseconds. */
+/** After so long the rest of a call is left to a thread, in milliseconds. */
 const BLOCKED_MS_MAX = 1;
-/** A lookup that takes longer than this waited for the disk, in milliseconds. */
+/**
+ * A lookup that takes longer than this waited for the disk, in milliseconds: the process with it,
+ * once, and as long as the disk took.
+ */
+const WAITED_MS_MIN = 0.5;
+/** So do lookups that take longer than this on average. */
 const IN_MEMORY_MS_MAX = 0.05;
 /** After such ones all are left to threads for so long, in milliseconds. */
 const SLOW_MS = 100;
@@ -40,13 +45,17 @@ export class QuickReads {
     const found: Found = [];
     const sinceMs = this.#now();
     if (sinceMs < this.#slowUntilMs) return found;
-    let tookMs = 0;
+    let [atMs, longestMs] = [sinceMs, 0];
     for (const key of keys) {
       found.push(database.getSync(key, options));
-      tookMs = this.#now() - sinceMs;
-      if (tookMs > BLOCKED_MS_MAX) break;
+      const beforeMs = atMs;
+      atMs = this.#now();
+      longestMs = Math.max(longestMs, atMs - beforeMs);
+      if (longestMs > WAITED_MS_MIN || atMs - sinceMs > BLOCKED_MS_MAX) break;
     }
-    if (tookMs > IN_MEMORY_MS_MAX * found.length) this.#slowUntilMs = sinceMs + SLOW_MS;
+    const isSlow = longestMs > WAITED_MS_MIN || atMs - sinceMs > IN_MEMORY_MS_MAX * found.length;
+    // From the end of the wait on: it may have been longer than the pause.
+    if (isSlow) this.#slowUntilMs = atMs + SLOW_MS;
     return found;
   }
 }

@@ -14,7 +14,7 @@ import { BODY_BYTES_MAX } from './value.ts';
 export const RESERVE_BYTES = 2 * WRITE_BUFFER_BYTES + BODY_BYTES_MAX;
 /** How often the free space is looked at, in milliseconds. */
 export const SPACE_CHECK_MS = 5_000;
-/** Not at once: the file is large, and a start has better things to do. In milliseconds. */
+/** The file is large, and a start has better things to do. In milliseconds. */
 const FIRST_CHECK_MS = 1_000;
 /** Random, so that no file system stores it in less. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -38,13 +38,14 @@ export class Reserve {
   #isFull = false;
   #check: Promise<void> | undefined;
 
-  /** Looks at the disk soon and every `checkMs`; makes the file if there is room. */
+  /** Looks at the disk now and every `checkMs`; makes the file soon, if there is room. */
   constructor(options: ReserveOptions) {
     this.#path = options.path;
     this.#bytes = options.bytes ?? RESERVE_BYTES;
     this.#log = options.log;
     this.#timer = setInterval(() => void this.check(), options.checkMs ?? SPACE_CHECK_MS);
     this.#timer.unref();
+    void this.#guarded(() => this.#weigh());
     this.#first = setTimeout(() => void this.check(), FIRST_CHECK_MS);
     this.#first.unref();
   }
@@ -61,7 +62,7 @@ export class Reserve {
 
   /** Looks at the disk. Never rejects: a disk that does not answer changes nothing. */
   check(): Promise<void> {
-    this.#check ??= this.#look().finally(() => {
+    this.#check ??= this.#guarded(() => this.#look()).finally(() => {
       this.#check = undefined;
     });
     return this.#check;
@@ -92,15 +93,23 @@ export class Reserve {
   }
 
   async #look(): Promise<void> {
+    this.#isHeld = await this.#make();
+    await this.#weigh();
+    if (this.#isHeld && !this.#isLow) this.#isFull = false;
+  }
+
+  /** Whether space is low. */
+  async #weigh(): Promise<void> {
+    const isLow = (await this.#freeBytes()) < this.#bytes;
+    if (isLow === this.#isLow) return;
+    this.#isLow = isLow;
+    if (isLow) this.#log?.('warn', 'the disk is nearly full', { reserve: this.#bytes });
+    else this.#log?.('info', 'the disk has room again');
+  }
+
+  async #guarded(look: () => Promise<void>): Promise<void> {
     try {
-      this.#isHeld = await this.#make();
-      const wasLow = this.#isLow;
-      this.#isLow = (await this.#freeBytes()) < this.#bytes;
-      if (this.#isLow !== wasLow) {
-        if (this.#isLow) this.#log?.('warn', 'the disk is nearly full', { reserve: this.#bytes });
-        else this.#log?.('info', 'the disk has room again');
-      }
-      if (this.#isHeld && !this.#isLow) this.#isFull = false;
+      await look();
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : 'unknown';
       this.#log?.('warn', 'the free space of the disk could not be checked', { reason });

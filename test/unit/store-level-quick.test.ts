@@ -61,6 +61,26 @@ describe('QuickReads', () => {
     assert.equal(timed.atOnce.at(-1), 'k0');
   });
 
+  it('notices one lookup that waited among many that did not', async () => {
+    const timed = new TimedDatabase(0.002);
+    const quick = new QuickReads(() => timed.nowMs);
+    await quick.getMany(timed.database, KEYS.slice(0, 90));
+    timed.lookupMs = 3;
+    await quick.getMany(timed.database, KEYS.slice(90));
+    assert.equal(timed.atOnce.length, 91);
+    assert.deepEqual(timed.byThread, NAMES.slice(91));
+  });
+
+  it('leaves a disk to threads that takes longer than the pause', async () => {
+    const timed = new TimedDatabase(250);
+    const quick = new QuickReads(() => timed.nowMs);
+    for (let call = 0; call < 5; call++) await quick.getMany(timed.database, KEYS);
+    assert.equal(timed.atOnce.length, 1);
+    timed.nowMs += 99;
+    await quick.getMany(timed.database, KEYS);
+    assert.equal(timed.atOnce.length, 1);
+  });
+
   it('waits in a thread once the disk had to be waited for, and tries again later', async () => {
     const timed = new TimedDatabase(8);
     const quick = new QuickReads(() => timed.nowMs);
