@@ -48,7 +48,6 @@ export class Items {
 
   /** One more, with a random ID that no other has. */
   add(): Item {
-    // Its random bytes are the IDs; the rest is overwritten.
     if (this.#count === this.#slabs.length * SLAB_ITEMS) this.#slabs.push(newSlab());
     return this.at(this.#count++);
   }
@@ -64,6 +63,7 @@ export class Items {
   }
 }
 
+/** Its random bytes are the IDs; what lies between them is written over. */
 function newSlab(): Buffer {
   const slab = randomFillSync(Buffer.alloc(SLAB_ITEMS * ITEM_BYTES));
   for (let index = 0; index < SLAB_ITEMS; index++) slab[index * ITEM_BYTES + KEY_LENGTH_AT] = 0;

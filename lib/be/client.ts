@@ -7,7 +7,7 @@
  */
 import { EncServerError, type ErrorCode } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
-import type { Address, Answer } from '../net/lane.ts';
+import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
 import {
   bytesField,
@@ -152,7 +152,11 @@ export class BeClient {
     if (value.revision !== undefined) fields.push(bytesField(FIELD.REVISION, value.revision));
     pushCondition(fields, condition);
     const lane = value.body.length > BULK_BYTES_MIN ? this.#bulk : this.#small;
-    return putResultOf(await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call)));
+    const answer = await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call));
+    return {
+      revision: answer.fields.requireBytes(FIELD.REVISION),
+      replaced: answer.fields.u8(FIELD.REPLACED) === 1,
+    };
   }
 
   /**
@@ -163,7 +167,9 @@ export class BeClient {
     const fields = keyFields(key, call);
     fields.push(u32Field(FIELD.ACCEPT_BYTES, acceptBytes));
     const lane = acceptBytes > BULK_BYTES_MIN ? this.#bulk : this.#small;
-    return storedValueOf(await lane.call(readCall(OPCODE.GET, fields, call)));
+    const answer = await lane.call(readCall(OPCODE.GET, fields, call));
+    const { head, revision, expiryMs, bodyBytes } = headOf(answer.fields, answer.body.length);
+    return { head, revision, expiryMs, bodyBytes, body: answer.body };
   }
 
   /** Head, revision and size without the body. Rejects with `NOT_FOUND`. */
@@ -319,23 +325,6 @@ function helloFields(keyring: KeyringFacts | undefined, token: string | undefine
   fields.push(bytesField(FIELD.KEYRING, keyring.keyringId));
   fields.push(u32Field(FIELD.EPOCH, keyring.epoch));
   return fields;
-}
-
-function putResultOf({ fields }: Answer): PutResult {
-  return {
-    revision: fields.requireBytes(FIELD.REVISION),
-    replaced: fields.u8(FIELD.REPLACED) === 1,
-  };
-}
-
-function storedValueOf({ fields, body }: Answer): StoredValue {
-  return {
-    head: fields.bytes(FIELD.HEAD) ?? NO_BYTES,
-    revision: fields.requireBytes(FIELD.REVISION),
-    expiryMs: fields.u64(FIELD.EXPIRY) ?? 0,
-    bodyBytes: body.length,
-    body,
-  };
 }
 
 function headOf(fields: Fields, bodyBytes: number): StoredHead {

@@ -25,10 +25,16 @@ export function noting<T>(context: RequestContext, prove: () => T): T {
 /**
  * The store forgets by its own clock; by ours it may have been time already when we asked. Not
  * when we look: until then something else may have been stored.
+ *
+ * @param expiryMs from the header, in milliseconds since 1970; 0 is never
  */
-export function isExpired(header: Buffer, askedAtMs: number): boolean {
-  const { expiryMs } = decodeHeader(header);
+export function hasEnded(expiryMs: number, askedAtMs: number): boolean {
   return expiryMs !== 0 && expiryMs <= askedAtMs;
+}
+
+/** As {@link hasEnded}, of a header that nobody has taken apart yet. */
+export function isExpired(header: Buffer, askedAtMs: number): boolean {
+  return hasEnded(decodeHeader(header).expiryMs, askedAtMs);
 }
 
 export function notFound(): EncServerError {

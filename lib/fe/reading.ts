@@ -12,7 +12,7 @@ import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { CHANGED_TRIES_MAX, callOf, notFound, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, hasEnded, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
 import { claimRecord, readAgain } from './once.ts';
@@ -126,7 +126,7 @@ export class Reader {
       const { flags, expiryMs } = decodeHeader(found.header);
       // Told before the key is tried: to whoever asks, what has ended is not there. A store that
       // changes the time can make it end sooner, which it could by withholding it, too.
-      if (expiryMs !== 0 && expiryMs <= found.askedAtMs) throw notFound();
+      if (hasEnded(expiryMs, found.askedAtMs)) throw notFound();
       if (isLegacyHeader(found.header)) return await this.#readLegacy(found, read);
       const facts = { expiryMs, once: (flags & ENVELOPE_FLAG.once) !== 0 };
       if (!facts.once || !read.claims) return this.#open(found, facts, read);

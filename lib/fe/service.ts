@@ -15,7 +15,7 @@ import { randomKey } from '../crypto/random.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { CHANGED_TRIES_MAX, callOf, isExpired, notFound, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, hasEnded, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
@@ -133,10 +133,10 @@ export class FeService {
     context.caller.require('retrieve', name.namespace);
     this.#checkMayPeek(name, context);
     const found = await this.#placement.head(name, callOf(context));
-    if (isExpired(found.header, found.askedAtMs)) throw notFound();
+    const { flags, expiryMs } = decodeHeader(found.header);
+    if (hasEnded(expiryMs, found.askedAtMs)) throw notFound();
     if (found.claim !== undefined) throw alreadyRead(found.claim);
     const { revision, bodyBytes: sealedBytes } = found;
-    const { flags, expiryMs } = decodeHeader(found.header);
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
     return { revision, sealedBytes, expiryMs, once };
   }

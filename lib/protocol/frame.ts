@@ -73,7 +73,10 @@ export class FrameDecoder {
     return this.#largeBytes + this.#queue.bytes;
   }
 
-  /** Bytes copied since the beginning, for those who watch that the work stays linear. */
+  /**
+   * Bytes copied since the beginning, for those who watch that the work stays linear; but for the
+   * first copy of what {@link pushCopy} took.
+   */
   get copiedBytes(): number {
     return this.#largeCopiedBytes + this.#queue.copiedBytes;
   }
