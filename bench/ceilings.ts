@@ -3,6 +3,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { ClassicLevel } from 'classic-level';
 import { open, seal } from '../lib/crypto/envelope.ts';
 import { Pseudonymizer } from '../lib/crypto/pseudonym.ts';
+import { keyInput } from '../lib/key-input.ts';
 
 const BATCH = 64;
 const STORED_BYTES = 1_100;
@@ -43,14 +44,14 @@ interface Bare {
 
 function sealBare(record: Buffer): Bare {
   const [key, nonce] = [randomBytes(32), randomBytes(12)];
-  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  const cipher = createCipheriv('aes-256-gcm', keyInput(key), nonce);
   const sealed = cipher.update(record);
   cipher.final();
   return { key, nonce, sealed, tag: cipher.getAuthTag() };
 }
 
 function openBare({ key, nonce, sealed, tag }: Bare): Buffer {
-  const decipher = createDecipheriv('aes-256-gcm', key, nonce);
+  const decipher = createDecipheriv('aes-256-gcm', keyInput(key), nonce);
   decipher.setAuthTag(tag);
   const opened = decipher.update(sealed);
   decipher.final();

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClassicLevel } from 'classic-level';
+import { keyInput } from '../lib/key-input.ts';
 import { median } from './results.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -45,7 +46,7 @@ function bareSeal(): number {
   const startedAt = performance.now();
   const count = 50_000;
   for (let i = 0; i < count; i++) {
-    const cipher = createCipheriv('aes-256-gcm', randomBytes(32), randomBytes(12));
+    const cipher = createCipheriv('aes-256-gcm', keyInput(randomBytes(32)), randomBytes(12));
     cipher.update(record);
     cipher.final();
     cipher.getAuthTag();

@@ -7,6 +7,7 @@
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { MongoClient } from 'mongodb';
+import { keyInput } from '../lib/key-input.ts';
 
 interface SealedDocument {
   _id: Buffer;
@@ -34,14 +35,14 @@ const collection = client.db(database).collection<SealedDocument>(`batches-of-${
 
 function seal(): { document: SealedDocument; key: Buffer } {
   const [id, key, nonce] = [randomBytes(27), randomBytes(32), randomBytes(12)];
-  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  const cipher = createCipheriv('aes-256-gcm', keyInput(key), nonce);
   const sealed = Buffer.concat([cipher.update(record), cipher.final()]);
   return { document: { _id: id, nonce, sealed, tag: cipher.getAuthTag() }, key };
 }
 
 function open(document: SealedDocument | null | undefined, key: Buffer): void {
   if (!document) throw new Error('a record was not found');
-  const decipher = createDecipheriv('aes-256-gcm', key, document.nonce);
+  const decipher = createDecipheriv('aes-256-gcm', keyInput(key), document.nonce);
   decipher.setAuthTag(document.tag);
   const opened = Buffer.concat([decipher.update(document.sealed), decipher.final()]);
   if (opened.length !== bytes) throw new Error('a record came back with another length');

@@ -5,6 +5,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { type Collection, MongoClient } from 'mongodb';
 import { randomBytesPooled, randomKey } from '../../lib/crypto/random.ts';
+import { keyInput } from '../../lib/key-input.ts';
 import type { Connection, Driver, Item, Target } from './driver.ts';
 
 const NONCE_BYTES = 12;
@@ -109,14 +110,14 @@ class MongoConnection implements Connection {
 function seal(item: Item, record: Buffer): SealedDocument {
   const [key, nonce] = [randomKey(), randomBytesPooled(NONCE_BYTES)];
   item.key = key;
-  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  const cipher = createCipheriv('aes-256-gcm', keyInput(key), nonce);
   const sealed = Buffer.concat([cipher.update(record), cipher.final()]);
   return { _id: item.id, nonce, sealed, tag: cipher.getAuthTag() };
 }
 
 function open(document: SealedDocument | undefined, key: Buffer | undefined): number {
   if (document === undefined || key === undefined) return 0;
-  const decipher = createDecipheriv('aes-256-gcm', key, document.nonce);
+  const decipher = createDecipheriv('aes-256-gcm', keyInput(key), document.nonce);
   decipher.setAuthTag(document.tag);
   return Buffer.concat([decipher.update(document.sealed), decipher.final()]).length;
 }

@@ -5,6 +5,7 @@
  * Untrusted Machines", 1998). `docs/AUDIT.md` has it to the byte.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { keyInput } from '../key-input.ts';
 
 /** Of keys and MACs. */
 export const CHAIN_BYTES = 32;
@@ -44,7 +45,7 @@ export function nextKey(key: Buffer): Buffer {
 
 /** HMAC-SHA-256 (FIPS 198-1) over the MAC before and the text of a line. 32 bytes. */
 export function macOf(key: Buffer, before: Buffer, text: Buffer | string): Buffer {
-  return createHmac('sha256', key).update(before).update(text).digest();
+  return createHmac('sha256', keyInput(key)).update(before).update(text).digest();
 }
 
 /** The next line of a chain with its line feed, and where the chain stands then. */

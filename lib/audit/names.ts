@@ -3,6 +3,7 @@
  * record that he can name; who has only the log can tell that two lines are of the same one.
  */
 import { createHmac } from 'node:crypto';
+import { keyInput } from '../key-input.ts';
 
 /**
  * HMAC-SHA-256 as 64 hexadecimal digits.
@@ -11,5 +12,5 @@ import { createHmac } from 'node:crypto';
  * @param name What tells the record from others: never in a line itself
  */
 export function pseudonymOf(key: Buffer, name: Buffer): string {
-  return createHmac('sha256', key).update(name).digest('hex');
+  return createHmac('sha256', keyInput(key)).update(name).digest('hex');
 }

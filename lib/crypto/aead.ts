@@ -1,6 +1,7 @@
 /** Suite 1: AES-256-GCM (NIST SP 800-38D) with a 12-byte nonce and a 16-byte tag. */
 
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
+import { keyInput } from '../key-input.ts';
 import { altered } from './altered.ts';
 
 export const TAG_BYTES = 16;
@@ -30,7 +31,7 @@ export function sealAead(
   prefix: Buffer,
   text: Buffer,
 ): Buffer {
-  const cipher = createCipheriv(ALGORITHM, key, nonce, OPTIONS);
+  const cipher = createCipheriv(ALGORITHM, keyInput(key), nonce, OPTIONS);
   cipher.setAAD(associated);
   if (text.length <= JOIN_BYTES_MAX) {
     const joined = cipher.update(Buffer.concat([prefix, text]));
@@ -69,7 +70,7 @@ export function openGcm(
   sealed: Buffer,
 ): Buffer | undefined {
   const textBytes = sealed.length - TAG_BYTES;
-  const decipher = createDecipheriv(algorithm, key, nonce, OPTIONS);
+  const decipher = createDecipheriv(algorithm, keyInput(key), nonce, OPTIONS);
   decipher.setAAD(associated);
   decipher.setAuthTag(sealed.subarray(textBytes));
   const plaintext = decipher.update(sealed.subarray(0, textBytes));

@@ -2,6 +2,7 @@
 
 import { createHmac } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
+import { keyInput } from '../key-input.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 
 /** Length of the output in bits, u32: the `L` of SP 800-108. */
@@ -18,7 +19,7 @@ const OUTPUT_BITS = Buffer.of(0, 0, 2, 0);
  */
 export function deriveKey(secret: Buffer, label: string, context: Buffer): Buffer {
   checkKeyLength(secret);
-  return createHmac('sha512', secret)
+  return createHmac('sha512', keyInput(secret))
     .update(`\0\0\0\x01${label}\0`, 'latin1')
     .update(context)
     .update(OUTPUT_BITS)

@@ -73,15 +73,22 @@ export class Pseudonymizer {
 
   /** @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE` */
   seal(name: RecordName): Pseudonym {
-    checkName(name);
+    const padded = encodePadded(name);
     const { prefix, state } = this.#prefixOf(name.namespace);
-    const padded = Buffer.alloc(bucketFor(nameBytes(name)));
-    encodeName(padded, 0, name);
     const sealed = this.#siv.seal(padded, state);
-    const storeKey = Buffer.allocUnsafe(STORE_KEY_BYTES);
-    prefix.copy(storeKey);
-    sealed.copy(storeKey, PREFIX_BYTES, 0, SIV_BYTES);
-    return { storeKey, sealedId: sealed.subarray(SIV_BYTES) };
+    return { storeKey: join(prefix, sealed), sealedId: sealed.subarray(SIV_BYTES) };
+  }
+
+  /**
+   * The store key of {@link seal} alone, for who only looks a record up.
+   *
+   * @returns 27 bytes
+   * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`
+   */
+  storeKey(name: RecordName): Buffer {
+    const padded = encodePadded(name);
+    const { prefix, state } = this.#prefixOf(name.namespace);
+    return join(prefix, this.#siv.tag(padded, state));
   }
 
   /**
@@ -136,6 +143,24 @@ export class Pseudonymizer {
     this.#prefixes.set(known, derived);
     return derived;
   }
+}
+
+/** Prefix ‖ V, of which `tag` begins with the latter. */
+function join(prefix: Buffer, tag: Buffer): Buffer {
+  const storeKey = Buffer.allocUnsafe(STORE_KEY_BYTES);
+  prefix.copy(storeKey);
+  tag.copy(storeKey, PREFIX_BYTES, 0, SIV_BYTES);
+  return storeKey;
+}
+
+/** @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE` */
+function encodePadded(name: RecordName): Buffer {
+  checkName(name);
+  const bytes = nameBytes(name);
+  // Out of the pool, which `alloc` never is.
+  const padded = Buffer.allocUnsafe(bucketFor(bytes)).fill(0, bytes);
+  encodeName(padded, 0, name);
+  return padded;
 }
 
 /** The least bucket that holds so many bytes. */

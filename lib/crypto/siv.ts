@@ -61,7 +61,7 @@ export class Siv {
   /** V (16 bytes) ‖ C (as long as the text). */
   seal(text: Buffer, state: AssociatedState): Buffer {
     const sealed = Buffer.allocUnsafe(SIV_BYTES + text.length);
-    this.#tag(text, state).copy(sealed);
+    this.tag(text, state).copy(sealed);
     text.copy(sealed, SIV_BYTES);
     this.#applyStream(sealed.subarray(0, SIV_BYTES), sealed.subarray(SIV_BYTES));
     return sealed;
@@ -73,13 +73,16 @@ export class Siv {
     const tag = sealed.subarray(0, SIV_BYTES);
     const text = Buffer.from(sealed.subarray(SIV_BYTES));
     this.#applyStream(tag, text);
-    if (timingSafeEqual(this.#tag(text, state), tag)) return text;
+    if (timingSafeEqual(this.tag(text, state), tag)) return text;
     text.fill(0);
     throw altered('sealed bytes do not fit their tag');
   }
 
-  /** The end of S2V (RFC 5297, 2.4): the text meets the state, and all of it is MACed. */
-  #tag(text: Buffer, state: AssociatedState): Buffer {
+  /**
+   * V alone, 16 bytes: what {@link seal} begins with. The end of S2V (RFC 5297, 2.4): the text
+   * meets the state, and all of it is MACed.
+   */
+  tag(text: Buffer, state: AssociatedState): Buffer {
     if (text.length >= BLOCK_BYTES) {
       const mixed = Buffer.from(text);
       xorInto(mixed, state, text.length - BLOCK_BYTES);
@@ -98,7 +101,7 @@ export class Siv {
    */
   #cmac(message: Buffer): Buffer {
     const lastAt = Math.max(0, Math.ceil(message.length / BLOCK_BYTES) - 1) * BLOCK_BYTES;
-    const blocks = Buffer.alloc(lastAt + BLOCK_BYTES);
+    const blocks = Buffer.allocUnsafe(lastAt + BLOCK_BYTES).fill(0, lastAt);
     message.copy(blocks);
     if (message.length === blocks.length) {
       xorInto(blocks, this.#wholeKey, lastAt);

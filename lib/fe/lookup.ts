@@ -82,9 +82,9 @@ function lookEverywhere<T>(
   name: RecordName,
   look: (storeKey: Buffer) => Promise<T>,
 ): Promise<T> {
-  const { storeKey } = active.seal(name);
+  const storeKey = active.storeKey(name);
   if (old === undefined) return look(storeKey);
-  return lookInBoth(storeKey, old.seal(name).storeKey, look);
+  return lookInBoth(storeKey, old.storeKey(name), look);
 }
 
 async function lookInBoth<T>(

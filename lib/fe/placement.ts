@@ -109,7 +109,7 @@ export class Placement {
   /** Resolves to whether there was a record. Rejects with `CONFLICT`. */
   remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
     return withRing(this.#keeper, call, async (ring, bound) => {
-      const { storeKey } = ring.active.seal(name);
+      const storeKey = ring.active.storeKey(name);
       if (!ring.mayMeetGraves) return await this.#be.remove(storeKey, condition, bound);
       await this.#settle(ring, name, bound);
       return await this.#removeKnowing(ring, storeKey, condition, bound);
@@ -124,7 +124,7 @@ export class Placement {
   /** Once it resolves, nothing lies under the old entry. */
   async #settle(ring: Ring, name: RecordName, call: BeCall): Promise<void> {
     if (ring.old === undefined) return;
-    const from = ring.old.seal(name).storeKey;
+    const from = ring.old.storeKey(name);
     const stored = await orAbsent(this.#be.head(from, call));
     if (stored === undefined) return;
     this.#budget.count(stored.bodyBytes);

@@ -20,6 +20,20 @@ test('namespaces group store keys, and tell nothing under another entry', () => 
   assert.ok(!other.prefix(Buffer.from('eu')).equals(eu));
 });
 
+test('a store key is the same alone, whatever the length of the name', () => {
+  const secret = randomKey();
+  const pseudonymizer = new Pseudonymizer(secret, 3);
+  for (const idBytes of [1, 12, 13, 14, 28, 29, 30, 125, 1024]) {
+    const name = { namespace: Buffer.from('eu'), id: randomBytesPooled(idBytes) };
+    const alone = pseudonymizer.storeKey(name);
+    assert.deepEqual(pseudonymizer.seal(name).storeKey, alone);
+    const { storeKey, sealedId } = new Pseudonymizer(secret, 3).seal(name);
+    assert.deepEqual(storeKey, alone);
+    assert.deepEqual(pseudonymizer.open(alone, sealedId), name);
+  }
+  assert.throws(() => pseudonymizer.storeKey(nameOf('')), { code: 'INVALID_ID' });
+});
+
 test('who changes a prefix that was given out changes nothing else', () => {
   const pseudonymizer = new Pseudonymizer(randomKey(), 1);
   const before = pseudonymizer.seal(nameOf('alice'));
