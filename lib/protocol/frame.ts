@@ -18,6 +18,7 @@ const SECTION_AT = 12;
 const HEADER_BYTES = 14;
 
 const LENGTH_BYTES = 4;
+const NO_BYTES = Buffer.alloc(0);
 /** The least that a length announces: a header alone. */
 const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const FLAG_REPLY = 0x01;
@@ -253,7 +254,7 @@ function encodeFrame(
   code: number,
   requestId: number,
   fields: readonly FieldEntry[],
-  body: Buffer = Buffer.alloc(0),
+  body: Buffer = NO_BYTES,
 ): Buffer[] {
   const sectionBytes = fieldsLength(fields);
   const length = FRAME_BYTES_MIN + sectionBytes + body.length;
