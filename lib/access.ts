@@ -66,6 +66,15 @@ export const NOBODY: Caller = {
   },
 };
 
+/**
+ * Refuses who has not said who it is, before anything is held for it.
+ *
+ * @throws EncServerError `UNAUTHENTICATED`
+ */
+export function refuseNobody(caller: Caller): void {
+  if (caller.label === NOBODY.label) caller.require('store');
+}
+
 /** Whether a caller has shown who it is: `anyone` may do everything, and is nobody in particular. */
 export function isKnown({ label }: Caller): boolean {
   return label !== ANYONE.label && label !== NOBODY.label;

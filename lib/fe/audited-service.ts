@@ -49,9 +49,10 @@ export class AuditedFeService extends FeService {
     oldKey: Buffer,
     newKey: Buffer,
     context: RequestContext,
+    condition?: WriteCondition,
   ): Promise<{ readonly revision: Buffer }> {
     return await this.#note('rekey', name, context, () =>
-      super.rekey(name, oldKey, newKey, context),
+      super.rekey(name, oldKey, newKey, context, condition),
     );
   }
 

@@ -25,13 +25,14 @@ export class Listing {
 
   /**
    * The IDs of a namespace, in no order that means anything. Rejects with `UNAVAILABLE` when the
-   * keyring changes in the midst of it: some could be told twice.
+   * keyring changes in the midst of it: some could be told twice; `TIMEOUT` when one page of them
+   * takes longer than `timeoutMs`.
    */
-  async *listIds(namespace: Buffer): AsyncGenerator<Buffer> {
+  async *listIds(namespace: Buffer, timeoutMs: number): AsyncGenerator<Buffer> {
     const untilMs = Date.now() + CHANGE_MS_MAX;
     for (let isBegun = false; ; ) {
       try {
-        for await (const id of this.#idsUnder(this.#keeper.ring, namespace)) {
+        for await (const id of this.#idsUnder(this.#keeper.ring, namespace, timeoutMs)) {
           isBegun = true;
           yield id;
         }
@@ -75,11 +76,16 @@ export class Listing {
     });
   }
 
-  async *#idsUnder({ old, active, epoch }: Ring, namespace: Buffer): AsyncGenerator<Buffer> {
+  async *#idsUnder(
+    { old, active, epoch }: Ring,
+    namespace: Buffer,
+    timeoutMs: number,
+  ): AsyncGenerator<Buffer> {
     const told = new Set<string>();
     // The old entry first: what is moved meanwhile is met under the active one.
     for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
-      for await (const { key, head } of scanAll(this.#be, pseudonymizer.prefix(namespace), epoch)) {
+      const prefix = pseudonymizer.prefix(namespace);
+      for await (const { key, head } of scanAll(this.#be, prefix, epoch, timeoutMs)) {
         if (isGrave(head)) continue;
         const name = pseudonymizer.open(key, decodeHead(head).sealedId);
         // Two namespaces may share a prefix by chance.

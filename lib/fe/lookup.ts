@@ -35,15 +35,16 @@ const NO_BYTES = Buffer.alloc(0);
 /** Items of one page of a scan. */
 const SCAN_ITEMS = 1_000;
 
-/** All that lies under a prefix, page by page. */
+/** All that lies under a prefix, page by page, each within `timeoutMs` where it is given. */
 export async function* scanAll(
   be: RecordStore,
   prefix: Buffer,
   epoch: number,
+  timeoutMs?: number,
 ): AsyncGenerator<ScanItem> {
   let after: Buffer | undefined;
   do {
-    const page = await be.scan(prefix, after, SCAN_ITEMS, { epoch });
+    const page = await be.scan(prefix, after, SCAN_ITEMS, { epoch, timeoutMs });
     yield* page.items;
     after = page.next;
   } while (after !== undefined);

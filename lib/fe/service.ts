@@ -20,7 +20,7 @@ import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
-import { Placement, type WriteCondition } from './placement.ts';
+import { type FoundHead, Placement, type WriteCondition } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { isReserved } from './reserved.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
@@ -143,23 +143,25 @@ export class FeService {
 
   /**
    * Seals a record anew under another key of the caller's; everything else of it stays. Sent
-   * again, it succeeds. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`, `ALREADY_READ` or
-   * `CONFLICT` when others write it all the time.
+   * again without a condition, it succeeds. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`,
+   * `ALREADY_READ`, or `CONFLICT` when the condition does not hold or others write it all the time.
    */
   async rekey(
     name: RecordName,
     oldKey: Buffer,
     newKey: Buffer,
     context: RequestContext,
+    condition: WriteCondition = ALWAYS,
   ): Promise<{ readonly revision: Buffer }> {
     context.caller.require('retrieve', name.namespace);
     context.caller.require('store', name.namespace);
     checkKeyStrength(newKey);
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#rekeyOnce(name, oldKey, newKey, context);
+        return await this.#rekeyOnce(name, oldKey, newKey, condition, context);
       } catch (error) {
-        if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw this.#uniform(error);
+        const isLast = tries >= CHANGED_TRIES_MAX || condition.kind !== 'always';
+        if (codeOf(error) !== 'CONFLICT' || isLast) throw this.#uniform(error);
       }
     }
   }
@@ -182,9 +184,9 @@ export class FeService {
   }
 
   /** The IDs of a namespace, in no order that means anything. For operators. */
-  async *listIds(namespace: Buffer, { caller }: RequestContext): AsyncGenerator<Buffer> {
-    caller.require('admin', namespace);
-    yield* this.#listing.listIds(namespace);
+  async *listIds(namespace: Buffer, context: RequestContext): AsyncGenerator<Buffer> {
+    context.caller.require('admin', namespace);
+    yield* this.#listing.listIds(namespace, context.remainingMs);
   }
 
   /**
@@ -228,17 +230,22 @@ export class FeService {
     name: RecordName,
     oldKey: Buffer,
     newKey: Buffer,
+    condition: WriteCondition,
     context: RequestContext,
   ): Promise<{ readonly revision: Buffer }> {
     const found = await this.#placement.head(name, callOf(context));
     const { header, revision, claim } = found;
     if (isExpired(header, found.askedAtMs)) throw notFound();
+    const isMeant = condition.kind !== 'revision' || condition.revision.equals(revision);
+    if (!isMeant || condition.kind === 'absent') {
+      throw new EncServerError('CONFLICT', 'the record has another revision');
+    }
     const isDone = !isLegacyHeader(header) && isKeyOf(header, name, newKey);
     if (claim !== undefined) {
       if (!isDone) noting(context, () => proveKey(header, name, oldKey));
       throw alreadyRead(claim);
     }
-    return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, header, context);
+    return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, found, context);
   }
 
   /** Opens what is there and writes it back, if it is still the same. A claim is not taken. */
@@ -246,7 +253,7 @@ export class FeService {
     name: RecordName,
     oldKey: Buffer,
     newKey: Buffer,
-    header: Buffer,
+    { header, revision: looked }: FoundHead,
     context: RequestContext,
   ): Promise<{ readonly revision: Buffer }> {
     const { flags, expiryMs } = decodeHeader(header);
@@ -256,6 +263,10 @@ export class FeService {
       { claims: false },
       context,
     );
+    // Flags and end are those of what was looked at. To read one of the family writes it anew.
+    if (!isLegacyHeader(header) && !revision.equals(looked)) {
+      throw new EncServerError('CONFLICT', 'the record was changed in between');
+    }
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
     const condition = { kind: 'revision', revision } as const;
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };

@@ -2,14 +2,15 @@
  * How a connection that turned out to speak HTTP gets to its server. The server never listens
  * itself: it is loaded at the first such connection and given sockets that the listener took.
  */
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
+import { toOriginForm } from './http-head.ts';
+import { answerOddRequests, owedTo } from './http-refusals.ts';
 import type { DialectHandler } from './listener.ts';
-import { problemResponse, refusalIn } from './refusals.ts';
+import { refusalIn } from './refusals.ts';
 
 /** A server of Node's that does not listen, and what belongs to it. */
 export interface HttpSurface {
@@ -20,8 +21,10 @@ export interface HttpSurface {
 export type LoadHttp = () => Promise<HttpSurface>;
 
 /** Options for whoever makes the server; the other times are set by the door. */
-export function httpServerOptions(limits: Limits): { connectionsCheckingInterval: number } {
-  return { connectionsCheckingInterval: Math.min(1_000, Math.ceil(limits.receiveTimeoutMs / 4)) };
+export function httpServerOptions(limits: Limits) {
+  const connectionsCheckingInterval = Math.min(1_000, Math.ceil(limits.receiveTimeoutMs / 4));
+  // `checkHost` asks for it, in words.
+  return { connectionsCheckingInterval, requireHostHeader: false };
 }
 
 /** How often a closing door looks for connections that have become idle, in milliseconds. */
@@ -34,7 +37,6 @@ export class HttpDoor {
   readonly #limits: Limits;
   readonly #log: Logger;
   readonly #underWay = new Set<ServerResponse>();
-  readonly #owed = new WeakMap<Socket, Set<ServerResponse>>();
   #surface: Promise<HttpSurface> | undefined;
   #server: Server | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -111,9 +113,13 @@ export class HttpDoor {
     server.setTimeout(sendTimeoutMs + receiveTimeoutMs + requestTimeoutMs);
     // A client that has sent all it will (`printf … | nc`) still gets its answer.
     (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    // Their bytes are bounded. Node would drop those beyond 2,000 without a word, conditions too.
+    server.maxHeadersCount = 0;
     server.prependListener('request', (request, response) => {
-      this.#begin(request.socket, response);
+      toOriginForm(request);
+      this.#begin(request, response);
     });
+    answerOddRequests(server);
     // Its timers for headers and requests are started by this event alone.
     server.emit('listening');
     this.#server = server;
@@ -122,13 +128,16 @@ export class HttpDoor {
 
   #give(server: Server, socket: Socket): void {
     if (socket.destroyed) return;
+    closeInSteps(socket);
     server.emit('connection', socket);
     socket.resume();
   }
 
   /** Node reads on however many pipelined requests are not answered: here they have a bound. */
-  #begin(socket: Socket, response: ServerResponse): void {
-    const owed = this.#owedTo(socket);
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    LAST_REQUEST.set(socket, request);
+    const owed = owedTo(socket);
     if (owed.size >= this.#limits.requestsPerConnectionMax) {
       this.#log.info('connection closed: too many HTTP requests at once');
       socket.destroy();
@@ -142,60 +151,7 @@ export class HttpDoor {
       owed.delete(response);
     });
   }
-
-  #owedTo(socket: Socket): Set<ServerResponse> {
-    const known = this.#owed.get(socket);
-    if (known !== undefined) return known;
-    const owed = new Set<ServerResponse>();
-    this.#owed.set(socket, owed);
-    // Node closes the response whose turn it is. Those behind it would never hear that the
-    // connection is gone, and would hold their room for ever.
-    socket.once('close', () => {
-      for (const response of owed) {
-        if (response.socket !== null) continue;
-        response.destroyed = true;
-        response.emit('close');
-      }
-    });
-    return owed;
-  }
 }
-
-/** Answers what Node's parser or its timers refuse; for the event `clientError`. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  // Half of another answer may be out already: more words would be taken for its rest.
-  const current = (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage;
-  // So is an answer that is owed for a request that came whole: these words would take its place.
-  const isOwed = current?.req.complete === true && error.code !== 'ERR_HTTP_REQUEST_TIMEOUT';
-  if (current?.headersSent === true || isOwed) {
-    socket.destroy();
-    return;
-  }
-  const [status, refusal] = clientErrorOf(error);
-  socket.end(problemResponse(refusal, status), () => socket.destroy());
-}
-
-function clientErrorOf(error: NodeJS.ErrnoException): [number, EncServerError] {
-  switch (error.code) {
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return [408, new EncServerError('TIMEOUT', 'the request did not arrive in time')];
-    case 'HPE_HEADER_OVERFLOW': {
-      const hint = `all headers together have at most ${HEADER_BYTES_MAX} bytes`;
-      return [431, new EncServerError('LINE_TOO_LONG', 'the headers are too long', { hint })];
-    }
-    default: {
-      const hint = 'see RFC 9112';
-      return [400, new EncServerError('INVALID_LINE', 'this is no HTTP/1.1 request', { hint })];
-    }
-  }
-}
-
-/** Node's own bound (`--max-http-header-size`), in bytes. */
-const HEADER_BYTES_MAX = 16 * 1024;
 
 function lastOfConnection(response: ServerResponse): void {
   if (!response.headersSent) response.shouldKeepAlive = false;
@@ -206,4 +162,22 @@ function refuse(socket: Socket, error: EncServerError): void {
   socket.end(refusalIn('http', error));
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.on('close', () => clearTimeout(timer));
+}
+
+/** The request of a connection that came last. */
+const LAST_REQUEST = new WeakMap<Socket, IncomingMessage>();
+
+/**
+ * Node closes a connection when its last answer is written, also while the other side still sends
+ * a body that was refused. What is then not read resets the connection, and the reset takes the
+ * answer with it. So our end is sent, and what comes is read and dropped (RFC 9112 section 9.6).
+ */
+function closeInSteps(socket: Socket): void {
+  const atOnce = socket.destroySoon.bind(socket);
+  socket.destroySoon = () => {
+    if (LAST_REQUEST.get(socket)?.complete !== false) return atOnce();
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
+  };
 }

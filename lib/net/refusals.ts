@@ -21,19 +21,33 @@ function http2Goaway(words: string): Buffer {
   return Buffer.concat([frames, text]);
 }
 
+/** Of every answer with problem details that no route has made. */
+export const PROBLEM_HEADERS = {
+  'Content-Type': 'application/problem+json',
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+} as const;
+
+/** Problem details (RFC 9457). */
+export function problemBody(error: EncServerError, status: number): string {
+  const { message, hint, code } = error;
+  return JSON.stringify({ type: 'about:blank', title: message, status, code, detail: hint });
+}
+
 /**
- * A whole HTTP answer with problem details (RFC 9457), the last of its connection. A reason
- * phrase would say nothing that the body does not.
+ * A whole HTTP answer with problem details, the last of its connection. A reason phrase would say
+ * nothing that the body does not.
  */
 export function problemResponse(error: EncServerError, status: number = error.row.http): Buffer {
-  const { message, hint, code } = error;
-  const body = JSON.stringify({ type: 'about:blank', title: message, status, code, detail: hint });
-  return Buffer.from(
-    `HTTP/1.1 ${status} \r\n` +
-      'Content-Type: application/problem+json\r\n' +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Connection: close\r\n\r\n${body}`,
-  );
+  const body = problemBody(error, status);
+  const headers = {
+    Date: new Date().toUTCString(),
+    ...PROBLEM_HEADERS,
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return Buffer.from(`HTTP/1.1 ${status} \r\n${lines.join('')}\r\n${body}`);
 }
 
 /** The last bytes to a connection that is not served, for whatever reason. */

@@ -3,7 +3,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Gate } from '../../access.ts';
 import { type EncServerError, toEncServerError } from '../../errors.ts';
 import { exposition, type Family } from '../../metrics.ts';
-import { answerClientError, type HttpSurface, httpServerOptions } from '../../net/http-door.ts';
+import { type HttpSurface, httpServerOptions } from '../../net/http-door.ts';
+import { checkHost } from '../../net/http-head.ts';
+import { answerClientError } from '../../net/http-refusals.ts';
 import { sessionOf, type TrustedProxies } from '../../net/http-session.ts';
 import { checkMetricsAccess } from '../../net/metrics-access.ts';
 import type { Outcome, Traffic } from '../../net/traffic.ts';
@@ -59,6 +61,7 @@ async function serve(
 }
 
 async function answerOf(host: BeHttpHost, request: IncomingMessage): Promise<Answer> {
+  checkHost(request);
   const path = request.url?.split('?', 1)[0];
   const isProbe = path === '/healthz' || path === '/readyz';
   const session = isProbe ? undefined : sessionOf(request, host.gate, host.trustedProxies);

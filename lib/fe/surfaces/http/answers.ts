@@ -49,7 +49,7 @@ export function answerError(
   reply: FastifyReply,
   log: Logger,
 ): FastifyReply {
-  if (DATA.test(request.url) && hasZodFastifySchemaValidationErrors(thrown)) {
+  if (DATA.test(routeOf(request)) && hasZodFastifySchemaValidationErrors(thrown)) {
     return reply.code(422).send({ detail: complaintsOf(thrown, request) });
   }
   const failure = failureOf(thrown, request);
@@ -73,13 +73,18 @@ export function answerFailure(
   if (status === 503 || status === 429) reply.header('retry-after', RETRY_AFTER_S);
   // RFC 9110 section 11.6.1.
   if (status === 401) reply.header('www-authenticate', 'Bearer');
-  const { url } = request;
+  const url = routeOf(request);
   if (DATA.test(url)) return reply.send({ detail: detailOf(status, error) });
   if (GO_RECORDS.test(url)) return reply.send({ message: `${error.message}; ${error.hint}` });
   const { code, message, hint } = error;
   const problem = { type: 'about:blank', title: message, status, detail: hint, code };
   // Not by `type()`, which would add a charset that the media type does not have.
   return reply.header('content-type', PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)));
+}
+
+/** However its path was written; as it was written where there is no such route. */
+function routeOf({ routeOptions, url }: FastifyRequest): string {
+  return routeOptions.url ?? url;
 }
 
 /** The demo answers 422 with a list of complaints, everything else with words. */

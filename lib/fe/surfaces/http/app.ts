@@ -5,7 +5,9 @@
 import fastify from 'fastify';
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { EncServerError } from '../../../errors.ts';
-import { answerClientError, type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
+import { type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
+import { checkHost } from '../../../net/http-head.ts';
+import { answerClientError } from '../../../net/http-refusals.ts';
 import { sessionOf } from '../../../net/http-session.ts';
 import { answerError, answerFailure } from './answers.ts';
 import { addBatchRoutes } from './batch.ts';
@@ -46,6 +48,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS);
+    checkHost(request.raw);
     if (!PROBE.test(request.url)) {
       guard.check(request.headers);
       request.session = sessionOf(request.raw, host.gate, host.trustedProxies);

@@ -7,7 +7,9 @@ import { encodePercent } from '../../../protocol/percent.ts';
 import { doBatch, type ItemOutcome, shareOf } from '../../batches.ts';
 import { checkCallersNamespace } from '../../reserved.ts';
 import type { FeService, WriteCondition } from '../../service.ts';
+import { StatusError } from './answers.ts';
 import { countReply } from './body.ts';
+import { conflictAsPrecondition } from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { readJson } from './json.ts';
 import { keyOf, nameOf } from './names.ts';
@@ -123,19 +125,17 @@ async function doItem(
     };
   }
   const { contentType, once, expires } = item;
-  const done = await service.store(
-    {
-      name,
-      key,
-      record: bytesOf(item.record, item.record64, 'record'),
-      oldKey: keyOf(item.oldKey),
-      condition: conditionOf(item),
-      contentType,
-      once,
-      expiryMs: expires === undefined ? undefined : Date.parse(expires),
-    },
-    context,
-  );
+  const input = {
+    name,
+    key,
+    record: bytesOf(item.record, item.record64, 'record'),
+    oldKey: keyOf(item.oldKey),
+    condition: conditionOf(item),
+    contentType,
+    once,
+    expiryMs: expires === undefined ? undefined : Date.parse(expires),
+  };
+  const done = await service.store(input, context).catch(conflictAsPrecondition);
   return {
     status: done.replaced ? 200 : 201,
     ...(done.drawnKey && { key: done.drawnKey.toString('hex') }),
@@ -170,6 +170,8 @@ function conditionOf(item: { ifAbsent?: boolean | undefined; ifRevision?: string
 
 function shown(outcome: ItemOutcome<Answer>): Answer {
   if ('done' in outcome) return outcome.done;
-  const { row, code, message, hint } = outcome.error;
-  return { status: row.http, code, title: message, detail: hint };
+  const { error } = outcome;
+  const { row, code, message, hint } = error;
+  const status = error instanceof StatusError ? error.status : row.http;
+  return { status, code, title: message, detail: hint };
 }

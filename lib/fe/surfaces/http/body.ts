@@ -1,5 +1,6 @@
 /** Bodies of requests and replies, within the budget of the process. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { refuseNobody } from '../../../access.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { Budget } from '../../../net/budget.ts';
 import type { RequestContext } from '../../../net/request.ts';
@@ -8,9 +9,10 @@ const NO_BYTES = Buffer.alloc(0);
 
 /**
  * Reads a whole body. Its room is reserved before a byte of it is read (and before `100
- * Continue`), and given back when the reply is out.
+ * Continue`), and given back when the reply is out; for nobody none is.
  *
- * @throws EncServerError `RECORD_TOO_LARGE`, `OVERLOADED`, `CANCELLED`
+ * @throws EncServerError `UNAUTHENTICATED`, `INVALID_FIELD`, `RECORD_TOO_LARGE`, `OVERLOADED`,
+ *   `CANCELLED`
  */
 export async function readBody(
   request: FastifyRequest,
@@ -19,14 +21,18 @@ export async function readBody(
   bytesMax: number,
   context: RequestContext,
 ): Promise<Buffer> {
+  refuseNobody(context.caller);
   const { headers } = request;
-  const chunked = headers['transfer-encoding'] !== undefined;
+  const transfer = headers['transfer-encoding'];
+  const chunked = transfer !== undefined;
+  if (chunked && transfer.toLowerCase() !== 'chunked') throw codedTransfer();
   const lengthBytes = chunked ? bytesMax : Number(headers['content-length'] ?? 0);
   if (lengthBytes > bytesMax) throw tooLarge(bytesMax);
   if (lengthBytes === 0) return NO_BYTES;
   await budget.reserved(lengthBytes, context);
   releaseWhenSent(reply, budget, lengthBytes);
-  if (headers.expect !== undefined) reply.raw.writeContinue();
+  // HTTP/1.0 knows no answer before the answer (RFC 9110 section 15.2).
+  if (headers.expect !== undefined && request.raw.httpVersionMinor > 0) reply.raw.writeContinue();
   return await collect(request.raw, bytesMax);
 }
 
@@ -71,6 +77,12 @@ function collect(stream: NodeJS.ReadableStream, bytesMax: number): Promise<Buffe
     stream.on('error', cutShort);
     stream.on('close', cutShort);
   });
+}
+
+/** To take the coding off is nothing that this server does, and to keep it would be a lie. */
+function codedTransfer(): EncServerError {
+  const hint = 'the only Transfer-Encoding that is taken is chunked';
+  return new EncServerError('INVALID_FIELD', 'the body has a coding', { hint });
 }
 
 function tooLarge(bytesMax: number): EncServerError {

@@ -2,6 +2,7 @@
  * Conditional requests (RFC 9110 section 13). The entity tag of a record is its revision, 16
  * hexadecimal digits in quotes; it is always strong.
  */
+import { EncServerError } from '../../../errors.ts';
 import type { WriteCondition } from '../../service.ts';
 import { StatusError } from './answers.ts';
 import type { RecordHeaders } from './schemas.ts';
@@ -59,6 +60,12 @@ export function isModified(headers: Conditions, revision: Buffer): boolean {
 /** 412, for a condition that did not hold. */
 export function preconditionFailed(): StatusError {
   return new StatusError(412, 'CONFLICT', 'the record is not the one that the request is for');
+}
+
+/** Writes are refused as conflicts by the store only where the request had conditions. */
+export function conflictAsPrecondition(error: unknown): never {
+  if (error instanceof EncServerError && error.code === 'CONFLICT') throw preconditionFailed();
+  throw error;
 }
 
 function holds(

@@ -37,7 +37,7 @@ export function addConsole(app: HttpApp, host: HttpHost): void {
     readdirSync(FOLDER).map((name) => [name, readFileSync(`${FOLDER}/${name}`)] as const),
   );
   app.get('/', { schema: { hide: true } }, (request, reply) => {
-    if (!request.headers.accept?.includes('text/html')) {
+    if (!request.headers.accept?.toLowerCase().includes('text/html')) {
       return reply.send({ name: 'enc-server-ts', version: VERSION, documentation: '/docs' });
     }
     reply.header('content-security-policy', CONSOLE_CSP);

@@ -68,7 +68,9 @@ function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void 
     const { key } = request.query;
     const name = nameOf(Buffer.from(id, 'hex'), undefined, request.session.caller);
     const context = contextOf(request, limits);
-    const { record } = await service.retrieve(name, keyOf(key), context);
+    // To look is not to read: it may be one that can be read once.
+    const claims = request.method !== 'HEAD';
+    const { record } = await service.retrieve(name, keyOf(key), context, { claims });
     // In JSON other bytes would come out as others.
     if (!isUtf8(record)) {
       const hint = 'GET /v1/records/{id} gives bytes';

@@ -1,6 +1,7 @@
 /** JSON bodies, read before the schemas check them. */
 import { isUtf8 } from 'node:buffer';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { refuseNobody } from '../../../access.ts';
 import { StatusError } from './answers.ts';
 import { readBody } from './body.ts';
 import { contextOf, type HttpHost, jsonBytesMax } from './host.ts';
@@ -15,6 +16,7 @@ const JSON_TYPE = /^application\/(?:json|[\w.!#$&^-]+\+json)\s*(?:;|$)/i;
 export function readJson(host: HttpHost, status: number) {
   const bytesMax = jsonBytesMax(host.limits);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    refuseNobody(request.session.caller);
     const type = request.headers['content-type'];
     if (type !== undefined && !JSON_TYPE.test(type)) {
       const hint = 'send Content-Type: application/json';

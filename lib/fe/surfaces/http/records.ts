@@ -6,7 +6,13 @@ import type { RequestContext } from '../../../net/request.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
 import { countReply, readBody } from './body.ts';
-import { entityTag, isModified, preconditionFailed, writeConditionOf } from './conditions.ts';
+import {
+  conflictAsPrecondition,
+  entityTag,
+  isModified,
+  preconditionFailed,
+  writeConditionOf,
+} from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { keyOf, nameOf } from './names.ts';
 import { describeRecords } from './records-document.ts';
@@ -47,6 +53,8 @@ class RecordRoutes {
     const name = nameFrom(request);
     const key = keyOf(headersOf(request)['enc-record-key']);
     const context = contextOf(request, this.#host.limits);
+    context.caller.require('store', name.namespace);
+    checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
     const condition = await this.#conditionOf(request, name, context);
     const contentType = request.raw.headers['content-type'];
@@ -104,7 +112,10 @@ class RecordRoutes {
     const context = contextOf(request, this.#host.limits);
     const name = nameFrom(request);
     const { service } = this.#host;
-    const { revision } = await service.rekey(name, keyOf(oldKey), keyOf(newKey), context);
+    const condition = await this.#conditionOf(request, name, context);
+    const { revision } = await service
+      .rekey(name, keyOf(oldKey), keyOf(newKey), context, condition)
+      .catch(conflictAsPrecondition);
     return reply
       .header('etag', entityTag(revision))
       .send({ revision: revision.toString('hex'), replaced: true });
@@ -134,6 +145,24 @@ class RecordRoutes {
 
   async #revisionOf(name: RecordName, context: RequestContext): Promise<Buffer | undefined> {
     return (await orAbsent(this.#host.service.head(name, context)))?.revision;
+  }
+}
+
+/**
+ * What a record is stored as, it is given back as: not a part of it, and no coding of it that its
+ * reader would not be told of.
+ *
+ * @throws EncServerError `INVALID_FIELD`
+ */
+function checkWhole({ headers }: FastifyRequest): void {
+  if (headers['content-range'] !== undefined) {
+    const hint = 'a PUT has the whole record (RFC 9110, section 14.5)';
+    throw new EncServerError('INVALID_FIELD', 'Content-Range is not taken', { hint });
+  }
+  const coding = headers['content-encoding'];
+  if (coding !== undefined && coding.toLowerCase() !== 'identity') {
+    const hint = 'send the record as it is, or say what it is by Content-Type';
+    throw new EncServerError('INVALID_FIELD', 'Content-Encoding is not kept', { hint });
   }
 }
 
@@ -170,10 +199,4 @@ function nameFrom(request: FastifyRequest): RecordName {
 
 function contentTypeOf(sealed: string | undefined): string {
   return sealed !== undefined && HEADER_VALUE.test(sealed) ? sealed : OCTETS;
-}
-
-/** Writes are refused as conflicts by the store only where the request had conditions. */
-function conflictAsPrecondition(error: unknown): never {
-  if (error instanceof EncServerError && error.code === 'CONFLICT') throw preconditionFailed();
-  throw error;
 }

@@ -121,10 +121,11 @@ function percentEncoded(bytesMin: number, bytesMax: number) {
   return z.string().regex(new RegExp(`^(?:[!-$&-~]|%[0-9A-Fa-f]{2}){${bytesMin},${bytesMax}}$`));
 }
 
-const TAG = '(?:W/)?"[!#-~]*"';
+/** RFC 9110 section 8.8.3; in a list, empty elements are passed over (section 5.6.1). */
+const TAG = '(?:W/)?"[!#-~\\u0080-\\u00ff]*"';
 const entityTags = z
   .string()
-  .regex(new RegExp(`^(?:\\*|${TAG}(?:[ \\t]*,[ \\t]*${TAG})*)$`))
+  .regex(new RegExp(`^(?:\\*|[ \\t,]*${TAG}(?:[ \\t]*,(?:[ \\t]*${TAG})?)*[ \\t]*)$`))
   .describe('Entity tags in double quotes, or *.');
 
 const shared = {

@@ -1,0 +1,40 @@
+/** What the head of an HTTP request says of the host that is asked, where Node leaves it to us. */
+import type { IncomingMessage } from 'node:http';
+import { EncServerError } from '../errors.ts';
+
+/** RFC 9112 section 3.2.2. */
+const ABSOLUTE_FORM = /^https?:\/\/(?<host>[^/?#]*)(?<rest>.*)$/i;
+/** RFC 9110 section 7.2. */
+const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:[\]/@?#]+)(?::\d{1,5})?$/;
+
+/**
+ * Makes of a target with scheme and host the path alone. Its host counts instead of `Host`
+ * (RFC 9112 section 3.2.2), so that the two cannot say different things to those who check.
+ */
+export function toOriginForm(request: IncomingMessage): void {
+  const { host, rest = '' } = ABSOLUTE_FORM.exec(request.url ?? '')?.groups ?? {};
+  if (host === undefined) return;
+  request.headers.host = host;
+  request.url = rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/**
+ * Where more than one host is named, or none, or what is none, those on the way may take it for
+ * another (RFC 9112 section 3.2).
+ *
+ * @throws EncServerError `INVALID_FIELD`
+ */
+export function checkHost({ headers, rawHeaders, httpVersionMinor }: IncomingMessage): void {
+  const { host } = headers;
+  let lines = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]?.toLowerCase() === 'host') lines++;
+  }
+  if (lines > 1) throw invalid('there are two headers Host');
+  if (lines === 0 && httpVersionMinor > 0) throw invalid('the header Host is missing');
+  if (host !== undefined && !HOST.test(host)) throw invalid('the header Host is malformed');
+}
+
+function invalid(words: string): EncServerError {
+  return new EncServerError('INVALID_FIELD', words, { hint: 'see RFC 9112, section 3.2' });
+}
