@@ -66,13 +66,18 @@ export const NOBODY: Caller = {
   },
 };
 
+/** Whether a caller has not said who it is where that is asked for, or not in a way that counts. */
+export function isNobody({ label }: Caller): boolean {
+  return label === NOBODY.label;
+}
+
 /**
  * Refuses who has not said who it is, before anything is held for it.
  *
  * @throws EncServerError `UNAUTHENTICATED`
  */
 export function refuseNobody(caller: Caller): void {
-  if (caller.label === NOBODY.label) caller.require('store');
+  if (isNobody(caller)) caller.require('store');
 }
 
 /** Whether a caller has shown who it is: `anyone` may do everything, and is nobody in particular. */

@@ -20,8 +20,12 @@ export interface RoomWait {
   readonly signal: AbortSignal;
 }
 
+/** Of the budget, for what those send who have not said who they are. */
+const STRANGERS_SHARE = 1 / 4;
+
 export class Budget {
   readonly bytesMax: number;
+  #strangers: Budget | undefined;
   #inUse = 0;
   /** The part of it that is held by those who wait: nobody else's waiting ends by it. */
   #parked = 0;
@@ -30,6 +34,15 @@ export class Budget {
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
+  }
+
+  /**
+   * What those may have reserved who have not said who they are, for what they have not sent yet:
+   * all of them together, so that they cannot keep the others waiting. It is reserved here too.
+   */
+  get strangers(): Budget {
+    this.#strangers ??= new Budget(this.bytesMax * STRANGERS_SHARE);
+    return this.#strangers;
   }
 
   /** Bytes held now. */

@@ -9,7 +9,7 @@
  * other side has a moment to send its own.
  */
 import type { Socket } from 'node:net';
-import type { Gate } from '../access.ts';
+import { type Gate, isNobody } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
@@ -32,6 +32,8 @@ export interface ConnectionHost {
 const UNSENT_BYTES_MAX = 1024 * 1024;
 /** The part of the byte budget that one connection may hold. */
 const BUDGET_SHARE = 1 / 4;
+/** What it takes to say who one is, with room to spare, in bytes. */
+const GREETING_BYTES_MAX = 8 * 1024;
 /** Time for the other side to close after we did, in milliseconds. */
 const LINGER_MS = 2_000;
 
@@ -50,8 +52,12 @@ export abstract class Connection {
   readonly #outbox: Outbox;
   /** The part of the budget that this connection holds, in bytes. */
   #heldBytes = 0;
+  /** What of the room for the request that is being received is reserved among strangers. */
+  #strangerBytes = 0;
   /** Called when the room is there that is waited for. */
   #granted: (() => void) | undefined;
+  /** Where it is waited for. */
+  #awaited: Budget | undefined;
   #activeAtMs = Date.now();
   /** When the request that is being received began; 0 while none is. */
   #receivingSinceMs = 0;
@@ -108,20 +114,32 @@ export abstract class Connection {
 
   /** Reserves room for input; false when it must be waited for, then {@link advance} follows. */
   protected reserve(bytes: number): boolean {
-    if (this.host.budget.tryReserve(bytes)) {
-      this.#hold(bytes);
+    const { budget } = this.host;
+    const isStrange = bytes > GREETING_BYTES_MAX && isNobody(this.session.caller);
+    if (isStrange && !this.#reserveIn(budget.strangers, bytes)) return false;
+    return this.#reserveIn(budget, bytes);
+  }
+
+  #reserveIn(budget: Budget, bytes: number): boolean {
+    if (budget.tryReserve(bytes)) {
+      this.#hold(budget, bytes);
       return true;
     }
     this.#granted = () => {
       this.#granted = undefined;
-      this.#hold(bytes);
-      this.proceed();
+      this.#hold(budget, bytes);
+      if (budget === this.host.budget || this.#reserveIn(this.host.budget, bytes)) this.proceed();
     };
-    this.host.budget.await(bytes, this.#granted);
+    this.#awaited = budget;
+    budget.await(bytes, this.#granted);
     return false;
   }
 
-  #hold(bytes: number): void {
+  #hold(budget: Budget, bytes: number): void {
+    if (budget !== this.host.budget) {
+      this.#strangerBytes += bytes;
+      return;
+    }
     this.#heldBytes += bytes;
     this.receivingBytes += bytes;
   }
@@ -130,9 +148,16 @@ export abstract class Connection {
   protected takeReservation(): number {
     const bytes = this.receivingBytes;
     this.receivingBytes = 0;
+    if (this.#strangerBytes > 0) this.#releaseStranger();
     // The next request has its own time to arrive.
     this.#receivingSinceMs = 0;
     return bytes;
+  }
+
+  #releaseStranger(): void {
+    const bytes = this.#strangerBytes;
+    this.#strangerBytes = 0;
+    this.host.budget.strangers.release(bytes);
   }
 
   /** Gives room back. */
@@ -232,7 +257,7 @@ export abstract class Connection {
 
   #stopReading(): void {
     this.closing = true;
-    if (this.#granted !== undefined) this.host.budget.forget(this.#granted);
+    if (this.#granted !== undefined) this.#awaited?.forget(this.#granted);
     this.#granted = undefined;
     this.release(this.takeReservation());
   }

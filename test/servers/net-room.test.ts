@@ -1,13 +1,15 @@
 /** The process-wide budget of bytes in flight, seen from outside. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { bytesField, u32Field } from '../../lib/protocol/fields.ts';
 import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
+import { makeToken } from '../helpers/access.ts';
 import { Gate, startListening } from '../helpers/listening.ts';
-import { startServers } from '../helpers/servers.ts';
+import { startServers, temporaryFolder } from '../helpers/servers.ts';
 import { frameOf, statusOf, until, Wire } from '../helpers/wire.ts';
 
 const MIB = 1024 * 1024;
@@ -231,4 +233,28 @@ test('whoever accepts more than there is of memory is served all the same', asyn
   wire.close();
   be.close();
   await servers.close();
+});
+
+test('those who have not said who they are leave room for the others', async () => {
+  const folder = await temporaryFolder();
+  const tokens = join(folder, 'tokens.json');
+  const { token } = await makeToken(tokens, ['store', 'retrieve']);
+  const limits = { bytesInFlightMax: '4MiB', recordBytesMax: '1MiB' };
+  const { fe, close } = await startServers({
+    feServerConfigs: { ...limits, auth: 'required', tokens },
+  });
+  const id = bytesField(FIELD.ID, Buffer.from('a'));
+  const frame = frameOf(OPCODE.STORE, 1, [id], Buffer.alloc(MIB - 100));
+  const strangers = await Promise.all(Array.from({ length: 8 }, () => Wire.open(fe.port)));
+  // Each announces a long frame, or sends the begin of a long line, and no more.
+  for (const [index, wire] of strangers.entries()) {
+    await wire.sendAlone(index < 6 ? frame.subarray(0, 20) : `STORE a ${'x'.repeat(100_000)}`);
+  }
+  const client = new FeClient({ address: addressOf(fe.port), token, timeoutMs: 5_000 });
+  const record = randomBytes(900_000);
+  const { key } = await client.store('b', record);
+  assert.deepEqual((await client.retrieve('b', key)).record, record);
+  client.close();
+  for (const wire of strangers) wire.close();
+  await close();
 });

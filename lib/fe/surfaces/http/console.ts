@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { isKnown, NOBODY } from '../../../access.ts';
+import { isKnown, isNobody } from '../../../access.ts';
 import { VERSION } from '../../../version.ts';
 import type { HttpApp, HttpHost } from './host.ts';
 import { problemOf } from './records-document.ts';
@@ -63,7 +63,7 @@ function addStatus(app: HttpApp, { state, limits }: HttpHost): void {
   app.get('/v1/status', { schema }, async (request) => {
     const { caller, peer } = request.session;
     // Whoever may do nothing is told nothing but that.
-    const needsToken = caller.label === NOBODY.label;
+    const needsToken = isNobody(caller);
     const about = {
       version: VERSION,
       tls: peer.secure,
