@@ -8,7 +8,7 @@
  * Of a call that waits for room, HTTP/2's flow control lets 64 KiB in, which are not counted.
  */
 import {
-  Metadata,
+  type Metadata,
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerListener,
@@ -16,19 +16,13 @@ import {
 import type { Peer } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
+import { closing, errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
 import { bearerTokenOf } from './http-session.ts';
 import { RequestContext } from './request.ts';
 import { logRequest } from './request-log.ts';
 import { Session } from './session.ts';
 import type { Slots } from './slots.ts';
 import type { Operation, Outcome } from './traffic.ts';
-
-/** How a call ends that failed. */
-export interface GrpcStatus {
-  readonly code: number;
-  readonly details: string;
-  readonly metadata: Metadata;
-}
 
 /** What the calls of one connection share. */
 export interface GrpcConnection {
@@ -63,6 +57,7 @@ export class GrpcCall {
   #heldBytes = 0;
   #holdsSlot = false;
   #letIn = false;
+  #replying = false;
   #over = false;
   #outcome: Outcome | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -94,9 +89,11 @@ export class GrpcCall {
       },
       onCancel: () => this.end(),
     };
+    this.#nameFailures();
     return new ServerInterceptingCall(this.#call, {
       start: (next) => next(listener),
       sendMessage: (message, next) => {
+        this.#replying = true;
         this.#hold(bytesOf(message));
         // A probe may have nothing more to say for hours.
         if (!this.#facts.isProbe) this.#watchSending();
@@ -128,6 +125,15 @@ export class GrpcCall {
   /** Ends a call that would go on by itself; the server closes. */
   leave(): void {
     if (this.#facts.isProbe) this.#refuse(closing());
+  }
+
+  /** grpc-js answers some calls by itself, past every interceptor, but by this method too. */
+  #nameFailures(): void {
+    const send = this.#call.sendStatus.bind(this.#call);
+    this.#call.sendStatus = (status) => {
+      const isOurs = this.#over || !isBare(status);
+      send(isOurs ? status : this.#failed(errorOfBare(status, this.#replying)));
+    };
   }
 
   /** Nothing of the message is read before `next` is called. */
@@ -252,17 +258,6 @@ export class GrpcCall {
     if (this.#holdsSlot) this.#connection.receiving.release();
     this.#holdsSlot = false;
   }
-}
-
-/** What a failure becomes: the words for people, and the code for programs. */
-export function statusOf(error: EncServerError): GrpcStatus {
-  const metadata = new Metadata();
-  metadata.set('enc-error-code', error.code);
-  return { code: error.row.grpc, details: error.describe(), metadata };
-}
-
-export function closing(): EncServerError {
-  return new EncServerError('GOAWAY', 'the server is closing');
 }
 
 /** The header, where there is exactly one. */

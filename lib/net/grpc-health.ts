@@ -1,7 +1,8 @@
 /** grpc.health.v1, the probe that gRPC's own tools know: `proto/grpc/health/v1/health.proto`. */
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { EncServerError } from '../errors.ts';
-import { GrpcCall, statusOf } from './grpc-call.ts';
+import { GrpcCall } from './grpc-call.ts';
+import { statusOf } from './grpc-status.ts';
 
 /** How often it is looked whether what is watched has changed, in milliseconds. */
 const WATCH_MS = 1_000;

@@ -97,8 +97,8 @@ test('a message above the limit is refused before it is taken in', async () => {
     },
     { frameBytesMax: 1_000 },
   );
-  const { code } = await client.fails('StoreRecord', { id: '61', data: 'a'.repeat(1_001) });
-  assert.equal(code, status.RESOURCE_EXHAUSTED);
+  const far = await client.fails('StoreRecord', { id: '61', data: 'a'.repeat(1_001) });
+  assert.deepEqual([far.code, far.errorCode], [status.RESOURCE_EXHAUSTED, 'FRAME_TOO_LARGE']);
   assert.equal(handled, 0);
   await client.call('StoreRecord', { id: '61', data: 'a'.repeat(900) });
   assert.equal(handled, 1);
@@ -239,7 +239,8 @@ test('bytes that are no message are refused', async () => {
   const headers = await new Promise<Record<string, unknown>>((resolve) => {
     stream.on('response', resolve);
   });
-  assert.equal(headers['grpc-status'], String(status.INTERNAL));
+  assert.equal(headers['grpc-status'], String(status.INVALID_ARGUMENT));
+  assert.equal(headers['enc-error-code'], 'INVALID_FIELD');
   await until(() => served.host.budget.inUseBytes === 0);
 });
 
