@@ -84,6 +84,11 @@ export class GrpcCall {
     const listener: ServerListener = {
       onReceiveMetadata: (metadata, next) => void this.#begin(metadata, next),
       onReceiveMessage: (message, next) => {
+        // What could not be read stands in its own place: see grpc-requests.ts.
+        if (message instanceof EncServerError) {
+          this.#refuse(message);
+          return;
+        }
         this.#received(message);
         next(message);
       },

@@ -18,6 +18,7 @@ import type { ConnectionHost } from './connection.ts';
 import { GrpcCall, type GrpcConnection, type GrpcMethodFacts } from './grpc-call.ts';
 import type { GrpcSurface } from './grpc-door.ts';
 import { GrpcHealth } from './grpc-health.ts';
+import { readingStrictly } from './grpc-requests.ts';
 import { peerOf } from './peer.ts';
 import type { RequestContext } from './request.ts';
 import { Slots } from './slots.ts';
@@ -69,8 +70,9 @@ export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): Grpc
     'grpc.enable_channelz': 0,
     interceptors: [(method, call) => connections.intercept(method.path, call)],
   });
-  server.addService(loadService(HEALTH_PROTO, 'grpc.health.v1.Health'), health.implementation);
-  server.addService(definition, implement(options.methods));
+  const healthDefinition = loadService(HEALTH_PROTO, 'grpc.health.v1.Health');
+  server.addService(readingStrictly(healthDefinition), health.implementation);
+  server.addService(readingStrictly(definition), implement(options.methods));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   return {
     inject(socket) {

@@ -1,0 +1,48 @@
+/** How the requests of a gRPC service are read: by rules of our own, `lib/protocol/protobuf.ts`. */
+import type { MethodDefinition, ServiceDefinition } from '@grpc/proto-loader';
+import { EncServerError, toEncServerError } from '../errors.ts';
+import { type Message, type MessageFields, readMessage } from '../protocol/protobuf.ts';
+
+/** What is looked at of a field in a DescriptorProto, as proto-loader has it. */
+interface FieldDescriptor {
+  readonly name: string;
+  readonly number: number;
+  readonly type: string;
+  readonly label: string;
+}
+
+type Method = MethodDefinition<object, object>;
+
+/**
+ * The service as it is served. What cannot be read is an error in the place of the message: what
+ * grpc-js itself makes of it has no code, and is called a defect.
+ */
+export function readingStrictly(service: ServiceDefinition): ServiceDefinition {
+  const methods = Object.entries(service).map(([name, method]) => {
+    const fields = fieldsOf(method);
+    const empty = method.requestDeserialize(Buffer.alloc(0)) as Message;
+    const requestDeserialize = (bytes: Buffer): object => {
+      try {
+        return readMessage(bytes, fields, empty);
+      } catch (thrown) {
+        return toEncServerError(thrown);
+      }
+    };
+    return [name, { ...method, requestDeserialize }] as const;
+  });
+  return Object.fromEntries(methods);
+}
+
+/** @throws EncServerError `INTERNAL` where proto/ has a field of another kind */
+function fieldsOf({ path, requestType }: Method): MessageFields {
+  const { field } = requestType.type as { readonly field: readonly FieldDescriptor[] };
+  return new Map(
+    field.map(({ name, number, type, label }) => {
+      const isText = type === 'TYPE_STRING';
+      if (label !== 'LABEL_OPTIONAL' || !(isText || type === 'TYPE_BYTES')) {
+        throw new EncServerError('INTERNAL', `${path} has a field of the kind ${label} ${type}`);
+      }
+      return [number, { name, isText }];
+    }),
+  );
+}
