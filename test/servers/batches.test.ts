@@ -213,6 +213,10 @@ describe('POST /v1/batch', () => {
     for (const body of [{}, [], { items: 'x' }, { items }]) {
       assert.equal((await post(body)).status, 400);
     }
+    for (const type of ['text/plain', 'json']) {
+      const call = { headers: { 'Content-Type': type }, body: '{"items":[]}' };
+      assert.equal((await http(servers.fe.port, 'POST', '/v1/batch', call)).status, 400, type);
+    }
   });
 });
 

@@ -109,6 +109,7 @@ describe('/data', () => {
       ['application/json', ''],
       ['text/plain', '{"id":1,"data":"sekrit"}'],
       ['application/x-www-form-urlencoded', 'id=1&data=sekrit'],
+      ['json', '{"id":1,"data":"sekrit"}'],
     ] as const;
     for (const [type, body] of types) {
       const refused = await http(port, 'POST', '/data', {
@@ -117,6 +118,7 @@ describe('/data', () => {
       });
       assert.equal(refused.status, 422, `${type} ${body}`);
       assert.doesNotMatch(refused.body.toString(), /sekrit/);
+      assert.ok(Array.isArray(refused.json()['detail']));
     }
   });
 

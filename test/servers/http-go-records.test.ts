@@ -18,7 +18,11 @@ describe('/records', () => {
     port = servers.fe.port;
   });
   after(() => servers.close());
-  const post = (body: unknown) => httpJson(port, 'POST', '/records', body);
+  const post = (body: unknown, type = 'application/json') =>
+    http(port, 'POST', '/records', {
+      headers: { 'Content-Type': type },
+      body: JSON.stringify(body),
+    });
 
   it('does what the Go client expects', async () => {
     const stored = await post({ id: hex('alice'), key: '', data: hex('hello') });
@@ -30,7 +34,9 @@ describe('/records', () => {
     assert.equal(found.status, 200);
     assert.deepEqual(found.json(), { id, key, data: 'hello' });
     assert.equal((await http(port, 'DELETE', `/records/${id}`)).status, 202);
-    assert.equal((await http(port, 'DELETE', `/records/${id}`)).status, 202);
+    const headers = { 'Content-Type': 'no type' };
+    const again = await http(port, 'DELETE', `/records/${id}`, { headers });
+    assert.deepEqual([again.status, again.body.toString()], [202, 'null']);
     const missing = await http(port, 'GET', `/records/${id}?key=${key}`);
     assert.equal(missing.status, 404);
     assert.equal(typeof missing.json()['message'], 'string');
@@ -67,10 +73,8 @@ describe('/records', () => {
       [post({ data: '00' }), 400],
       [post([]), 400],
       [http(port, 'POST', '/records', { headers: json, body: '{' }), 400],
-      [
-        http(port, 'POST', '/records', { headers: { 'Content-Type': 'text/plain' }, body: '{}' }),
-        400,
-      ],
+      [post({ id: 'ab', data: '00' }, 'text/plain'), 400],
+      [post({ id: 'ab', data: '00' }, 'json'), 400],
       [http(port, 'POST', '/records'), 400],
       [http(port, 'GET', '/records/ab'), 400],
       [http(port, 'GET', '/records/ab?key='), 400],

@@ -11,7 +11,7 @@ import { StatusError } from './answers.ts';
 import { countReply } from './body.ts';
 import { conflictAsPrecondition } from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
-import { readJson } from './json.ts';
+import { takeJson } from './json.ts';
 import { keyOf, nameOf } from './names.ts';
 import { FAILURES, problemOf } from './records-document.ts';
 import * as schemas from './schemas.ts';
@@ -40,7 +40,7 @@ function addBatch(app: HttpApp, host: HttpHost): void {
       ...FAILURES,
     },
   };
-  app.post('/v1/batch', { schema, preValidation: readJson(host, 400) }, async (request, reply) => {
+  app.post('/v1/batch', { schema, ...takeJson(host, 400) }, async (request, reply) => {
     const context = contextOf(request, limits);
     const { items } = request.body;
     const retrieves = items.filter((item) => opOf(item) === 'retrieve').length;

@@ -36,6 +36,16 @@ export async function readBody(
   return await collect(request.raw, bytesMax);
 }
 
+/** A hook: what Content-Type says is no matter here, so that Fastify does not judge its form. */
+export function ignoreType(
+  { raw }: FastifyRequest,
+  _reply: FastifyReply,
+  done: (error?: Error) => void,
+): void {
+  raw.headers['content-type'] = undefined;
+  done();
+}
+
 /** Counts the bytes of a reply until it is out. */
 export function countReply(reply: FastifyReply, budget: Budget, bytes: number): void {
   budget.count(bytes);

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { orAbsent } from '../../lookup.ts';
 import { countReply } from './body.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
-import { readJson } from './json.ts';
+import { takeJson } from './json.ts';
 import * as schemas from './schemas.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -82,7 +82,7 @@ function addCreate(app: HttpApp, host: HttpHost): void {
       ...UNAVAILABLE,
     },
   };
-  app.post('/data', { schema, preValidation: readJson(host, 422) }, async (request, reply) => {
+  app.post('/data', { schema, ...takeJson(host, 422) }, async (request, reply) => {
     const { data } = request.body;
     if (data === '') return reply.code(400).send({ detail: 'Invalid or missing data' });
     const context = contextOf(request, limits);

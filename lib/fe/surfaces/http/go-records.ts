@@ -2,9 +2,9 @@
 import { isUtf8 } from 'node:buffer';
 import { EncServerError } from '../../../errors.ts';
 import { StatusError } from './answers.ts';
-import { countReply } from './body.ts';
+import { countReply, ignoreType } from './body.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
-import { readJson } from './json.ts';
+import { takeJson } from './json.ts';
 import { keyOf, nameOf } from './names.ts';
 import * as schemas from './schemas.ts';
 
@@ -36,7 +36,7 @@ function addStore(app: HttpApp, host: HttpHost): void {
     body: schemas.newGoRecord,
     response: { 201: schemas.goRecord, ...FAILURES },
   };
-  app.post('/records', { schema, preValidation: readJson(host, 400) }, async (request, reply) => {
+  app.post('/records', { schema, ...takeJson(host, 400) }, async (request, reply) => {
     const { id, key: hexKey, data } = request.body;
     const name = nameOf(Buffer.from(id, 'hex'), undefined, request.session.caller);
     const key = hexKey === '' ? undefined : keyOf(hexKey);
@@ -88,7 +88,7 @@ function addDelete(app: HttpApp, { service, limits }: HttpHost): void {
     params: schemas.goPath,
     response: { 202: schemas.nothing, ...FAILURES },
   };
-  app.delete('/records/:id', { schema }, async (request, reply) => {
+  app.delete('/records/:id', { schema, onRequest: ignoreType }, async (request, reply) => {
     const name = nameOf(Buffer.from(request.params.id, 'hex'), undefined, request.session.caller);
     await service.delete(name, undefined, contextOf(request, limits));
     return reply.code(202).send(null);

@@ -3,25 +3,40 @@ import { isUtf8 } from 'node:buffer';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { refuseNobody } from '../../../access.ts';
 import { StatusError } from './answers.ts';
-import { readBody } from './body.ts';
+import { ignoreType, readBody } from './body.ts';
 import { contextOf, type HttpHost, jsonBytesMax } from './host.ts';
 
 /** `application/json`, and what is JSON underneath (RFC 6839). */
 const JSON_TYPE = /^application\/(?:json|[\w.!#$&^-]+\+json)\s*(?:;|$)/i;
 
 /**
- * A hook that makes `request.body` the parsed body, for routes whose wrong bodies are answered
+ * The hooks that make `request.body` the parsed body, for routes whose wrong bodies are answered
  * with `status`. A body without a type counts as JSON.
  */
-export function readJson(host: HttpHost, status: number) {
-  const bytesMax = jsonBytesMax(host.limits);
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+export function takeJson(host: HttpHost, status: number) {
+  return { onRequest: checkType(status), preValidation: readJson(host, status) };
+}
+
+/**
+ * Before Fastify looks at the type: it answers 415 to what is no media type at all. Nobody is told
+ * so before anything else.
+ */
+function checkType(status: number) {
+  return (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
     refuseNobody(request.session.caller);
     const type = request.headers['content-type'];
-    if (type !== undefined && !JSON_TYPE.test(type)) {
-      const hint = 'send Content-Type: application/json';
-      throw new StatusError(status, 'INVALID_FIELD', 'the body is not JSON', { hint });
+    if (type === undefined || JSON_TYPE.test(type)) {
+      ignoreType(request, reply, done);
+      return;
     }
+    const hint = 'send Content-Type: application/json';
+    done(new StatusError(status, 'INVALID_FIELD', 'the body is not JSON', { hint }));
+  };
+}
+
+function readJson(host: HttpHost, status: number) {
+  const bytesMax = jsonBytesMax(host.limits);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const context = contextOf(request, host.limits);
     const bytes = await readBody(request, reply, host.budget, bytesMax, context);
     request.body = bytes.length === 0 ? undefined : parse(bytes, status);

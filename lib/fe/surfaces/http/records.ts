@@ -5,7 +5,7 @@ import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
-import { countReply, readBody } from './body.ts';
+import { countReply, ignoreType, readBody } from './body.ts';
 import {
   conflictAsPrecondition,
   entityTag,
@@ -30,14 +30,12 @@ export function addRecordRoutes(app: HttpApp, host: HttpHost): void {
   for (const path of ['/v1/records/:id', '/v1/record'] as const) {
     const schemas = describeRecords(path);
     plain.put(path, { schema: schemas.put }, (request, reply) => routes.put(request, reply));
-    plain.post(`${path}/rekey`, { schema: schemas.rekey }, (request, reply) =>
-      routes.rekey(request, reply),
-    );
+    const rekey = { schema: schemas.rekey, onRequest: ignoreType };
+    plain.post(`${path}/rekey`, rekey, (request, reply) => routes.rekey(request, reply));
     plain.head(path, { schema: schemas.head }, (request, reply) => routes.head(request, reply));
     plain.get(path, { schema: schemas.get }, (request, reply) => routes.get(request, reply));
-    plain.delete(path, { schema: schemas.delete }, (request, reply) =>
-      routes.delete(request, reply),
-    );
+    const erase = { schema: schemas.delete, onRequest: ignoreType };
+    plain.delete(path, erase, (request, reply) => routes.delete(request, reply));
   }
 }
 
