@@ -79,10 +79,12 @@ describe('/data', () => {
       [{ id: 1 }, ['body', 'data'], 'value_error.missing'],
       [{ id: 'x', data: 'x' }, ['body', 'id'], 'type_error.integer'],
       [{ id: 1.5, data: 'x' }, ['body', 'id'], 'type_error.integer'],
-      [{ id: 2 ** 53, data: 'x' }, ['body', 'id'], 'type_error.integer'],
+      [{ id: 2 ** 53, data: 'x' }, ['body', 'id'], 'value_error.number.not_le'],
+      [{ id: -(2 ** 53), data: 'x' }, ['body', 'id'], 'value_error.number.not_ge'],
+      [{ id: '9007199254740992', data: 'x' }, ['body', 'id'], 'value_error.number.not_le'],
       [{ id: null, data: 'x' }, ['body', 'id'], 'type_error.none.not_allowed'],
       [{ id: 1, data: 5 }, ['body', 'data'], 'type_error.str'],
-      [{ id: 1, data: '\ud800' }, ['body', 'data'], 'type_error.str'],
+      [{ id: 1, data: '\ud800' }, ['body', 'data'], 'value_error.unicode'],
       [[1], ['body'], 'type_error.dict'],
       ['text', ['body'], 'type_error.dict'],
     ];
@@ -100,6 +102,24 @@ describe('/data', () => {
       'path',
       'item_id',
     ]);
+  });
+
+  it('says which bound a number is beyond, and of nothing else that it has one', async () => {
+    const bound = 'ensure this value is greater than or equal to';
+    const integer = 'value is not a valid integer';
+    for (const [path, msg] of [
+      ['/data?limit=0', `${bound} 1`],
+      ['/data?limit=-5.0', `${bound} 1`],
+      ['/data?limit=x', integer],
+      ['/data?limit=1&limit=2', integer],
+      ['/data?after=1.5', integer],
+      ['/data?after=-9007199254740992', `${bound} -9007199254740991`],
+      ['/data/9007199254740992', 'ensure this value is less than or equal to 9007199254740991'],
+      ['/data/abc', integer],
+    ] as const) {
+      const { detail } = (await http(port, 'GET', path)).json<{ detail: { msg: string }[] }>();
+      assert.deepEqual([detail.length, detail[0]?.msg], [1, msg], path);
+    }
   });
 
   it('answers 422 for what is no JSON, without quoting it', async () => {

@@ -11,6 +11,7 @@ import {
   toEncServerError,
 } from '../../../errors.ts';
 import type { Logger } from '../../../log.ts';
+import { type Complaint, complaintsOf, type Invalid } from './complaints.ts';
 
 /** An error whose HTTP status is not the one that its code has in the table. */
 export class StatusError extends EncServerError {
@@ -26,13 +27,6 @@ export class StatusError extends EncServerError {
 export interface Failure {
   readonly status: number;
   readonly error: EncServerError;
-}
-
-/** What is wrong in a body, a query or a path, as the demo's framework says it. */
-interface Complaint {
-  readonly loc: (string | number)[];
-  readonly msg: string;
-  readonly type: string;
 }
 
 /** Under this path is the demo's interface. */
@@ -116,12 +110,6 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   '/enc-namespace': 'INVALID_NAMESPACE',
 };
 
-/** What the checks of the schemas found. */
-interface Invalid {
-  readonly validation: readonly { readonly instancePath: string }[];
-  readonly validationContext?: unknown;
-}
-
 function invalidInput(invalid: Invalid, request: FastifyRequest): EncServerError {
   const path = invalid.validation[0]?.instancePath ?? '/';
   const [, name = ''] = path.split('/');
@@ -155,35 +143,4 @@ function refusedByFramework(status: number): EncServerError {
     return new EncServerError('INVALID_FIELD', 'Content-Type is no media type', { hint });
   }
   return new EncServerError('INVALID_FIELD', 'the request is malformed', { hint });
-}
-
-function complaintsOf(invalid: Invalid, request: FastifyRequest): Complaint[] {
-  return invalid.validation.map(({ instancePath }) => {
-    const path = instancePath.split('/').filter(Boolean);
-    const [name] = path;
-    switch (invalid.validationContext) {
-      case 'params':
-        return { loc: ['path', ...path], ...NOT_INTEGER };
-      case 'querystring':
-        return { loc: ['query', ...path], ...NOT_INTEGER };
-      default:
-        return { loc: ['body', ...path], ...complaintOf(name, request.body) };
-    }
-  });
-}
-
-type Words = Omit<Complaint, 'loc'>;
-
-const NOT_INTEGER = { msg: 'value is not a valid integer', type: 'type_error.integer' } as const;
-
-/** The words of the demo's framework for what is wrong with an item. */
-function complaintOf(name: string | undefined, body: unknown): Words {
-  const value = name === undefined ? body : (body as Record<string, unknown>)[name];
-  if (value === undefined) return { msg: 'field required', type: 'value_error.missing' };
-  if (value === null) {
-    return { msg: 'none is not an allowed value', type: 'type_error.none.not_allowed' };
-  }
-  if (name === undefined) return { msg: 'value is not a valid dict', type: 'type_error.dict' };
-  if (name === 'id') return NOT_INTEGER;
-  return { msg: 'str type expected', type: 'type_error.str' };
 }
