@@ -14,7 +14,7 @@ no better one is known.
 | --- | --- |
 | frames | the status of the reply; its body is the message and a hint |
 | text lines | \`ERROR CODE message; hint\` |
-| HTTP | the status; the code is \`code\` in problem details (RFC 9457) |
+| HTTP | the status, or one that says the same more exactly, as 412 does for a condition; the code is \`code\` in problem details (RFC 9457) |
 | gRPC | the status; the code is \`enc-error-code\` in the trailing metadata |
 | client libraries | \`code\` of the \`EncServerError\` that they reject with |
 | commands | the exit code; the code and the hint on standard error |

@@ -104,6 +104,26 @@ describe('the documentation', () => {
     }
   });
 
+  it('answers what it does not serve of that page in the words of the server', async () => {
+    const style = '/docs/static/swagger-ui.css';
+    assert.equal((await http(port, 'GET', style)).status, 200);
+    for (const [path, headers, status, code] of [
+      ['/docs/static/nope', {}, 404, 'NOT_FOUND'],
+      ['/docs/static', {}, 404, 'NOT_FOUND'],
+      ['/docs/static/.hidden', {}, 404, 'NOT_FOUND'],
+      ['/docs/static/%2e%2e/package.json', {}, 403, 'NOT_ALLOWED'],
+      [style, { 'If-Match': '"another"' }, 412, 'CONFLICT'],
+      [style, { Range: 'bytes=999999999-' }, 416, 'INVALID_FIELD'],
+    ] as const) {
+      const answer = await http(port, 'GET', path, { headers });
+      assert.equal(answer.status, status, `${path}: ${answer.body}`);
+      assert.equal(answer.headers['content-type'], 'application/problem+json');
+      const { code: told, status: repeated } = answer.json();
+      assert.deepEqual([told, repeated], [code, status], path);
+      assert.doesNotMatch(answer.body.toString(), /nope|hidden|package|swagger/);
+    }
+  });
+
   it('is found from /', async () => {
     const browser = await http(port, 'GET', '/', { headers: { Accept: 'text/html,*/*' } });
     assert.equal(browser.status, 200);

@@ -136,11 +136,16 @@ function statusOf(thrown: unknown): number | undefined {
   return typeof statusCode === 'number' && statusCode < 500 ? statusCode : undefined;
 }
 
+/** What Fastify, and its plugin for the files of /docs, refuse. */
+const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
+  403: ['NOT_ALLOWED', 'nothing is served under such a path'],
+  412: ['CONFLICT', 'the page is not the one that the request is for'],
+  415: ['INVALID_FIELD', 'Content-Type is no media type'],
+  416: ['INVALID_FIELD', 'Range is beyond the end of the page'],
+};
+
 /** Its own words may quote the request: only what is known to be harmless is said. */
 function refusedByFramework(status: number): EncServerError {
-  const hint = 'see /docs for what is expected';
-  if (status === 415) {
-    return new EncServerError('INVALID_FIELD', 'Content-Type is no media type', { hint });
-  }
-  return new EncServerError('INVALID_FIELD', 'the request is malformed', { hint });
+  const [code, words] = REFUSALS[status] ?? ['INVALID_FIELD', 'the request is malformed'];
+  return new EncServerError(code, words, { hint: 'see /docs for what is expected' });
 }

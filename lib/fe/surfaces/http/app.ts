@@ -17,7 +17,7 @@ import { addDocuments } from './documents.ts';
 import { addGoRoutes } from './go-records.ts';
 import { HostGuard } from './guard.ts';
 import type { HttpApp, HttpHost } from './host.ts';
-import { answerMissingRoute, Routes } from './missing-routes.ts';
+import { answerMissingPage, answerMissingRoute, Routes } from './missing-routes.ts';
 import { addProbes, PROBE } from './probes.ts';
 import { addRecordRoutes } from './records.ts';
 import { countTraffic } from './traffic.ts';
@@ -58,6 +58,8 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
     else done();
   });
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, host.log));
+  // Asked by the plugin that serves the files of /docs; other paths end in the hook above.
+  app.setNotFoundHandler(answerMissingPage);
   await addDocuments(app);
   addProbes(app, host);
   addConsole(app, host);

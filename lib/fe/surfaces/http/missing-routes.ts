@@ -29,7 +29,9 @@ export class Routes {
 function matches(route: string, path: string): boolean {
   const parts = path.split('/');
   const pattern = route.split('/');
-  if (pattern.at(-1) !== '*' && pattern.length !== parts.length) return false;
+  // The rest has a part at least.
+  if (parts.length < pattern.length) return false;
+  if (parts.length > pattern.length && pattern.at(-1) !== '*') return false;
   return pattern.every((part, index) => {
     if (part === '*') return true;
     return part.startsWith(':') ? parts[index] !== '' : part === parts[index];
@@ -42,13 +44,16 @@ export function answerMissingRoute(
   reply: FastifyReply,
 ): FastifyReply {
   const methods = routes.methodsOf(request.url);
-  if (methods.length === 0) {
-    const hint = 'see /docs for what there is';
-    const error = new EncServerError('NOT_FOUND', 'there is no such page', { hint });
-    return answerFailure({ status: 404, error }, request, reply);
-  }
+  if (methods.length === 0) return answerMissingPage(request, reply);
   const hint = 'the header Allow says which methods there are';
   const error = new EncServerError('UNKNOWN_VERB', 'no such method here', { hint });
   reply.header('allow', methods.join(', '));
   return answerFailure({ status: 405, error }, request, reply);
+}
+
+/** Also where there is a route, but not what it looked for. */
+export function answerMissingPage(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const hint = 'see /docs for what there is';
+  const error = new EncServerError('NOT_FOUND', 'there is no such page', { hint });
+  return answerFailure({ status: 404, error }, request, reply);
 }
