@@ -8,7 +8,7 @@ import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
 import { toOriginForm } from './http-head.ts';
-import { answerOddRequests, owedTo } from './http-refusals.ts';
+import { answerConnect, answerExpectation, owedTo } from './http-refusals.ts';
 import type { DialectHandler } from './listener.ts';
 import { refusalIn } from './refusals.ts';
 
@@ -119,7 +119,11 @@ export class HttpDoor {
       toOriginForm(request);
       this.#begin(request, response);
     });
-    answerOddRequests(server);
+    server.on('checkExpectation', (request, response) => {
+      this.#begin(request, response);
+      answerExpectation(response);
+    });
+    server.on('connect', answerConnect);
     // Its timers for headers and requests are started by this event alone.
     server.emit('listening');
     this.#server = server;

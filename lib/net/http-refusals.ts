@@ -3,7 +3,7 @@
  * it on its connection is answered first (RFC 9112 section 9.3.2). A write whose answer is
  * dropped would have been done all the same, under a key that nobody has.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { EncServerError } from '../errors.ts';
@@ -54,23 +54,20 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   }
 }
 
-/** Answers what Node would else refuse without a word. */
-export function answerOddRequests(server: Server): void {
-  server.on('checkExpectation', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    const owed = owedTo(socket);
-    owed.add(response);
-    response.once('close', () => owed.delete(response));
-    const hint = 'the only expectation that is met is 100-continue';
-    const error = new EncServerError('INVALID_FIELD', 'Expect asks for something else', { hint });
-    // Whether a body follows is not known.
-    response.writeHead(417, { ...PROBLEM_HEADERS, Connection: 'close' });
-    response.end(problemBody(error, 417));
-  });
-  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    const hint = 'this is no proxy';
-    const error = new EncServerError('UNKNOWN_VERB', 'CONNECT is not taken', { hint });
-    socket.end(problemResponse(error, 405), () => socket.destroy());
-  });
+/** Answers what is expected beside 100-continue (RFC 9110 section 10.1.1). */
+export function answerExpectation(response: ServerResponse): void {
+  const hint = 'the only expectation that is met is 100-continue';
+  const error = new EncServerError('INVALID_FIELD', 'Expect asks for something else', { hint });
+  // Whoever waits for another answer first sends the body never.
+  response.shouldKeepAlive = false;
+  response.writeHead(417, PROBLEM_HEADERS).end(problemBody(error, 417));
+}
+
+/** For the event `connect`. */
+export function answerConnect(_request: IncomingMessage, socket: Duplex): void {
+  const hint = 'this is no proxy';
+  const error = new EncServerError('UNKNOWN_VERB', 'CONNECT is not taken', { hint });
+  socket.end(problemResponse(error, 405), () => socket.destroy());
 }
 
 function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {

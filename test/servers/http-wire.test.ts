@@ -137,6 +137,17 @@ describe('HTTP on the one port', () => {
     });
   });
 
+  it('answers 417 to what it cannot be expected to do, and reads no body', async () => {
+    await withServers(async ({ fe, be }) => {
+      for (const port of [fe.port, be.port]) {
+        const raw = new RawHttp(port);
+        raw.write(`POST /data HTTP/1.1\r\n${HOST}Expect: a miracle\r\nContent-Length: 5\r\n\r\n`);
+        await raw.saw(/^HTTP\/1\.1 417 .*problem\+json.*Connection: close.*INVALID_FIELD/is);
+        await raw.closed;
+      }
+    });
+  });
+
   it('answers 408 to half a head and to half a body', async () => {
     const quick = { receiveTimeoutMs: 200 };
     await withServers(
