@@ -1,44 +1,23 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { http } from '../helpers/http.ts';
+import { assertDescribed, exampleOf, type OpenApi, operationsOf } from '../helpers/openapi.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
-
-interface Schema {
-  readonly example?: unknown;
-}
-interface Parameter {
-  readonly in: string;
-  readonly name: string;
-  readonly required: boolean;
-  readonly schema: Schema;
-}
-interface Operation {
-  readonly summary: string;
-  readonly parameters?: readonly Parameter[];
-  readonly requestBody?: { readonly content: Record<string, { readonly schema: Schema }> };
-  readonly responses: Record<string, unknown>;
-}
-interface Document {
-  readonly openapi: string;
-  readonly paths: Record<string, Record<string, Operation>>;
-}
 
 describe('the documentation', () => {
   let servers: TestServers;
   let port: number;
-  let document: Document;
+  let document: OpenApi;
   before(async () => {
     servers = await startServers();
     port = servers.fe.port;
-    document = (await http(port, 'GET', '/openapi.json')).json<Document>();
+    document = (await http(port, 'GET', '/openapi.json')).json<OpenApi>();
   });
   after(() => servers.close());
 
   it('is OpenAPI 3.1 of every route', () => {
     assert.match(document.openapi, /^3\.1\./);
-    const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-      Object.keys(methods).map((method) => `${method} ${path}`),
-    );
+    const operations = operationsOf(document).map(({ method, path }) => `${method} ${path}`);
     assert.deepEqual(operations.sort(), [
       'delete /records/{id}',
       'delete /v1/record',
@@ -67,17 +46,16 @@ describe('the documentation', () => {
 
   it('has examples that succeed when they are sent', async () => {
     const order = ['put', 'post', 'get', 'head', 'delete'];
-    const all = Object.entries(document.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
-    );
+    const all = operationsOf(document);
     // Both paths of /v1 name the same record: it is deleted once all have read it.
     all.sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
-    for (const { path, method, operation } of all) {
-      const { url, headers, body } = requestOf(path, operation);
+    for (const named of all) {
+      const { method } = named;
+      const { url, headers, body } = exampleOf(named);
       const call = body === undefined ? { headers } : { headers, body };
       const answer = await http(port, method.toUpperCase(), url, call);
       assert.ok(answer.status < 300, `${method} ${url}: ${answer.status} ${answer.body}`);
-      assert.ok(String(answer.status) in operation.responses, `${method} ${path}`);
+      assertDescribed(document, named, answer);
     }
   });
 
@@ -131,23 +109,3 @@ describe('the documentation', () => {
     assert.equal((await http(port, 'GET', '/')).json()['documentation'], '/docs');
   });
 });
-
-/** What pressing the button sends: each parameter and body with its example, if it has one. */
-function requestOf(path: string, operation: Operation) {
-  let url = path;
-  const headers: Record<string, string> = {};
-  const query = new URLSearchParams();
-  for (const { in: place, name, required, schema } of operation.parameters ?? []) {
-    assert.ok(!required || schema.example !== undefined, `${path} ${name} has no example`);
-    if (schema.example === undefined) continue;
-    if (place === 'path') url = url.replace(`{${name}}`, String(schema.example));
-    if (place === 'query') query.set(name, String(schema.example));
-    if (place === 'header') headers[name] = String(schema.example);
-  }
-  if (query.size > 0) url += `?${query}`;
-  const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
-  if (type === undefined || content === undefined) return { url, headers, body: undefined };
-  headers['content-type'] = type;
-  const { example } = content.schema;
-  return { url, headers, body: typeof example === 'string' ? example : JSON.stringify(example) };
-}

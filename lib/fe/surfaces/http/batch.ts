@@ -10,10 +10,10 @@ import type { FeService, WriteCondition } from '../../service.ts';
 import { StatusError } from './answers.ts';
 import { countReply } from './body.ts';
 import { conflictAsPrecondition } from './conditions.ts';
+import { FAILURES, problemOf } from './failures-document.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { takeJson } from './json.ts';
 import { keyOf, nameOf } from './names.ts';
-import { FAILURES, problemOf } from './records-document.ts';
 import * as schemas from './schemas.ts';
 
 const TAGS = ['records'];
@@ -35,9 +35,9 @@ function addBatch(app: HttpApp, host: HttpHost): void {
       'side, in no order.',
     body: schemas.batch,
     response: {
+      ...FAILURES,
       200: schemas.batchAnswers.describe('What became of each item.'),
       413: problemOf('The batch is larger than the server takes.'),
-      ...FAILURES,
     },
   };
   app.post('/v1/batch', { schema, ...takeJson(host, 400) }, async (request, reply) => {
@@ -65,9 +65,9 @@ function addList(app: HttpApp, { service, limits }: HttpHost): void {
     headers: schemas.listHeaders,
     querystring: schemas.listQuery,
     response: {
+      ...FAILURES,
       200: schemas.listed,
       403: problemOf('The token has not the scope admin.'),
-      ...FAILURES,
     },
   };
   app.get('/v1/records', { schema, exposeHeadRoute: false }, async (request) => {

@@ -6,8 +6,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isKnown, isNobody } from '../../../access.ts';
 import { VERSION } from '../../../version.ts';
+import { problemOf, REFUSALS } from './failures-document.ts';
 import type { HttpApp, HttpHost } from './host.ts';
-import { problemOf } from './records-document.ts';
 import * as schemas from './schemas.ts';
 
 /** The page loads from here and calls here, and nothing else; nothing inline runs or is styled. */
@@ -58,7 +58,11 @@ function addStatus(app: HttpApp, { state, limits }: HttpHost): void {
     tags: ['server'],
     summary: 'What the console shows of the server, and of who asks',
     description: 'Without a token where one is needed, only that; nothing of the store.',
-    response: { 200: schemas.status, 401: problemOf('The token that was sent is not valid.') },
+    response: {
+      ...REFUSALS,
+      200: schemas.status,
+      401: problemOf('The token that was sent is not valid.'),
+    },
   };
   app.get('/v1/status', { schema }, async (request) => {
     const { caller, peer } = request.session;

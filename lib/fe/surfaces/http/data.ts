@@ -57,7 +57,13 @@ function addRetrieve(app: HttpApp, { items, budget, limits }: HttpHost): void {
     tags: TAGS,
     summary: 'Retrieve an item',
     params: schemas.itemPath,
-    response: { 200: schemas.item, 404: schemas.detail, 422: schemas.complaints, ...UNAVAILABLE },
+    response: {
+      200: schemas.item,
+      400: schemas.detail.describe('The path is no UTF-8.'),
+      404: schemas.detail,
+      422: schemas.complaints,
+      ...UNAVAILABLE,
+    },
   };
   app.get('/data/:item_id', { schema }, async (request, reply) => {
     const { item_id: id } = request.params;

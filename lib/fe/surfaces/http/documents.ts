@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { VERSION } from '../../../version.ts';
+import { addCommonFailures, COMMON_FAILURES } from './failures-document.ts';
 import type { HttpApp } from './host.ts';
 
 /** The page may load from here and call here, and nothing else; nothing inline runs. */
@@ -20,7 +21,9 @@ export const DOCS_CSP = [
 const DESCRIPTION =
   'Every record is sealed under a key that only its caller has. The answer to a `PUT` or `POST` ' +
   'of a record has that key; nothing else does. The examples on this page share a key that was ' +
-  'drawn when the server started, and that anyone can read here: keep nothing under it.';
+  'drawn when the server started, and that anyone can read here: keep nothing under it. ' +
+  'What is no HTTP/1.1 request, or comes on one connection too many, is answered with problem ' +
+  'details, whatever it was for.';
 
 /** To be called before the routes, so that it sees them. */
 export async function addDocuments(app: HttpApp): Promise<void> {
@@ -34,6 +37,7 @@ export async function addDocuments(app: HttpApp): Promise<void> {
         license: { name: 'MIT', identifier: 'MIT' },
       },
       components: {
+        responses: COMMON_FAILURES,
         securitySchemes: {
           token: {
             type: 'http',
@@ -52,6 +56,7 @@ export async function addDocuments(app: HttpApp): Promise<void> {
     },
     exposeHeadRoutes: true,
     transform: describeRoute,
+    transformObject: addCommonFailures,
   });
   await app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -21,6 +21,11 @@ const FAILURES = {
   503: schemas.message,
   504: schemas.message,
 };
+/** Described with its type: an answer that is null alone would pass for one without a body. */
+const DELETED = {
+  description: 'There is no such record any more.',
+  content: { 'application/json': { schema: schemas.nothing } },
+};
 
 export function addGoRoutes(app: HttpApp, host: HttpHost): void {
   addStore(app, host);
@@ -86,7 +91,7 @@ function addDelete(app: HttpApp, { service, limits }: HttpHost): void {
     tags: TAGS,
     summary: 'Delete a record, whether there is one or not',
     params: schemas.goPath,
-    response: { 202: schemas.nothing, ...FAILURES },
+    response: { 202: DELETED, ...FAILURES },
   };
   app.delete('/records/:id', { schema, onRequest: ignoreType }, async (request, reply) => {
     const name = nameOf(Buffer.from(request.params.id, 'hex'), undefined, request.session.caller);

@@ -1,7 +1,7 @@
 /** What the server tells of itself: whether it lives and is ready, and what it counts. */
 import { checkMetricsAccess } from '../../../net/metrics-access.ts';
+import { problemOf, REFUSALS } from './failures-document.ts';
 import type { HttpApp, HttpHost } from './host.ts';
-import { problemOf } from './records-document.ts';
 import * as schemas from './schemas.ts';
 
 const TAGS = ['server'];
@@ -31,11 +31,11 @@ function addMetrics(app: HttpApp, { page }: HttpHost): void {
     summary: 'What the server counts, for Prometheus',
     description: 'For this machine, and for callers with the scope `admin`.',
     response: {
+      ...REFUSALS,
       200: {
         description: 'What is counted.',
         content: { 'text/plain': { schema: schemas.metrics } },
       },
-      401: problemOf('A token is needed, or the one that was sent is not valid.'),
       403: problemOf('The token has not the scope admin.'),
     },
   };

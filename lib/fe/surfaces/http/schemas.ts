@@ -15,6 +15,12 @@ const EXAMPLE_ID = 'docs-example';
 const EXAMPLE_HEX_ID = Buffer.from(EXAMPLE_ID).toString('hex');
 
 const HEX = /^(?:[0-9A-Fa-f]{2})*$/;
+/** A schema as it stands in the document. */
+function shapeOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
+  const { $schema: _dialect, ...shape } = z.toJSONSchema(schema, { io });
+  return shape;
+}
+
 /** An answer without a body. */
 export const nothing = z.null();
 
@@ -208,6 +214,9 @@ export const problem = z.object({
   detail: z.string().describe('What to do about it.'),
   code: z.string().describe('Stable; match on this.'),
 });
+
+/** For what the document says of all routes at once. */
+export const problemShape = shapeOf(problem, 'output');
 
 // --- /v1/batch and lists -------------------------------------------------------------------
 

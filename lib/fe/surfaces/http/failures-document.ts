@@ -1,0 +1,71 @@
+/** What the document says of failures: those of one route, of most of them, and of all. */
+import type { SwaggerTransformObject } from '@fastify/swagger';
+import * as schemas from './schemas.ts';
+
+const PROBLEM_TYPE = 'application/problem+json';
+
+export function problemOf(description: string) {
+  return { description, content: { [PROBLEM_TYPE]: { schema: schemas.problem } } };
+}
+
+/** Before a route looks at its request. */
+export const REFUSALS = {
+  401: problemOf('A token is needed, or the one that was sent is not valid.'),
+  403: problemOf('A token stands in the URL, or the request comes from a page elsewhere.'),
+  429: problemOf('Too many requests, or too many wrong keys.'),
+  500: problemOf('The stored bytes were changed, or the server has a defect.'),
+  503: problemOf('Not now: the back end cannot be reached, or there is too much to do.'),
+};
+
+/** Of routes that ask the back end. Their own words for one of these come after them. */
+export const FAILURES = {
+  ...REFUSALS,
+  400: problemOf('Something in the request is malformed.'),
+  502: problemOf('Whether it was done is not known.'),
+  504: problemOf('It took too long.'),
+};
+
+/** To HEAD no failure has a body either. */
+export const HEAD_FAILURES = Object.fromEntries(
+  [400, 401, 403, 410, 412, 413, 429, 500, 502, 503, 504].map((status) => [
+    status,
+    schemas.nothing.describe('As for GET.'),
+  ]),
+);
+
+/** Of requests that reach no route: the same for all of them, and so described once. */
+const ANYWHERE: Readonly<Record<string, string>> = {
+  400: 'This is no HTTP/1.1 request.',
+  408: 'The request did not arrive in time.',
+  417: 'Expect asks for something other than 100-continue.',
+  431: 'All headers together are longer than 16 KiB.',
+  503: 'The server has as many connections, or as much to do, as it may.',
+};
+
+/** For the components of the document. */
+export const COMMON_FAILURES = Object.fromEntries(
+  Object.entries(ANYWHERE).map(([status, description]) => [
+    status,
+    { description, content: { [PROBLEM_TYPE]: { schema: schemas.problemShape } } },
+  ]),
+);
+
+interface Operation {
+  readonly responses: Record<string, unknown>;
+}
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+/** Adds to each operation what can come anywhere, unless it says something of its own. */
+export const addCommonFailures: SwaggerTransformObject = (made) => {
+  if (!('openapiObject' in made)) return made.swaggerObject;
+  // Its types allow for all that a path may have; here these are operations alone.
+  const { paths } = made.openapiObject as unknown as Document;
+  for (const { responses } of Object.values(paths).flatMap((path) => Object.values(path))) {
+    for (const status of Object.keys(ANYWHERE)) {
+      responses[status] ??= { $ref: `#/components/responses/${status}` };
+    }
+  }
+  return made.openapiObject;
+};

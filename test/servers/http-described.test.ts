@@ -1,0 +1,133 @@
+/** Whatever the front end answers, `/openapi.json` says; the failures that any request can meet. */
+import assert from 'node:assert/strict';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { PartialConfig } from '../../lib/config/load.ts';
+import { makeToken } from '../helpers/access.ts';
+import { http } from '../helpers/http.ts';
+import {
+  assertDescribed,
+  exampleOf,
+  type NamedOperation,
+  type OpenApi,
+  operationsOf,
+  responseOf,
+} from '../helpers/openapi.ts';
+import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
+
+const PROBES = ['/healthz', '/readyz'];
+const isProbe = ({ path }: NamedOperation) => PROBES.includes(path);
+
+let servers: TestServers;
+let document: OpenApi;
+let operations: NamedOperation[];
+before(async () => {
+  servers = await startServers();
+  document = (await http(servers.fe.port, 'GET', '/openapi.json')).json<OpenApi>();
+  operations = operationsOf(document);
+});
+after(() => servers.close());
+
+/** Sends the example of an operation with something else about it; gives the status. */
+async function provoke(
+  port: number,
+  named: NamedOperation,
+  { headers = {}, query }: { headers?: OutgoingHttpHeaders; query?: string } = {},
+): Promise<number> {
+  const { url, headers: own, body } = exampleOf(named);
+  const separator = url.includes('?') ? '&' : '?';
+  const target = query === undefined ? url : `${url}${separator}${query}`;
+  const call = { headers: { ...own, ...headers }, ...(body !== undefined && { body }) };
+  const answer = await http(port, named.method.toUpperCase(), target, call);
+  assertDescribed(document, named, answer);
+  return answer.status;
+}
+
+async function withServers(
+  flags: PartialConfig,
+  run: (servers: TestServers) => Promise<void>,
+): Promise<void> {
+  const others = await startServers(flags);
+  try {
+    await run(others);
+  } finally {
+    await others.close();
+  }
+}
+
+describe('the document has what every route can answer', () => {
+  it('to a token in the URL: 403, but of probes', async () => {
+    for (const named of operations) {
+      const status = await provoke(servers.fe.port, named, { query: 'api_key=x' });
+      assert.equal(status === 403, !isProbe(named), `${named.method} ${named.path}: ${status}`);
+    }
+  });
+
+  it('to a Content-Type of no form: 415 where a record of any type is taken', async () => {
+    const wrong: Record<string, number> = {
+      'post /data': 422,
+      'post /records': 400,
+      'post /v1/batch': 400,
+      'put /v1/record': 415,
+      'put /v1/records/{id}': 415,
+    };
+    for (const named of operations) {
+      const status = await provoke(servers.fe.port, named, { headers: { 'content-type': 'json' } });
+      const which = `${named.method} ${named.path}`;
+      const expected = wrong[which];
+      assert.ok(expected === undefined ? status < 405 : status === expected, `${which}: ${status}`);
+    }
+  });
+
+  it('to headers that are too long, and to what is expected of it: 431, 417', async () => {
+    for (const named of operations) {
+      const { port } = servers.fe;
+      assert.equal(await provoke(port, named, { headers: { expect: 'a miracle' } }), 417);
+      // Headers are refused before their method is known: the answer has a body to HEAD, too.
+      if (named.method === 'head') continue;
+      const long = { 'x-long': 'x'.repeat(20_000) };
+      assert.equal(await provoke(port, named, { headers: long }), 431);
+    }
+  });
+
+  it('to what comes too late, or is no HTTP: 408, 400', () => {
+    for (const named of operations) {
+      const late = responseOf(document, named, 408);
+      assert.deepEqual(Object.keys(late?.content ?? {}), ['application/problem+json']);
+      assert.ok(responseOf(document, named, 400), named.path);
+    }
+  });
+
+  it('to callers who are not known, or are wrong too often: 401, 429', async () => {
+    const tokens = join(await temporaryFolder(), 'tokens.json');
+    await makeToken(tokens, ['admin']);
+    const auth = { auth: 'required', tokens, wrongTokensPerMinuteMax: 1 };
+    await withServers({ feServerConfigs: auth }, async ({ fe }) => {
+      const headers = { authorization: `Bearer ${'x'.repeat(40)}` };
+      const statuses: number[] = [];
+      for (const named of operations.filter((one) => !isProbe(one))) {
+        statuses.push(await provoke(fe.port, named, { headers }));
+      }
+      assert.deepEqual([...new Set(statuses)], [401, 429]);
+    });
+  });
+
+  it('while the back end is away', async () => {
+    await withServers({}, async ({ fe, stopBe }) => {
+      await stopBe();
+      for (const named of operations) await provoke(fe.port, named);
+    });
+  });
+
+  it('to paths that are no UTF-8: 400', async () => {
+    for (const named of operations.filter(({ path }) => path.includes('{'))) {
+      const { url, headers } = exampleOf(named);
+      const path = named.path.replace(/\{\w+\}/, '%ff');
+      const target = url.includes('?') ? `${path}?${url.split('?')[1]}` : path;
+      const answer = await http(servers.fe.port, named.method.toUpperCase(), target, { headers });
+      assert.equal(answer.status, 400, `${named.method} ${path}`);
+      assertDescribed(document, named, answer);
+    }
+  });
+});
