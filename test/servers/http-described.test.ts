@@ -1,20 +1,23 @@
 /** Whatever the front end answers, `/openapi.json` says; the failures that any request can meet. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { PartialConfig } from '../../lib/config/load.ts';
 import { makeToken } from '../helpers/access.ts';
-import { http } from '../helpers/http.ts';
+import { http, httpJson } from '../helpers/http.ts';
 import {
   assertDescribed,
+  assertOf,
   exampleOf,
   type NamedOperation,
   type OpenApi,
   operationsOf,
   responseOf,
+  type Schema,
 } from '../helpers/openapi.ts';
-import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
+import { startServers, type TestServers } from '../helpers/servers.ts';
 
 const PROBES = ['/healthz', '/readyz'];
 const isProbe = ({ path }: NamedOperation) => PROBES.includes(path);
@@ -100,7 +103,7 @@ describe('the document has what every route can answer', () => {
   });
 
   it('to callers who are not known, or are wrong too often: 401, 429', async () => {
-    const tokens = join(await temporaryFolder(), 'tokens.json');
+    const tokens = join(servers.folder, 'tokens.json');
     await makeToken(tokens, ['admin']);
     const auth = { auth: 'required', tokens, wrongTokensPerMinuteMax: 1 };
     await withServers({ feServerConfigs: auth }, async ({ fe }) => {
@@ -129,5 +132,49 @@ describe('the document has what every route can answer', () => {
       assert.equal(answer.status, 400, `${named.method} ${path}`);
       assertDescribed(document, named, answer);
     }
+  });
+});
+
+describe('the document has what a batch takes and gives', () => {
+  const batch = () => operations.find(({ path }) => path === '/v1/batch') as NamedOperation;
+  const itemSchema = (): Schema => {
+    const content = batch().operation.requestBody?.content['application/json'];
+    return content?.schema.properties?.['items']?.items ?? {};
+  };
+  const key = randomBytes(32).toString('hex');
+  const items = [
+    { op: 'store', id: 'b', record: 'x', key, contentType: 'text/plain' },
+    { op: 'store', id64: '/w==', record64: 'AAE=', expires: '2999-01-01T00:00:00Z' },
+    { op: 'retrieve', id: 'b', key },
+    { op: 'delete', id: 'nobody' },
+  ];
+  const malformed = [
+    { op: 'fly' },
+    'no item',
+    { op: 'retrieve', id: 'b' },
+    { op: 'delete', id: 1 },
+  ];
+
+  it('items by what is done, of which malformed ones are none', () => {
+    const ops = itemSchema().oneOf?.map(({ properties }) => properties?.['op']?.enum);
+    assert.deepEqual(ops, [['store'], ['retrieve'], ['delete']]);
+    for (const item of items) assertOf(itemSchema(), item, item.op);
+    for (const item of malformed) assert.throws(() => assertOf(itemSchema(), item, 'wrong'));
+  });
+
+  it('answers with all that they have, to malformed items, too', async () => {
+    const seen = new Set<string>();
+    for (const some of [items.slice(0, 2), [...items.slice(2), ...malformed]]) {
+      const answer = await httpJson(servers.fe.port, 'POST', '/v1/batch', { items: some });
+      assert.equal(answer.status, 200);
+      assertDescribed(document, batch(), answer);
+      for (const one of answer.json<{ items: object[] }>().items) {
+        for (const name of Object.keys(one)) seen.add(name);
+      }
+    }
+    const content = batch().operation.responses['200']?.content?.['application/json'];
+    const described = content?.schema.properties?.['items']?.items?.properties;
+    // One with an end is stored, but not read here.
+    assert.deepEqual([...seen, 'expires'].sort(), Object.keys(described ?? {}).sort());
   });
 });

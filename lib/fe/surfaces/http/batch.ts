@@ -31,8 +31,8 @@ function addBatch(app: HttpApp, host: HttpHost): void {
     tags: TAGS,
     summary: 'Store, retrieve and delete many records',
     description:
-      'Each item has an answer of its own; a bad one spoils no other. They are done side by ' +
-      'side, in no order.',
+      'Each item has an answer of its own: one that is not of the form below is answered with ' +
+      'status 400 in its place, and spoils no other. They are done side by side, in no order.',
     body: schemas.batch,
     response: {
       ...FAILURES,
@@ -100,14 +100,12 @@ function checked(item: unknown): schemas.HttpBatchItem {
   });
 }
 
-type Answer = Record<string, unknown> & { readonly status: number };
-
 async function doItem(
   service: FeService,
   item: schemas.HttpBatchItem,
   acceptBytesMax: number,
   context: RequestContext,
-): Promise<Answer> {
+): Promise<schemas.HttpBatchAnswer> {
   const name = itemName(item, context);
   const key = keyOf(item.key);
   if (item.op === 'delete') {
@@ -168,7 +166,7 @@ function conditionOf(item: { ifAbsent?: boolean | undefined; ifRevision?: string
   throw new EncServerError('INVALID_FIELD', 'two conditions exclude each other');
 }
 
-function shown(outcome: ItemOutcome<Answer>): Answer {
+function shown(outcome: ItemOutcome<schemas.HttpBatchAnswer>): schemas.HttpBatchAnswer {
   if ('done' in outcome) return outcome.done;
   const { error } = outcome;
   const { row, code, message, hint } = error;

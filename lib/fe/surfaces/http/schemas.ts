@@ -253,8 +253,9 @@ const batchDelete = z.object({
 export const batchItem = z.discriminatedUnion('op', [batchStore, batchRetrieve, batchDelete]);
 export type HttpBatchItem = z.output<typeof batchItem>;
 
-/** Items are checked one by one: a malformed one spoils no other. */
-export const batch = z.object({ items: z.array(z.unknown()).max(BATCH_ITEMS_MAX) }).meta({
+/** Items are described here, and checked one by one: a malformed one spoils no other. */
+const anyItem = z.unknown().meta(shapeOf(batchItem, 'input'));
+export const batch = z.object({ items: z.array(anyItem).max(BATCH_ITEMS_MAX) }).meta({
   example: {
     items: [
       { op: 'store', id: EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
@@ -263,15 +264,23 @@ export const batch = z.object({ items: z.array(z.unknown()).max(BATCH_ITEMS_MAX)
   },
 });
 
+const batchAnswer = z.object({
+  status: z.int().describe('What the request alone would have been answered with.'),
+  key: z.string().optional().describe('Of a store: the only key, unless the item had one.'),
+  revision: z.string().optional().describe('Of a store or a retrieve: as in ETag.'),
+  replaced: z.boolean().optional().describe('Of a store: whether a record was there before.'),
+  record64: z.string().optional().describe('Of a retrieve: the record, in base64.'),
+  contentType: z.string().optional().describe('Of a retrieve: as it was stored, if it was.'),
+  expires: z.string().optional().describe('Of a retrieve: when the record ends, if it does.'),
+  existed: z.boolean().optional().describe('Of a delete: whether there was a record.'),
+  code: z.string().optional().describe('Of a failure: stable; match on this.'),
+  title: z.string().optional().describe('Of a failure: what is wrong.'),
+  detail: z.string().optional().describe('Of a failure: what to do about it.'),
+});
+export type HttpBatchAnswer = z.output<typeof batchAnswer>;
+
 export const batchAnswers = z.object({
-  items: z
-    .array(
-      z.looseObject({
-        status: z.int().describe('What the request alone would have been answered with.'),
-        code: z.string().optional().describe('Of a failure; stable.'),
-      }),
-    )
-    .describe('One answer for each item, in their order.'),
+  items: z.array(batchAnswer).describe('One answer for each item, in their order.'),
 });
 
 export const listHeaders = z.looseObject({ 'enc-namespace': shared['enc-namespace'] });
