@@ -123,6 +123,22 @@ describe('the document has what every route can answer', () => {
     });
   });
 
+  it('to conditions on a record that was read once: 410', async () => {
+    const { port } = servers.fe;
+    const paths = ['/v1/record', '/v1/records/{id}'];
+    for (const named of operations.filter(({ path }) => paths.includes(path))) {
+      const reading = operations.find((one) => one.path === named.path && one.method === 'get');
+      const { url, headers } = exampleOf(reading as NamedOperation);
+      const once = { ...headers, 'enc-once': '1' };
+      assert.equal((await http(port, 'PUT', url, { headers: once, body: 'x' })).status, 201);
+      assert.equal((await http(port, 'GET', url, { headers })).status, 200);
+      const condition = { 'if-none-match': '"another"' };
+      const status = await provoke(port, named, { headers: condition });
+      assert.equal(status, 410, `${named.method} ${named.path}`);
+      assert.equal((await http(port, 'DELETE', url, { headers })).status, 204);
+    }
+  });
+
   it('to paths that are no UTF-8: 400', async () => {
     for (const named of operations.filter(({ path }) => path.includes('{'))) {
       const { url, headers } = exampleOf(named);

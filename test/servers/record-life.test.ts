@@ -241,6 +241,13 @@ describe('reading once', () => {
     const gone = await http(port, 'GET', path, { headers: withKey });
     assert.equal(gone.status, 410);
     assert.equal(gone.json()['code'], 'ALREADY_READ');
+    // Whose condition asks about it first is told the same.
+    for (const condition of [{ 'If-None-Match': '"another"' }, { 'If-Match': etag }]) {
+      const headers = { ...withKey, ...condition };
+      assert.equal((await http(port, 'GET', path, { headers })).status, 410);
+    }
+    const again = { ...reader, 'If-None-Match': '"another"' };
+    assert.equal((await http(port, 'GET', path, { headers: again })).body.toString(), 'secret');
   });
 });
 

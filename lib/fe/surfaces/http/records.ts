@@ -78,7 +78,8 @@ class RecordRoutes {
     const context = contextOf(request, this.#host.limits);
     if (isConditional(headers)) {
       // First without reading it for good: it may be one that can be read once.
-      const { revision } = await service.retrieve(name, key, context, { claims: false });
+      const looking = { claims: false, reader: readerOf(headers) };
+      const { revision } = await service.retrieve(name, key, context, looking);
       reply.header('etag', entityTag(revision));
       if (!isModified(headers, revision)) return reply.code(304).send();
     }
