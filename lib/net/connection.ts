@@ -15,6 +15,7 @@ import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
 import type { Budget } from './budget.ts';
 import { Outbox } from './outbox.ts';
+import { ReceivingRoom } from './receiving-room.ts';
 import type { RequestContext } from './request.ts';
 import { Session } from './session.ts';
 import type { Traffic } from './traffic.ts';
@@ -32,8 +33,6 @@ export interface ConnectionHost {
 const UNSENT_BYTES_MAX = 1024 * 1024;
 /** The part of the byte budget that one connection may hold. */
 const BUDGET_SHARE = 1 / 4;
-/** What it takes to say who one is, with room to spare, in bytes. */
-const GREETING_BYTES_MAX = 8 * 1024;
 /** Time for the other side to close after we did, in milliseconds. */
 const LINGER_MS = 2_000;
 
@@ -46,18 +45,11 @@ export abstract class Connection {
   /** Set while the server closes: what is under way is answered, new requests are refused. */
   protected draining = false;
   protected inputEnded = false;
-  /** Room reserved for the request that is being received, in bytes. */
-  protected receivingBytes = 0;
 
   readonly #outbox: Outbox;
+  readonly #room: ReceivingRoom;
   /** The part of the budget that this connection holds, in bytes. */
   #heldBytes = 0;
-  /** What of the room for the request that is being received is reserved among strangers. */
-  #strangerBytes = 0;
-  /** Called when the room is there that is waited for. */
-  #granted: (() => void) | undefined;
-  /** Where it is waited for. */
-  #awaited: Budget | undefined;
   #activeAtMs = Date.now();
   /** When the request that is being received began; 0 while none is. */
   #receivingSinceMs = 0;
@@ -70,6 +62,10 @@ export abstract class Connection {
     this.host = host;
     this.session = Session.of(socket, host.gate);
     this.#outbox = new Outbox(socket, (release) => this.#written(release));
+    this.#room = new ReceivingRoom(host.budget, (bytes) => {
+      this.#heldBytes += bytes;
+      this.proceed();
+    });
   }
 
   /** Begins with the bytes that were read to tell the dialect; `ended` when no more will come. */
@@ -104,7 +100,7 @@ export abstract class Connection {
 
   /** Whether a request may be begun, or the one go on that has its room. */
   protected canRead(): boolean {
-    if (this.closing || this.#granted !== undefined) return false;
+    if (this.closing || this.#room.isAwaited) return false;
     // To stop in the middle would hold its room for ever.
     if (this.receivingBytes > 0) return true;
     if (this.#outbox.unsentBytes >= UNSENT_BYTES_MAX) return false;
@@ -114,50 +110,21 @@ export abstract class Connection {
 
   /** Reserves room for input; false when it must be waited for, then {@link advance} follows. */
   protected reserve(bytes: number): boolean {
-    const { budget } = this.host;
-    const isStrange = bytes > GREETING_BYTES_MAX && isNobody(this.session.caller);
-    if (isStrange && !this.#reserveIn(budget.strangers, bytes)) return false;
-    return this.#reserveIn(budget, bytes);
+    const isThere = this.#room.reserve(bytes, isNobody(this.session.caller));
+    if (isThere) this.#heldBytes += bytes;
+    return isThere;
   }
 
-  #reserveIn(budget: Budget, bytes: number): boolean {
-    if (budget.tryReserve(bytes)) {
-      this.#hold(budget, bytes);
-      return true;
-    }
-    this.#granted = () => {
-      this.#granted = undefined;
-      this.#hold(budget, bytes);
-      if (budget === this.host.budget || this.#reserveIn(this.host.budget, bytes)) this.proceed();
-    };
-    this.#awaited = budget;
-    budget.await(bytes, this.#granted);
-    return false;
-  }
-
-  #hold(budget: Budget, bytes: number): void {
-    if (budget !== this.host.budget) {
-      this.#strangerBytes += bytes;
-      return;
-    }
-    this.#heldBytes += bytes;
-    this.receivingBytes += bytes;
+  /** Room reserved for the request that is being received, in bytes. */
+  protected get receivingBytes(): number {
+    return this.#room.bytes;
   }
 
   /** Hands the room of a whole request over to its handler, who gives it back. */
   protected takeReservation(): number {
-    const bytes = this.receivingBytes;
-    this.receivingBytes = 0;
-    if (this.#strangerBytes > 0) this.#releaseStranger();
     // The next request has its own time to arrive.
     this.#receivingSinceMs = 0;
-    return bytes;
-  }
-
-  #releaseStranger(): void {
-    const bytes = this.#strangerBytes;
-    this.#strangerBytes = 0;
-    this.host.budget.strangers.release(bytes);
+    return this.#room.take();
   }
 
   /** Gives room back. */
@@ -257,8 +224,7 @@ export abstract class Connection {
 
   #stopReading(): void {
     this.closing = true;
-    if (this.#granted !== undefined) this.#awaited?.forget(this.#granted);
-    this.#granted = undefined;
+    this.#room.forget();
     this.release(this.takeReservation());
   }
 

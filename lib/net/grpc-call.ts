@@ -14,6 +14,7 @@ import {
   type ServerListener,
 } from '@grpc/grpc-js';
 import type { Peer } from '../access.ts';
+import { refuseNobody } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
 import { closing, errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
@@ -178,6 +179,8 @@ export class GrpcCall {
       session.authenticate(Buffer.from(bearerTokenOf(String(authorization))));
     }
     session.admit(session.caller);
+    // Before there is room for its message.
+    refuseNobody(session.caller);
     traffic.begin();
     this.#letIn = true;
     const context = new RequestContext(session, limits.requestTimeoutMs);
