@@ -131,13 +131,13 @@ async function nonceOf(path: string, keys: string): Promise<Buffer | undefined> 
 
 /** SHA-256 of the first line, in hexadecimal digits: more keys may come, that one stays. */
 async function digestOfHead(keysPath: string): Promise<string> {
-  for await (const { text } of linesOf(keysPath)) {
+  for await (const { text = '' } of linesOf(keysPath)) {
     return createHash('sha256').update(text).digest('hex');
   }
   return '';
 }
 
-function membersOrNone(text: string): Members {
+function membersOrNone(text: string | undefined): Members {
   try {
     return parseLine(text);
   } catch {

@@ -87,7 +87,7 @@ class Export {
   }
 
   /** A key that was not written to its end was never used. */
-  #membersOf(number: number, text: string): Members {
+  #membersOf(number: number, text: string | undefined): Members {
     try {
       return parseLine(text);
     } catch (error) {

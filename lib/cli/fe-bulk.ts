@@ -12,7 +12,7 @@ import {
   withClient,
 } from './fe-calls.ts';
 import type { ImportFlags } from './import.ts';
-import { deliver } from './terminal.ts';
+import { isTaken } from './terminal.ts';
 
 type ListFlags = Pick<NameFlags, 'namespace'>;
 
@@ -65,7 +65,7 @@ async function list(flags: ListFlags, setting: ClientSetting): Promise<ExitCode>
       const lines = page.ids.map((id) =>
         setting.json ? JSON.stringify({ id64: id.toString('base64') }) : encodePercent(id),
       );
-      if (lines.length > 0) await deliver(`${lines.join('\n')}\n`);
+      if (lines.length > 0 && !(await isTaken(`${lines.join('\n')}\n`))) break;
       after = page.next;
     } while (after !== undefined);
     return EXIT.done;

@@ -19,6 +19,7 @@ import {
   checkKeyFlags,
   checkRecordFlags,
   type KeyFlags,
+  prepareOut,
   printKey,
   type RecordFlags,
   readKey,
@@ -218,7 +219,12 @@ async function settleKey(
 async function retrieve(flags: RetrieveFlags, setting: ClientSetting): Promise<ExitCode> {
   const key = await requireKey(flags);
   return await withClient(setting, async (client) => {
-    const found = await client.retrieve(flags.id, key, namespaceOf(flags));
+    // Before it is asked for: it may be one that can be read once.
+    const takeBack = await prepareOut(flags.out);
+    const found = await client.retrieve(flags.id, key, namespaceOf(flags)).catch(async (error) => {
+      await takeBack();
+      throw error;
+    });
     const { record, contentType } = found;
     await tellRecord(record, flags.out, setting, {
       ...shownFacts(found),

@@ -94,7 +94,7 @@ class Import {
     await this.#send();
   }
 
-  async #take(line: number, text: string): Promise<void> {
+  async #take(line: number, text: string | undefined): Promise<void> {
     const known = this.#keys.keys.get(line);
     let sending: Sending | undefined;
     try {
@@ -164,7 +164,11 @@ class Import {
 }
 
 /** Undefined for the first line of what an export wrote. Throws what is wrong with a line. */
-function sendingOf(line: number, text: string, known: Buffer | undefined): Sending | undefined {
+function sendingOf(
+  line: number,
+  text: string | undefined,
+  known: Buffer | undefined,
+): Sending | undefined {
   const members = parseLine(text);
   if (members['format'] === EXPORT_FORMAT) return undefined;
   const name = nameOf(members);

@@ -1,13 +1,16 @@
 /** Files of one JSON object a line: records that are imported and exported, and their keys. */
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { checkName } from '../crypto/record-name.ts';
 import { EncServerError } from '../errors.ts';
+import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { fileError } from './terminal.ts';
 
 const LINE_FEED = 0x0a;
+/** No record that is taken has so long a line, whatever is escaped in it. */
+const LINE_BYTES_MAX = 8 * FRAME_BYTES_CEILING;
 /** Read at once when the end of a file is looked for. */
 const TAIL_BYTES = 64 * 1024;
 
@@ -19,15 +22,46 @@ export interface LineName {
 
 export type Members = Readonly<Record<string, unknown>>;
 
-/** The lines of a file with their numbers, from 1; empty ones are passed over. */
-export async function* linesOf(path: string): AsyncGenerator<{ number: number; text: string }> {
+/** A line of a file. */
+export interface NumberedLine {
+  /** From 1. */
+  readonly number: number;
+  /** Without its end; undefined where it is no UTF-8. */
+  readonly text: string | undefined;
+}
+
+/**
+ * The lines of a file; empty ones are passed over. Rejects with `FILE_ERROR`, `LINE_TOO_LONG`.
+ */
+export async function* linesOf(path: string): AsyncGenerator<NumberedLine> {
+  let number = 0;
+  for await (const bytes of rawLinesOf(path)) {
+    number++;
+    // What is no UTF-8 would come out as other bytes, and be taken for what it is not.
+    const text = isUtf8(bytes) ? bytes.toString('utf8').replace(/\r$/, '') : undefined;
+    if (text === undefined || text.trim() !== '') yield { number, text };
+  }
+}
+
+async function* rawLinesOf(path: string): AsyncGenerator<Buffer> {
   const input = createReadStream(path);
+  let parts: Buffer[] = [];
+  let bytes = 0;
   try {
-    let number = 0;
-    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      number++;
-      if (text.trim() !== '') yield { number, text };
+    for await (const chunk of input as AsyncIterable<Buffer>) {
+      let start = 0;
+      for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
+        yield Buffer.concat([...parts, chunk.subarray(start, end)]);
+        [parts, bytes, start] = [[], 0, end + 1];
+      }
+      parts.push(chunk.subarray(start));
+      bytes += chunk.length - start;
+      if (bytes > LINE_BYTES_MAX) {
+        const words = `${path} has a line of more than ${LINE_BYTES_MAX} bytes`;
+        throw new EncServerError('LINE_TOO_LONG', words, { hint: 'a record goes on one line' });
+      }
     }
+    if (bytes > 0) yield Buffer.concat(parts);
   } catch (cause) {
     if (cause instanceof EncServerError) throw cause;
     throw fileError('cannot read', path, cause);
@@ -85,7 +119,8 @@ async function wholeBytes(file: FileHandle): Promise<number> {
 }
 
 /** @throws EncServerError `INVALID_RECORD` in words that quote nothing */
-export function parseLine(text: string): Members {
+export function parseLine(text: string | undefined): Members {
+  if (text === undefined) throw broken('the line is no UTF-8');
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -120,12 +155,17 @@ export function bytesOf(line: Members, name: string): Buffer | undefined {
   const [text, base64] = [line[name], line[`${name}64`]];
   if (text === undefined && base64 === undefined) return undefined;
   if (text !== undefined && base64 !== undefined) throw broken(`${name} is there twice`);
-  if (typeof text === 'string') return Buffer.from(text, 'utf8');
+  // UTF-8 has no form for half of a surrogate pair.
+  if (typeof text === 'string' && isWellFormed(text)) return Buffer.from(text, 'utf8');
   if (typeof base64 === 'string') {
     const bytes = Buffer.from(base64, 'base64');
     if (bytes.toString('base64') === base64) return bytes;
   }
   throw broken(`${name} is no text and no base64`);
+}
+
+function isWellFormed(text: string): boolean {
+  return Buffer.from(text, 'utf8').toString('utf8') === text;
 }
 
 /** The members under which bytes stand in a line. */

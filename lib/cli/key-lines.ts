@@ -138,7 +138,7 @@ async function isEmptyOrOurs(path: string, digest: string): Promise<boolean> {
   return true;
 }
 
-function isHeadOf(text: string, digest: string): boolean {
+function isHeadOf(text: string | undefined, digest: string): boolean {
   try {
     const head = parseLine(text);
     return head['format'] === FORMAT && head['version'] === VERSION && head['import'] === digest;

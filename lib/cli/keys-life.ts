@@ -7,7 +7,7 @@ import type { Rotation } from '../fe/rotation.ts';
 import { duration, given, type Plan } from './command-line.ts';
 import { addKeyringFlags, configFor, type KeyringFlags, keyringSetting } from './keyring-flags.ts';
 import { openProgress } from './progress.ts';
-import { readSecretText } from './secret-text.ts';
+import { readSettingText } from './secret-text.ts';
 import { firstSignal } from './signals.ts';
 import { table } from './table.ts';
 import { note, print, usage } from './terminal.ts';
@@ -67,7 +67,7 @@ async function provider(flags: ProviderFlags, kind: ProviderKind): Promise<ExitC
   const means = meansOf(feServerConfigs);
   const { newPassphraseFile: path } = flags;
   const newMeans =
-    path === undefined ? means : { ...means, passphrase: await readSecretText(path) };
+    path === undefined ? means : { ...means, passphrase: await readSettingText(path) };
   const keyring = await changeProvider(feServerConfigs.keyring, means, kind, newMeans);
   note(`the secrets of the keyring are ${SEALED_BY[kind]}; back it up`);
   return await tell(keyring, flags);

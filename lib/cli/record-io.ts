@@ -1,6 +1,6 @@
 /** Records and keys between files, pipes and the command line; keys as bytes, never strings. */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, unlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EncServerError } from '../errors.ts';
 import { decodeHexKey, encodeHex } from '../protocol/hex.ts';
@@ -46,7 +46,7 @@ export async function tellRecord(
   { json, result }: ClientSetting,
   facts: Record<string, unknown>,
 ): Promise<void> {
-  if (!json || out !== undefined) await writeRecord(record, out);
+  if (!json || out !== undefined) await writeRecord(record, out, facts['once'] === true);
   const told = out === undefined ? { record64: record.toString('base64') } : {};
   if (json) await result('', { ...facts, ...told });
 }
@@ -128,8 +128,30 @@ export async function printKey(key: Buffer): Promise<void> {
   }
 }
 
+/**
+ * Finds out whether a file can be written before it is needed. Resolves to what takes it away again
+ * if it was made by that. Rejects with `FILE_ERROR`.
+ */
+export async function prepareOut(path: string | undefined): Promise<() => Promise<void>> {
+  const nothing = async () => undefined;
+  if (path === undefined) return nothing;
+  const known = await stat(path).catch(() => undefined);
+  // Who reads from a pipe would take the end of this for the end of all.
+  if (known !== undefined && !known.isFile()) return nothing;
+  try {
+    await (await open(path, 'a', 0o600)).close();
+  } catch (cause) {
+    throw fileError('cannot write', path, cause);
+  }
+  return known === undefined ? () => removeKeyFile(path) : nothing;
+}
+
 /** The record's bytes to `--out` or standard output; a terminal gets text only. */
-export async function writeRecord(record: Buffer, out: string | undefined): Promise<void> {
+export async function writeRecord(
+  record: Buffer,
+  out: string | undefined,
+  isOnlyTime = false,
+): Promise<void> {
   if (out !== undefined) {
     // What was sealed a moment ago is for its owner alone.
     await writeFile(out, record, { mode: 0o600 }).catch((cause: unknown) => {
@@ -138,6 +160,11 @@ export async function writeRecord(record: Buffer, out: string | undefined): Prom
     return;
   }
   if (process.stdout.isTTY && !isText(record)) {
+    if (isOnlyTime) {
+      note('the record is binary, and could be read this once; here it is in base64');
+      await print(`${record.toString('base64')}\n`);
+      return;
+    }
     throw usage('the record is binary', 'write it to a file with --out, or into a pipe');
   }
   await print(record);

@@ -1,5 +1,6 @@
 /** Secrets that people write, such as passphrases. */
 import { readFile } from 'node:fs/promises';
+import { readTextFile } from '../config/text-file.ts';
 import { fileError, usage } from './terminal.ts';
 
 /** The text of a file, or of standard input for `-`, without its line end. Rejects with `USAGE`. */
@@ -11,4 +12,21 @@ export async function readSecretText(path: string): Promise<Buffer> {
   while (end > 0 && (text[end - 1] === 0x0a || text[end - 1] === 0x0d)) end--;
   if (end > 0) return text.subarray(0, end);
   throw usage('the passphrase is empty');
+}
+
+/** What a setting takes. */
+const ONE_LINE = /^[^\p{Cc}]*$/u;
+
+/**
+ * As {@link readSecretText}, of a secret that a setting will name: read as settings are read, so
+ * that nothing is sealed under what no server takes. Rejects with `USAGE`, `BAD_CONFIG`.
+ */
+export async function readSettingText(path: string): Promise<Buffer> {
+  const isInput = path === '-';
+  const name = isInput ? 'standard input' : path;
+  const text = await readTextFile(isInput ? '/dev/stdin' : path, name);
+  const secret = text.replace(/\r?\n$/, '');
+  if (secret === '') throw usage('the passphrase is empty');
+  if (ONE_LINE.test(secret)) return Buffer.from(secret, 'utf8');
+  throw usage('the passphrase is no text on one line', 'such as that of: openssl rand -base64 24');
 }

@@ -9,7 +9,7 @@ import { addTlsFlags, type CallFlags, callFlags, linkOf, type TlsFlags } from '.
 import { address, duration, given, loadFor, parse, program } from './command-line.ts';
 import { firstSignal } from './signals.ts';
 import { isWell, jsonOf, type Look, lineOf, tableOf } from './status-view.ts';
-import { causeCode, deliver, print, runProgram } from './terminal.ts';
+import { isTaken, print, runProgram } from './terminal.ts';
 
 interface StatusFlags extends Omit<CallFlags, 'tls'> {
   readonly config?: string;
@@ -60,7 +60,10 @@ async function status(flags: StatusFlags): Promise<ExitCode> {
   const askers = await openAskers(flags);
   try {
     const looks = flags.watch ? await watch(askers, flags) : await lookOnce(askers, flags);
-    return looks.every(isWell) ? EXIT.done : EXIT.unreachable;
+    const [unwell] = looks.filter((one) => !isWell(one));
+    // A server that cannot be reached, or refuses, says so by its error; one that does not do its
+    // work counts as away.
+    return unwell === undefined ? EXIT.done : (unwell.error?.row.exit ?? EXIT.unreachable);
   } finally {
     for (const { client } of askers) client.close();
   }
@@ -82,7 +85,7 @@ async function watch(askers: readonly Asker[], flags: StatusFlags): Promise<Look
   for (;;) {
     const looks = await lookAt(askers, signal);
     if (signal.aborted) return last.length === 0 ? looks : last;
-    const isRead = await show(render(looks, last, flags));
+    const isRead = await isTaken(render(looks, last, flags));
     last = looks;
     if (isRead) await sleep(intervalMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted || !isRead) return last;
@@ -93,17 +96,6 @@ function render(looks: Look[], before: Look[], { json }: StatusFlags): string {
   if (json) return jsonOf(looks, before);
   if (process.stdout.isTTY) return `${REDRAW}${tableOf(looks, before)}`;
   return lineOf(looks, before, Date.now());
-}
-
-/** Resolves to whether somebody still reads. Rejects with `FILE_ERROR`. */
-async function show(text: string): Promise<boolean> {
-  try {
-    await deliver(text);
-    return true;
-  } catch (thrown) {
-    if (causeCode(thrown) === 'EPIPE') return false;
-    throw thrown;
-  }
 }
 
 async function openAskers(flags: StatusFlags): Promise<Asker[]> {

@@ -9,11 +9,7 @@ const LOST = 'the disk behind it may be full, or the reader of the pipe gone';
  * early, such as `head`, has all it wants. Rejects with `FILE_ERROR`.
  */
 export async function print(bytes: string | Uint8Array): Promise<void> {
-  try {
-    await deliver(bytes);
-  } catch (thrown) {
-    if (causeCode(thrown) !== 'EPIPE') throw thrown;
-  }
+  await isTaken(bytes);
 }
 
 /** As {@link print}, for what must not get lost: a reader that is gone is a `FILE_ERROR`, too. */
@@ -24,6 +20,17 @@ export async function deliver(bytes: string | Uint8Array): Promise<void> {
       else reject(fileError('cannot write to', 'standard output', cause, LOST));
     });
   });
+}
+
+/** As {@link deliver}; resolves to whether somebody still reads. */
+export async function isTaken(bytes: string | Uint8Array): Promise<boolean> {
+  try {
+    await deliver(bytes);
+    return true;
+  } catch (thrown) {
+    if (causeCode(thrown) === 'EPIPE') return false;
+    throw thrown;
+  }
 }
 
 /** Says something to a person; never a result. */

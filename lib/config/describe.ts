@@ -18,7 +18,7 @@ this order, the last one that gives a setting deciding:
    nothing counts as not set (except where its row says otherwise),
 4. the command line.
 
-The file is YAML or JSON, which may have trailing commas and comments. The same name twice is an
+The file is YAML or JSON, which may have trailing commas and comments that begin with \`#\`. The same name twice is an
 error, and so is a name that is not on this page: the error says which known name is nearest.
 Errors name the place of a setting, never its value.
 

@@ -26,6 +26,14 @@ export interface WriteProof {
   readonly kept: boolean;
 }
 
+/** What may prove that somebody may replace a record. */
+interface Proofs {
+  /** Shown as the key that the record has. */
+  readonly shown: Buffer | undefined;
+  /** The key that the record is to have: the same again proves itself. */
+  readonly own?: Buffer | undefined;
+}
+
 const ABSENT = { kind: 'absent' } as const;
 
 export class Writer {
@@ -92,7 +100,7 @@ export class Writer {
       try {
         const found = await this.#placement.head(name, callOf(context));
         if (isExpired(found.header, found.askedAtMs)) return false;
-        const proof = await this.#prove(found, name, [key], context);
+        const proof = await this.#prove(found, name, { shown: key }, context);
         checkRevision(found, condition);
         const proven = this.#takesConditions ? proof : condition;
         return await this.#placement.remove(name, proven, callOf(context));
@@ -126,7 +134,7 @@ export class Writer {
     checkRevision(found, condition);
     const proven = isExpired(found.header, found.askedAtMs)
       ? unchanged(found)
-      : await this.#prove(found, name, [oldKey, key], context);
+      : await this.#prove(found, name, { shown: oldKey, own: key }, context);
     return await this.#placement.put(name, sealed, proven, callOf(context));
   }
 
@@ -134,7 +142,7 @@ export class Writer {
   async #prove(
     found: FoundHead,
     name: RecordName,
-    keys: readonly (Buffer | undefined)[],
+    keys: Proofs,
     context: RequestContext,
   ): Promise<WriteCondition> {
     if (isLegacyHeader(found.header)) return await this.#proveByReading(name, keys, context);
@@ -145,17 +153,17 @@ export class Writer {
   /** What the family sealed proves its key by its body alone. */
   async #proveByReading(
     name: RecordName,
-    keys: readonly (Buffer | undefined)[],
+    { shown, own }: Proofs,
     context: RequestContext,
   ): Promise<WriteCondition> {
     let refusal: unknown = keyRequired();
-    for (const key of keys) {
+    for (const key of [shown, own]) {
       if (key === undefined) continue;
       try {
         return unchanged(await this.#reader.read(name, key, {}, context));
       } catch (error) {
         if (codeOf(error) !== 'WRONG_KEY') throw error;
-        refusal = error;
+        if (key === shown) refusal = error;
       }
     }
     throw refusal;
@@ -180,17 +188,18 @@ function mayDeleteAnything({ namespace }: RecordName, { caller }: RequestContext
 function proveByHeader(
   header: Buffer,
   name: RecordName,
-  keys: readonly (Buffer | undefined)[],
+  { shown, own }: Proofs,
   context: RequestContext,
 ): void {
   let refusal: unknown = keyRequired();
-  for (const key of keys) {
+  for (const key of [shown, own]) {
     if (key === undefined) continue;
     try {
       proveKey(header, name, key);
       return;
     } catch (error) {
-      refusal = error;
+      // A new key of its own is no wrong one: what is missing is the old one.
+      if (key === shown || codeOf(error) !== 'WRONG_KEY') refusal = error;
     }
   }
   noting(context, () => {

@@ -2,6 +2,7 @@
  * The databases under the LevelDB store. Both speak `abstract-level`; the interfaces here are
  * the part of it that the store uses.
  */
+import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { EncServerError } from '../errors.ts';
 
@@ -87,6 +88,7 @@ const OPEN_FILES_MAX = 1000;
  * @throws EncServerError `FOLDER_LOCKED`, `STORE_DAMAGED`, `FILE_ERROR`
  */
 export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
+  await checkCurrent(folder);
   const { ClassicLevel } = await import('classic-level');
   const database = new ClassicLevel<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
@@ -105,6 +107,29 @@ export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
     throw openingError(folder, thrown);
   }
   return database;
+}
+
+/** Files that hold what was stored; the other ones say which of them count. */
+const HOLDS_DATA = /\.(?:ldb|sst|log)$/;
+
+/**
+ * Where the file `CURRENT` is missing, LevelDB takes a folder for a new one, and deletes the tables
+ * that it finds there.
+ *
+ * @throws EncServerError `STORE_DAMAGED`, `FILE_ERROR`
+ */
+async function checkCurrent(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((cause: NodeJS.ErrnoException): string[] => {
+    if (cause.code === 'ENOENT') return [];
+    throw openingError(folder, cause);
+  });
+  if (names.includes('CURRENT')) return;
+  const held = names.find((name) => HOLDS_DATA.test(name));
+  if (held === undefined) return;
+  const words = `${folder} has ${held}, but no file CURRENT, which says what counts`;
+  throw new EncServerError('STORE_DAMAGED', words, {
+    hint: 'bring CURRENT back (it names the newest MANIFEST file), or restore a backup',
+  });
 }
 
 /** Opens a database that lives as long as the process. */

@@ -108,6 +108,13 @@ test('the secrets are sealed by a passphrase, and stay the same secrets', async 
   const path = join(folder, 'data', 'fe', 'keyring.json');
   const before = JSON.parse(await readFile(path, 'utf8'));
   const seal = ['provider', 'passphrase', '--new-passphrase-file', passphrase];
+  // What no setting can hold is refused before the file is touched.
+  for (const text of ['two\nlines\n', 'a\ttab', '\0', '\n', Buffer.of(0xff, 0xfe, 0x41)]) {
+    const bad = join(folder, 'bad');
+    await writeFile(bad, text);
+    assert.equal((await keys('provider', 'passphrase', '--new-passphrase-file', bad)).code, 2);
+    assert.deepEqual(JSON.parse(await readFile(path, 'utf8')), before);
+  }
   const { code, stdout, stderr } = await keys(...seal);
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^epoch \d+: /);

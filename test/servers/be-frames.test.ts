@@ -256,3 +256,11 @@ test('opcodes of the front end, LIMIT 0 and an unknown prefix', async () => {
   assert.equal((await wire.frame()).body.length, 0);
   wire.close();
 });
+
+test('what is kept as it is has at most the bytes of a record', async () => {
+  const client = newClient();
+  const bytesMax = 8 * 1024 * 1024;
+  await client.store('longest', Buffer.alloc(bytesMax));
+  await rejectsWith(client.store('longer', Buffer.alloc(bytesMax + 1)), 'RECORD_TOO_LARGE');
+  await rejectsWith(client.retrieve('longer'), 'NOT_FOUND');
+});

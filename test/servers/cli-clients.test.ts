@@ -62,6 +62,38 @@ describe('the client programs', () => {
     assert.equal((await be(['delete', '--id', 'trial', '--must-exist'])).code, 3);
   });
 
+  it('leave unread what can be read once where there is no place to write it', async () => {
+    const path = join(servers.folder, 'once.key');
+    await fe(['store', '--id', 'once', '--record', 'for one', '--once', '--key-out', path]);
+    const retrieve = (out: string, key = path) =>
+      fe(['retrieve', '--id', 'once', '--key-file', key, '--out', out]);
+    const nowhere = await retrieve(join(servers.folder, 'no/where'));
+    assert.equal(nowhere.code, 2);
+    assert.match(nowhere.stderr, /FILE_ERROR/);
+    // A file that was made to see whether it can be is none of the user's.
+    const other = join(servers.folder, 'other.key');
+    await fe(['store', '--id', 'other', '--record', 'x', '--key-out', other]);
+    const unread = join(servers.folder, 'unread');
+    assert.equal((await retrieve(unread, other)).code, 4);
+    await assert.rejects(readFile(unread), { code: 'ENOENT' });
+    assert.equal((await retrieve(unread)).code, 0);
+    assert.equal(await readFile(unread, 'utf8'), 'for one');
+  });
+
+  it('import no line that is no text, in whatever way', async () => {
+    const path = join(servers.folder, 'bytes.jsonl');
+    const lines = [
+      '{"id":"u\xfe","record":"a"}',
+      '{"id":"u","record":"\\ud800"}',
+      '{"id":"v","record":"b"}',
+    ];
+    await writeFile(path, Buffer.from(`${lines.join('\n')}\n`, 'latin1'));
+    const { code, stderr, stdout } = await fe(['import', path, '--keys-out', `${path}.keys`]);
+    assert.match(stderr, /line 1: INVALID_RECORD the line is no UTF-8\nline 2: INVALID_RECORD/);
+    assert.match(stdout.toString(), /stored 1 records, 2 failed/);
+    assert.notEqual(code, 0);
+  });
+
   it('remove the key file when nothing was stored', async () => {
     const path = join(servers.folder, 'conflict.key');
     await fe(['store', '--id', 'taken', '--record', 'x']);

@@ -46,7 +46,8 @@ describe('proof of key', () => {
     const client = clientOf(proof);
     const id = newId();
     const { key } = await client.store(id, HELLO);
-    await rejectsWith(client.store(id, Buffer.from('other')), 'WRONG_KEY');
+    // The key that is drawn for the new record proves nothing, and is no wrong one.
+    await rejectsWith(client.store(id, Buffer.from('other')), 'KEY_REQUIRED');
     await rejectsWith(client.store(id, HELLO, { oldKey: drawKey() }), 'WRONG_KEY');
     await rejectsWith(client.delete(id), 'KEY_REQUIRED');
     await rejectsWith(client.delete(id, { key: drawKey() }), 'WRONG_KEY');

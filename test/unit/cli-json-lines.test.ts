@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -30,16 +30,19 @@ after(async () => {
 
 describe('a file of JSON lines', () => {
   it('is read line by line, empty ones passed over and counted', async () => {
-    await writeFile(at('lines'), '{"a":1}\r\n\n  \n{"a":2}\nlast');
-    const lines: [number, string][] = [];
+    const text = Buffer.from('{"a":1}\r\n\n  \n{"a":2}\n\xff\nlast', 'latin1');
+    await writeFile(at('lines'), text);
+    const lines: [number, string | undefined][] = [];
     for await (const { number, text } of linesOf(at('lines'))) lines.push([number, text]);
     assert.deepEqual(lines, [
       [1, '{"a":1}'],
       [4, '{"a":2}'],
-      [5, 'last'],
+      // What is no UTF-8 is not taken for something else.
+      [5, undefined],
+      [6, 'last'],
     ]);
     const { digest, lines: ended } = await measure(at('lines'));
-    assert.equal(ended, 4);
+    assert.equal(ended, 5);
     assert.match(digest, /^[0-9a-f]{64}$/);
   });
 
@@ -47,6 +50,13 @@ describe('a file of JSON lines', () => {
     await rejectsWith(measure(at('nowhere')), 'FILE_ERROR');
     await rejectsWith(cutTornLine(at('nowhere')), 'FILE_ERROR');
     await rejectsWith(linesOf(at('nowhere')).next(), 'FILE_ERROR');
+  });
+
+  it('is refused where a line is longer than any record', async () => {
+    await writeFile(at('long'), 'x');
+    await truncate(at('long'), 400 * 1024 * 1024);
+    await rejectsWith(linesOf(at('long')).next(), 'LINE_TOO_LONG');
+    await rm(at('long'));
   });
 
   it('loses a last line that was not written to its end, however long it is', async () => {
@@ -80,7 +90,13 @@ describe('a line', () => {
     assert.deepEqual(membersOf('id', Buffer.of(0xff)), { id64: '/w==' });
     assert.deepEqual(membersOf('id', undefined), {});
     assert.equal(bytesOf({}, 'id'), undefined);
-    for (const line of [{ id: 1 }, { id64: '/w' }, { id64: '!' }, { id: 'a', id64: 'YQ==' }]) {
+    for (const line of [
+      { id: 1 },
+      { id: '\ud800' },
+      { id64: '/w' },
+      { id64: '!' },
+      { id: 'a', id64: 'YQ==' },
+    ]) {
       assert.throws(() => bytesOf(line, 'id'), { code: 'INVALID_RECORD' });
     }
   });
@@ -89,6 +105,7 @@ describe('a line', () => {
     const name = nameOf({ id: 'a', namespace64: '/w==' });
     assert.deepEqual(name, { id: Buffer.from('a'), namespace: Buffer.of(0xff) });
     assert.throws(() => nameOf({}), { code: 'INVALID_RECORD' });
+    assert.throws(() => parseLine(undefined), { code: 'INVALID_RECORD' });
     assert.throws(() => nameOf({ id: '' }), { code: 'INVALID_ID' });
     assert.throws(() => nameOf({ id: 'a', namespace: 'n'.repeat(256) }), {
       code: 'INVALID_NAMESPACE',

@@ -8,6 +8,7 @@ import {
   checkKeyFlags,
   checkRecordFlags,
   isText,
+  prepareOut,
   readKey,
   readRecord,
   removeKeyFile,
@@ -85,6 +86,11 @@ describe('keys and records in files', () => {
     await writeRecord(Buffer.from('short'), path);
     assert.equal(await readFile(path, 'utf8'), 'short');
     await rejectsWith(writeRecord(bytes, join(folder, 'no', 'x')), 'FILE_ERROR');
+    await rejectsWith(prepareOut(join(folder, 'no', 'x')), 'FILE_ERROR');
+    await (await prepareOut(path))();
+    assert.equal(await readFile(path, 'utf8'), 'short');
+    await (await prepareOut('/dev/null'))();
+    await (await prepareOut(undefined))();
     await rejectsWith(readRecord({ file: join(folder, 'none') }), 'FILE_ERROR');
     await rejectsWith(readRecord({ file: '/dev/zero' }), 'RECORD_TOO_LARGE');
   });

@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MemoryLevel } from 'memory-level';
 import { EncServerError } from '../../lib/errors.ts';
 import { bodyKey, expiredRange } from '../../lib/store/keys.ts';
 import { LevelStore, type LevelStoreOptions } from '../../lib/store/level.ts';
-import { type LevelDatabase, openMemoryLevel } from '../../lib/store/level-database.ts';
+import {
+  type LevelDatabase,
+  openClassicLevel,
+  openMemoryLevel,
+} from '../../lib/store/level-database.ts';
 import { IF_ABSENT, TABLE } from '../../lib/store/store.ts';
 import {
   outcomesOf,
@@ -191,6 +198,31 @@ describe('a level store whose writes fail', () => {
       throw new EncServerError('FOLDER_LOCKED', 'taken');
     };
     await rejectsWith(LevelStore.open({ kind: 'level', place: '', open }), 'FOLDER_LOCKED');
+  });
+});
+
+describe('a folder', () => {
+  it('without the file that says what counts is left as it is', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'enc-server-ts-'));
+    const open = () => openClassicLevel(folder);
+    try {
+      const level = await open();
+      await level.batch([{ type: 'put', key: recordKey(1), value: Buffer.from('x') }], {
+        sync: true,
+      });
+      await level.close();
+      const current = await readFile(join(folder, 'CURRENT'));
+      await rm(join(folder, 'CURRENT'));
+      const names = await readdir(folder);
+      await rejectsWith(open(), 'STORE_DAMAGED');
+      assert.deepEqual(await readdir(folder), names);
+      await writeFile(join(folder, 'CURRENT'), current);
+      const again = await open();
+      assert.deepEqual(await again.getMany([recordKey(1)]), [Buffer.from('x')]);
+      await again.close();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
 
