@@ -38,6 +38,12 @@ describe('who may read the page, where callers are known', () => {
     }
   });
 
+  it('is no page in a browser of this machine', async () => {
+    const headers = { Origin: 'http://evil.example' };
+    assert.equal((await http(servers.be.port, 'GET', '/metrics', { headers })).status, 401);
+    assert.equal((await http(servers.fe.port, 'GET', '/metrics', { headers })).status, 403);
+  });
+
   it('is nobody behind a proxy of this machine, whatever address that names', async () => {
     const forwarding = [
       { 'X-Forwarded-For': '192.0.2.1' },
