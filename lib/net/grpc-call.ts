@@ -14,7 +14,7 @@ import {
   type ServerListener,
 } from '@grpc/grpc-js';
 import type { Peer } from '../access.ts';
-import { refuseNobody } from '../access.ts';
+import { isNobody } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
 import { closing, errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
@@ -56,6 +56,8 @@ export class GrpcCall {
   #context: RequestContext | undefined;
   /** What of the budget the call holds, in bytes. */
   #heldBytes = 0;
+  /** What of it is reserved among strangers, too, until the message is there. */
+  #strangerBytes = 0;
   #holdsSlot = false;
   #letIn = false;
   #replying = false;
@@ -150,6 +152,10 @@ export class GrpcCall {
       this.#context = context;
       await this.#connection.receiving.take(context);
       this.#holdsSlot = true;
+      if (!this.#over && isNobody(context.caller)) {
+        await budget.strangers.reserved(limits.frameBytesMax, context);
+        this.#strangerBytes = limits.frameBytesMax;
+      }
       if (!this.#over) {
         await budget.reserved(limits.frameBytesMax, context);
         this.#heldBytes = limits.frameBytesMax;
@@ -179,8 +185,6 @@ export class GrpcCall {
       session.authenticate(Buffer.from(bearerTokenOf(String(authorization))));
     }
     session.admit(session.caller);
-    // Before there is room for its message.
-    refuseNobody(session.caller);
     traffic.begin();
     this.#letIn = true;
     const context = new RequestContext(session, limits.requestTimeoutMs);
@@ -196,6 +200,7 @@ export class GrpcCall {
     clearTimeout(this.#timer);
     const bytes = Math.min(bytesOf(message), this.#heldBytes);
     this.#releaseSlot();
+    this.#releaseStranger();
     this.#host.budget.release(this.#heldBytes - bytes);
     this.#heldBytes = bytes;
   }
@@ -256,8 +261,14 @@ export class GrpcCall {
     logRequest(this.#host.log, { dialect: 'grpc', ...facts });
   }
 
+  #releaseStranger(): void {
+    this.#host.budget.strangers.release(this.#strangerBytes);
+    this.#strangerBytes = 0;
+  }
+
   #giveBack(): void {
     this.#releaseSlot();
+    this.#releaseStranger();
     this.#host.budget.release(this.#heldBytes);
     this.#heldBytes = 0;
   }

@@ -141,6 +141,15 @@ test('text: who says who it is, who does not, and who says nonsense', async () =
   );
 });
 
+test('HTTP: who may not store is noted, though his body is not read', async () => {
+  const answer = await http(servers.fe.port, 'PUT', '/v1/records/dora', { body: 'hi' });
+  assert.equal(answer.status, 401);
+  const [line, ...others] = await newLines();
+  assert.deepEqual([told([line as Line]), others.length], [['store UNAUTHENTICATED'], 0]);
+  assert.equal(line?.who, 'nobody');
+  assert.match(String(line?.record), /^[0-9a-f]{64}$/);
+});
+
 test('HTTP: records, the items of /data, lists', async () => {
   const { port } = servers.fe;
   const headers = { authorization: `Bearer ${all.token}` };

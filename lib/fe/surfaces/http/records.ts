@@ -1,5 +1,6 @@
 /** `/v1/records`: records of any bytes, conditional requests, namespaces. */
 import type { FastifyReply, FastifyRequest, FastifyTypeProviderDefault } from 'fastify';
+import { hasScope } from '../../../access.ts';
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
@@ -18,6 +19,9 @@ import { keyOf, nameOf } from './names.ts';
 import { describeRecords } from './records-document.ts';
 import type { RecordHeaders } from './schemas.ts';
 
+const NO_BYTES = Buffer.alloc(0);
+/** No revision is all zeros, but by a chance that nobody has. */
+const NEVER = { kind: 'revision', revision: Buffer.alloc(8) } as const;
 const OCTETS = 'application/octet-stream';
 /** What a header can hold: visible Latin-1, spaces and tabs. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]+$/;
@@ -51,7 +55,10 @@ class RecordRoutes {
     const name = nameFrom(request);
     const key = keyOf(headersOf(request)['enc-record-key']);
     const context = contextOf(request, this.#host.limits);
-    context.caller.require('store', name.namespace);
+    // Who may not is refused before there is room for the body: by the service, which notes it.
+    if (!hasScope(context.caller, 'store', name.namespace)) {
+      await service.store({ name, record: NO_BYTES, condition: NEVER }, context);
+    }
     checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
     const condition = await this.#conditionOf(request, name, context);
