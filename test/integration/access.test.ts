@@ -198,7 +198,7 @@ test('status: both servers at a glance, as an operator and as nobody', async () 
   const [fe, be] = JSON.parse(json.stdout.toString());
   assert.deepEqual([fe.ok, be.ok, fe.epoch, be.epoch], [true, true, 1, 1]);
   const nobody = await run('enc-server', ['status', ...where]);
-  assert.equal(nobody.code, 5);
+  assert.equal(nobody.code, 6);
   assert.match(nobody.stdout.toString(), /UNAUTHENTICATED/);
 });
 

@@ -32,7 +32,7 @@ test('a record is replaced with its old key alone, and told about without it', a
   const store = ['store', '--id', 'alice', '--record'];
   assert.equal((await feClient(...store, 'one', '--key-out', file('one'))).code, 0);
   const refused = await feClient(...store, 'two', '--key-out', file('refused'));
-  assert.equal(refused.code, 4);
+  assert.equal(refused.code, 6);
   await assert.rejects(readFile(file('refused')), { code: 'ENOENT' });
   const proof = ['--old-key-file', file('one'), '--key-out', file('two')];
   assert.equal((await feClient(...store, 'two', ...proof, '--content-type', 'text/x')).code, 0);
