@@ -123,6 +123,20 @@ describe('the document has what every route can answer', () => {
     });
   });
 
+  it('to a condition that does not hold: 412', async () => {
+    const { port } = servers.fe;
+    for (const named of operations.filter(({ path }) => path.startsWith('/v1/record'))) {
+      if (named.path === '/v1/records') continue;
+      const path = named.path.replace('/rekey', '');
+      const writing = operations.find((one) => one.path === path && one.method === 'put');
+      const { url, headers } = exampleOf(writing as NamedOperation);
+      await http(port, 'PUT', url, { headers, body: 'x' });
+      const status = await provoke(port, named, { headers: { 'if-match': '"another"' } });
+      assert.equal(status, 412, `${named.method} ${named.path}`);
+      assert.equal((await http(port, 'DELETE', url, { headers })).status, 204);
+    }
+  });
+
   it('to conditions on a record that was read once: 410', async () => {
     const { port } = servers.fe;
     const paths = ['/v1/record', '/v1/records/{id}'];

@@ -82,7 +82,8 @@ export function describeRecords(path: Path) {
     rekey: {
       tags: TAGS,
       summary: `Seal a record anew under another key${where}`,
-      description: 'Everything else of the record stays. Sent again, it succeeds.',
+      description:
+        'Everything else of the record stays. Sent again without a condition, it succeeds.',
       ...params,
       headers: rekeyHeaders,
       response: {
@@ -92,6 +93,7 @@ export function describeRecords(path: Path) {
         404: NOT_FOUND,
         409: problemOf('Others write the record all the time.'),
         410: ALREADY_READ,
+        412: PRECONDITION_FAILED,
         413: TOO_LARGE,
       },
     },
