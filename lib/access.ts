@@ -72,7 +72,7 @@ export function isNobody({ label }: Caller): boolean {
 }
 
 /**
- * Refuses who has not said who it is, before anything is held for it.
+ * Refuses who has not said who it is, where nothing is to be held for such.
  *
  * @throws EncServerError `UNAUTHENTICATED`
  */

@@ -136,6 +136,9 @@ export async function prepareOut(path: string | undefined): Promise<() => Promis
   const nothing = async () => undefined;
   if (path === undefined) return nothing;
   const known = await stat(path).catch(() => undefined);
+  if (known?.isDirectory()) {
+    throw fileError('cannot write', path, Object.assign(new Error(), { code: 'EISDIR' }));
+  }
   // Who reads from a pipe would take the end of this for the end of all.
   if (known !== undefined && !known.isFile()) return nothing;
   try {

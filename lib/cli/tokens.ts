@@ -103,17 +103,17 @@ function timeOf(text: string): number {
   const now = Date.now();
   const span = parseDurationMs(text);
   const atMs = span === undefined ? Date.parse(text) : now + span;
-  if (Number.isNaN(atMs) || !isDay(text))
-    throw usage('--expires is no time', 'write 12h, 30d or 2030-01-31');
+  const isTime = span !== undefined || (!Number.isNaN(atMs) && isDay(text));
+  if (!isTime) throw usage('--expires is no time', 'write 12h, 30d or 2030-01-31');
   if (atMs <= now) throw usage('--expires is in the past');
   if (atMs > now + EXPIRES_MS_MAX) throw usage('--expires is too far away', 'leave it out');
   return atMs;
 }
 
-/** Of `2030-02-30` a JavaScript date makes the 2nd of March. */
+/** A JavaScript date takes much for a time; of `2030-02-30` it makes the 2nd of March. */
 function isDay(text: string): boolean {
-  const [day] = /^\d{4}-\d{2}-\d{2}/.exec(text) ?? [];
-  return day === undefined || new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
+  const [, day] = /^(\d{4}-\d{2}-\d{2})(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?$/.exec(text) ?? [];
+  return day !== undefined && new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 }
 
 async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {

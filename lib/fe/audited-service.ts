@@ -2,6 +2,7 @@
  * The front end's service with an audit log: every dialect calls the service, so that here is
  * every operation, each item of a batch too, with what became of it.
  */
+import { hasScope } from '../access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { checkName, encodeName, nameBytes, type RecordName } from '../crypto/record-name.ts';
 import { askerOf } from '../net/asker.ts';
@@ -38,6 +39,12 @@ export class AuditedFeService extends FeService {
     return await this.#note('retrieve', name, context, () =>
       super.retrieve(name, key, context, options),
     );
+  }
+
+  /** Who may, is noted when it is done. */
+  override async admitStore(name: RecordName, context: RequestContext): Promise<void> {
+    if (hasScope(context.caller, 'store', name.namespace)) return;
+    await this.#note('store', name, context, () => super.admitStore(name, context));
   }
 
   override async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {

@@ -1,6 +1,6 @@
 /** What reading and writing have in common. */
 import type { BeCall } from '../be/client.ts';
-import { decodeHeader } from '../crypto/envelope.ts';
+import { decodeHeader, proveKey, type RecordName } from '../crypto/envelope.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
 
@@ -10,6 +10,17 @@ export const CHANGED_TRIES_MAX = 5;
 export function callOf(context: RequestContext, signal?: AbortSignal): BeCall {
   const { trace, span, remainingMs } = context;
   return { trace, span, timeoutMs: remainingMs, signal };
+}
+
+/** Whether a key sealed the record with this header. @throws as `proveKey`, but `WRONG_KEY` */
+export function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean {
+  try {
+    proveKey(header, name, key);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'WRONG_KEY') return false;
+    throw error;
+  }
 }
 
 /** Who tries many wrong keys is slowed down. */

@@ -15,7 +15,15 @@ import { randomKey } from '../crypto/random.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { CHANGED_TRIES_MAX, callOf, hasEnded, isExpired, notFound, noting } from './calls.ts';
+import {
+  CHANGED_TRIES_MAX,
+  callOf,
+  hasEnded,
+  isExpired,
+  isKeyOf,
+  notFound,
+  noting,
+} from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
@@ -88,6 +96,14 @@ export class FeService {
    */
   store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
     return this.#store(input, context);
+  }
+
+  /**
+   * Refuses who may not store under a name, before anything of a record is read. Rejects with
+   * `UNAUTHENTICATED`, `NOT_ALLOWED`.
+   */
+  async admitStore({ namespace }: RecordName, { caller }: RequestContext): Promise<void> {
+    caller.require('store', namespace);
   }
 
   /** For `rekey` too, which is an operation of its own where `store` is overridden. */
@@ -236,14 +252,16 @@ export class FeService {
     const found = await this.#placement.head(name, callOf(context));
     const { header, revision, claim } = found;
     if (isExpired(header, found.askedAtMs)) throw notFound();
-    const isMeant = condition.kind !== 'revision' || condition.revision.equals(revision);
-    if (!isMeant || condition.kind === 'absent') {
-      throw new EncServerError('CONFLICT', 'the record has another revision');
-    }
     const isDone = !isLegacyHeader(header) && isKeyOf(header, name, newKey);
     if (claim !== undefined) {
       if (!isDone) noting(context, () => proveKey(header, name, oldKey));
       throw alreadyRead(claim);
+    }
+    // Whoever has no key of it is told nothing of its revision.
+    if (!isDone && !isLegacyHeader(header)) noting(context, () => proveKey(header, name, oldKey));
+    const isMeant = condition.kind !== 'revision' || condition.revision.equals(revision);
+    if (!isMeant || condition.kind === 'absent') {
+      throw new EncServerError('CONFLICT', 'the record has another revision');
     }
     return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, found, context);
   }
@@ -284,15 +302,5 @@ export class FeService {
   #uniform(error: unknown): unknown {
     const isTold = codeOf(error) === 'WRONG_KEY' || codeOf(error) === 'NOT_FOUND';
     return this.#options.uniformErrors && isTold ? notFound() : error;
-  }
-}
-
-function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean {
-  try {
-    proveKey(header, name, key);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'WRONG_KEY') return false;
-    throw error;
   }
 }

@@ -198,8 +198,9 @@ function proveByHeader(
       proveKey(header, name, key);
       return;
     } catch (error) {
-      // A new key of its own is no wrong one: what is missing is the old one.
       if (key === shown || codeOf(error) !== 'WRONG_KEY') refusal = error;
+      // What is missing is the old key. But to try keys as one's own is to try keys.
+      else context.noteWrongKey();
     }
   }
   noting(context, () => {

@@ -8,7 +8,7 @@ import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
 import { toOriginForm } from './http-head.ts';
-import { answerConnect, answerExpectation, owedTo } from './http-refusals.ts';
+import { answerConnect, answerExpectation, isSending, owe, takeNoMore } from './http-refusals.ts';
 import type { DialectHandler } from './listener.ts';
 import { refusalIn } from './refusals.ts';
 
@@ -121,7 +121,7 @@ export class HttpDoor {
     });
     server.on('checkExpectation', (request, response) => {
       this.#begin(request, response);
-      answerExpectation(response);
+      answerExpectation(request, response);
     });
     server.on('connect', answerConnect);
     // Its timers for headers and requests are started by this event alone.
@@ -138,22 +138,15 @@ export class HttpDoor {
   }
 
   /** Node reads on however many pipelined requests are not answered: here they have a bound. */
-  #begin(request: IncomingMessage, response: ServerResponse): void {
-    const { socket } = request;
-    LAST_REQUEST.set(socket, request);
-    const owed = owedTo(socket);
-    if (owed.size >= this.#limits.requestsPerConnectionMax) {
+  #begin({ socket }: IncomingMessage, response: ServerResponse): void {
+    if (owe(socket, response) > this.#limits.requestsPerConnectionMax) {
       this.#log.info('connection closed: too many HTTP requests at once');
       socket.destroy();
       return;
     }
-    owed.add(response);
     this.#underWay.add(response);
     if (this.#draining) lastOfConnection(response);
-    response.once('close', () => {
-      this.#underWay.delete(response);
-      owed.delete(response);
-    });
+    response.once('close', () => this.#underWay.delete(response));
   }
 }
 
@@ -168,9 +161,6 @@ function refuse(socket: Socket, error: EncServerError): void {
   socket.on('close', () => clearTimeout(timer));
 }
 
-/** The request of a connection that came last. */
-const LAST_REQUEST = new WeakMap<Socket, IncomingMessage>();
-
 /**
  * Node closes a connection when its last answer is written, also while the other side still sends
  * a body that was refused. What is then not read resets the connection, and the reset takes the
@@ -179,7 +169,8 @@ const LAST_REQUEST = new WeakMap<Socket, IncomingMessage>();
 function closeInSteps(socket: Socket): void {
   const atOnce = socket.destroySoon.bind(socket);
   socket.destroySoon = () => {
-    if (LAST_REQUEST.get(socket)?.complete !== false) return atOnce();
+    if (!isSending(socket)) return atOnce();
+    takeNoMore(socket);
     socket.end();
     const timer = setTimeout(() => socket.destroy(), LINGER_MS);
     socket.once('close', () => clearTimeout(timer));

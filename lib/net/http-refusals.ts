@@ -11,13 +11,26 @@ import { PROBLEM_HEADERS, problemBody, problemResponse } from './refusals.ts';
 
 /** Answers that are owed on a connection, in their order. */
 const OWED = new WeakMap<Duplex, Set<ServerResponse>>();
-/** Connections of which nothing more is read. */
+/** The answer to the request of a connection that came last. */
+const LAST = new WeakMap<Duplex, ServerResponse>();
+/** Connections whose last answer is known: what else comes on them is not done. */
 const REFUSED = new WeakSet<Duplex>();
+/** Requests that no answer would reach. */
+const DROPPED = new WeakSet<IncomingMessage>();
 /** Node's own bound (`--max-http-header-size`), in bytes. */
 const HEADER_BYTES_MAX = 16 * 1024;
 
-/** The answers that are owed on a connection; whoever adds one takes it out when it is closed. */
-export function owedTo(socket: Socket): Set<ServerResponse> {
+/** Counts an answer among those that are owed, until it is closed; resolves to how many they are. */
+export function owe(socket: Socket, response: ServerResponse): number {
+  const owed = owedTo(socket);
+  owed.add(response);
+  LAST.set(socket, response);
+  if (REFUSED.has(socket)) DROPPED.add(response.req);
+  response.once('close', () => owed.delete(response));
+  return owed.size;
+}
+
+function owedTo(socket: Socket): Set<ServerResponse> {
   const known = OWED.get(socket);
   if (known !== undefined) return known;
   const owed = new Set<ServerResponse>();
@@ -34,32 +47,49 @@ export function owedTo(socket: Socket): Set<ServerResponse> {
   return owed;
 }
 
+/**
+ * Whether no answer to a request would reach anybody: to be asked when its turn has come, and when
+ * all of it is there. It is not done then.
+ */
+export function isDropped(request: IncomingMessage): boolean {
+  return DROPPED.has(request) || request.socket.destroyed;
+}
+
+/** Whether the other side still sends a request that was answered. */
+export function isSending(socket: Socket): boolean {
+  return LAST.get(socket)?.req.complete === false;
+}
+
+/** The answer that is under way is the last one of its connection. */
+export function takeNoMore(socket: Duplex): void {
+  REFUSED.add(socket);
+}
+
 /** For the event `clientError`. */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
-  // Node tells of every further chunk that it cannot read.
-  if (REFUSED.has(socket)) return;
-  REFUSED.add(socket);
-  const owed = [...(OWED.get(socket) ?? [])].filter(({ req }) => req.complete);
-  let left = owed.length;
-  if (left === 0) refuse(error, socket);
-  for (const response of owed) {
-    response.once('close', () => {
-      left--;
-      if (left === 0) refuse(error, socket);
-    });
-  }
+  afterOwed(socket, () => {
+    const last = LAST.get(socket);
+    // The request that could not be read has its answer, or the begin of it.
+    if (last?.req.complete === false && last.headersSent) {
+      socket.destroy();
+      return;
+    }
+    const [status, refusal] = clientErrorOf(error);
+    socket.end(problemResponse(refusal, status), () => socket.destroy());
+  });
 }
 
 /** Answers what is expected beside 100-continue (RFC 9110 section 10.1.1). */
-export function answerExpectation(response: ServerResponse): void {
+export function answerExpectation(request: IncomingMessage, response: ServerResponse): void {
   const hint = 'the only expectation that is met is 100-continue';
   const error = new EncServerError('INVALID_FIELD', 'Expect asks for something else', { hint });
   // Whoever waits for another answer first sends the body never.
   response.shouldKeepAlive = false;
+  takeNoMore(request.socket);
   response.writeHead(417, PROBLEM_HEADERS).end(problemBody(error, 417));
 }
 
@@ -67,20 +97,24 @@ export function answerExpectation(response: ServerResponse): void {
 export function answerConnect(_request: IncomingMessage, socket: Duplex): void {
   const hint = 'this is no proxy';
   const error = new EncServerError('UNKNOWN_VERB', 'CONNECT is not taken', { hint });
-  socket.end(problemResponse(error, 405), () => socket.destroy());
+  afterOwed(socket, () => socket.end(problemResponse(error, 501), () => socket.destroy()));
 }
 
-function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (socket.destroyed || !socket.writable) return;
-  // Of the request that could not be read, an answer may have begun: more words would be taken
-  // for its rest.
-  const current = (socket as Duplex & { _httpMessage?: ServerResponse })._httpMessage;
-  if (current?.headersSent === true) {
-    socket.destroy();
-    return;
-  }
-  const [status, refusal] = clientErrorOf(error);
-  socket.end(problemResponse(refusal, status), () => socket.destroy());
+/** Says the last words of a connection once all that was asked whole is answered. */
+function afterOwed(socket: Duplex, sayLast: () => void): void {
+  // Node tells of every further chunk that it cannot read.
+  if (REFUSED.has(socket)) return;
+  REFUSED.add(socket);
+  const all = [...(OWED.get(socket) ?? [])];
+  for (const { req } of all) if (!req.complete) DROPPED.add(req);
+  const owed = all.filter(({ req }) => req.complete);
+  let left = owed.length;
+  const closed = () => {
+    left--;
+    if (left <= 0 && !socket.destroyed && socket.writable) sayLast();
+  };
+  if (owed.length === 0) closed();
+  for (const response of owed) response.once('close', closed);
 }
 
 function clientErrorOf(error: NodeJS.ErrnoException): [number, EncServerError] {

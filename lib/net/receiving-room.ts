@@ -1,8 +1,8 @@
 /** The room of one connection for the request that it is receiving. */
 import type { Budget } from './budget.ts';
 
-/** What it takes to say who one is, with room to spare, in bytes. */
-const GREETING_BYTES_MAX = 8 * 1024;
+/** What it takes to say who one is, in bytes: HELLO with a token and a name, or AUTH. */
+const GREETING_BYTES_MAX = 512;
 
 export class ReceivingRoom {
   readonly #budget: Budget;

@@ -67,9 +67,11 @@ describe('the client programs', () => {
     await fe(['store', '--id', 'once', '--record', 'for one', '--once', '--key-out', path]);
     const retrieve = (out: string, key = path) =>
       fe(['retrieve', '--id', 'once', '--key-file', key, '--out', out]);
-    const nowhere = await retrieve(join(servers.folder, 'no/where'));
-    assert.equal(nowhere.code, 2);
-    assert.match(nowhere.stderr, /FILE_ERROR/);
+    for (const out of [join(servers.folder, 'no/where'), servers.folder]) {
+      const nowhere = await retrieve(out);
+      assert.equal(nowhere.code, 2);
+      assert.match(nowhere.stderr, /FILE_ERROR/);
+    }
     // A file that was made to see whether it can be is none of the user's.
     const other = join(servers.folder, 'other.key');
     await fe(['store', '--id', 'other', '--record', 'x', '--key-out', other]);

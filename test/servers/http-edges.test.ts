@@ -60,6 +60,53 @@ describe('what cannot be read behind whole requests', () => {
     });
   }
 
+  const later = (id: string, headers = '') =>
+    request(`PUT /v1/records/${id}`, `${HOST}${headers}Content-Length: 2\r\n`, 'hi');
+  const isThere = async (id: string) =>
+    (await http(fe, 'HEAD', `/v1/records/${id}`)).status === 200;
+
+  it('is answered in its turn where it is a CONNECT', async () => {
+    const received = await exchange(fe, later('before') + request('CONNECT localhost:80'));
+    assert.deepEqual(statusesIn(received), [201, 501]);
+  });
+
+  it('is not done behind the last answer', async () => {
+    const expecting = later('expecting', 'Expect: x\r\n');
+    const received = await exchange(fe, later('first-of-3') + expecting + later('third'));
+    assert.deepEqual(statusesIn(received), [201, 417]);
+    assert.ok(!(await isThere('third')));
+    // Of a body that was refused, the rest is read; what follows it is not.
+    const large = request(
+      'PUT /v1/records/large',
+      `${HOST}Connection: close\r\nContent-Length: 9000000\r\n`,
+    );
+    const raw = new RawHttp(fe);
+    raw.write(large);
+    await raw.saw(/^HTTP\/1\.1 413 /);
+    raw.write(Buffer.alloc(9_000_000));
+    raw.write(later('fourth'));
+    await raw.closed;
+    raw.destroy();
+    assert.deepEqual(statusesIn(raw.received), [413]);
+    assert.ok(!(await isThere('fourth')));
+  });
+
+  it('is not done where it comes too late', async () => {
+    const quick = await startServers({ feServerConfigs: { receiveTimeoutMs: 300 } });
+    const { port } = quick.fe;
+    // While the answer before it is owed, its time runs out; then it comes.
+    await quick.stopBe();
+    const raw = new RawHttp(port);
+    const late = later('late');
+    raw.write(later('waits') + late.slice(0, -1));
+    await raw.saw(/^HTTP\/1\.1 50\d .*HTTP\/1\.1 408 /s);
+    raw.write(late.slice(-1));
+    await raw.closed;
+    raw.destroy();
+    assert.equal(statusesIn(raw.received).length, 2);
+    await quick.close();
+  });
+
   it('takes none away at the back end either', async () => {
     const received = await exchange(servers.be.port, `${request('GET /healthz')}BAD\r\n\r\n`);
     assert.deepEqual(statusesIn(received), [200, 400]);
@@ -134,7 +181,7 @@ describe('a head', () => {
 
   it('asks for no tunnel', async () => {
     const received = await exchange(fe, request('CONNECT localhost:80'));
-    assert.deepEqual(statusesIn(received), [405]);
+    assert.deepEqual(statusesIn(received), [501]);
     assert.match(received, /"code":"UNKNOWN_VERB"/);
   });
 });

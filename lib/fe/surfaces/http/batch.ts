@@ -9,7 +9,7 @@ import { checkCallersNamespace } from '../../reserved.ts';
 import type { FeService, WriteCondition } from '../../service.ts';
 import { StatusError } from './answers.ts';
 import { countReply } from './body.ts';
-import { conflictAsPrecondition } from './conditions.ts';
+import { conflictAs } from './conditions.ts';
 import { FAILURES, problemOf } from './failures-document.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { takeJson } from './json.ts';
@@ -133,7 +133,7 @@ async function doItem(
     once,
     expiryMs: expires === undefined ? undefined : Date.parse(expires),
   };
-  const done = await service.store(input, context).catch(conflictAsPrecondition);
+  const done = await service.store(input, context).catch(conflictAs(input.condition));
   return {
     status: done.replaced ? 200 : 201,
     ...(done.drawnKey && { key: done.drawnKey.toString('hex') }),

@@ -62,10 +62,12 @@ export function preconditionFailed(): StatusError {
   return new StatusError(412, 'CONFLICT', 'the record is not the one that the request is for');
 }
 
-/** Writes are refused as conflicts by the store only where the request had conditions. */
-export function conflictAsPrecondition(error: unknown): never {
-  if (error instanceof EncServerError && error.code === 'CONFLICT') throw preconditionFailed();
-  throw error;
+/** What a write was refused with: 412 for a conflict with its condition, 409 for one with others. */
+export function conflictAs({ kind }: WriteCondition): (error: unknown) => never {
+  return (error) => {
+    const isConflict = error instanceof EncServerError && error.code === 'CONFLICT';
+    throw isConflict && kind !== 'always' ? preconditionFailed() : error;
+  };
 }
 
 function holds(

@@ -9,6 +9,7 @@ type Path = '/v1/records/:id' | '/v1/record';
 
 const NOT_FOUND = problemOf('There is no such record.');
 const WRONG_KEY = problemOf('The key is another one.');
+const BUSY = problemOf('Others write the record all the time.');
 const ALREADY_READ = problemOf('The record could be read once, and was.');
 const NO_REVISION = problemOf('If-Match or If-None-Match asks of a record that was read once.');
 const TOO_LARGE = problemOf('The record is larger than the server takes.');
@@ -40,6 +41,7 @@ export function describeRecords(path: Path) {
         200: schemas.stored.describe('Stored; it replaced a record.'),
         201: schemas.stored.describe('Stored; nothing was there before.'),
         403: problemOf('A record is there, and its current key is needed.'),
+        409: BUSY,
         410: NO_REVISION,
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,
@@ -91,7 +93,7 @@ export function describeRecords(path: Path) {
         200: schemas.stored.describe('The record has the new key now.'),
         403: WRONG_KEY,
         404: NOT_FOUND,
-        409: problemOf('Others write the record all the time.'),
+        409: BUSY,
         410: ALREADY_READ,
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,

@@ -1,6 +1,5 @@
 /** `/v1/records`: records of any bytes, conditional requests, namespaces. */
 import type { FastifyReply, FastifyRequest, FastifyTypeProviderDefault } from 'fastify';
-import { hasScope } from '../../../access.ts';
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
@@ -8,7 +7,7 @@ import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
 import { countReply, ignoreType, readBody } from './body.ts';
 import {
-  conflictAsPrecondition,
+  conflictAs,
   entityTag,
   isModified,
   preconditionFailed,
@@ -19,9 +18,6 @@ import { keyOf, nameOf } from './names.ts';
 import { describeRecords } from './records-document.ts';
 import type { RecordHeaders } from './schemas.ts';
 
-const NO_BYTES = Buffer.alloc(0);
-/** No revision is all zeros, but by a chance that nobody has. */
-const NEVER = { kind: 'revision', revision: Buffer.alloc(8) } as const;
 const OCTETS = 'application/octet-stream';
 /** What a header can hold: visible Latin-1, spaces and tabs. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]+$/;
@@ -55,17 +51,15 @@ class RecordRoutes {
     const name = nameFrom(request);
     const key = keyOf(headersOf(request)['enc-record-key']);
     const context = contextOf(request, this.#host.limits);
-    // Who may not is refused before there is room for the body: by the service, which notes it.
-    if (!hasScope(context.caller, 'store', name.namespace)) {
-      await service.store({ name, record: NO_BYTES, condition: NEVER }, context);
-    }
+    // Before there is room for the body.
+    await service.admitStore(name, context);
     checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
     const condition = await this.#conditionOf(request, name, context);
     const contentType = request.raw.headers['content-type'];
     const oldKey = keyOf(headersOf(request)['enc-old-key']);
     const input = { name, record, key, oldKey, condition, contentType, ...lifeOf(request) };
-    const done = await service.store(input, context).catch(conflictAsPrecondition);
+    const done = await service.store(input, context).catch(conflictAs(condition));
     const revision = done.revision.toString('hex');
     reply.code(done.replaced ? 200 : 201).header('etag', entityTag(done.revision));
     return reply.send({
@@ -121,7 +115,7 @@ class RecordRoutes {
     const condition = await this.#conditionOf(request, name, context);
     const { revision } = await service
       .rekey(name, keyOf(oldKey), keyOf(newKey), context, condition)
-      .catch(conflictAsPrecondition);
+      .catch(conflictAs(condition));
     return reply
       .header('etag', entityTag(revision))
       .send({ revision: revision.toString('hex'), replaced: true });
@@ -140,7 +134,7 @@ class RecordRoutes {
     const key = keyOf(headersOf(request)['enc-record-key']);
     const existed = await service
       .delete(name, key, context, condition)
-      .catch(conflictAsPrecondition);
+      .catch(conflictAs(condition));
     if (!existed && condition.kind === 'revision') throw preconditionFailed();
     return reply.code(204).send();
   }

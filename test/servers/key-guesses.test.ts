@@ -1,0 +1,46 @@
+/** Who has no key of a record is told nothing by guessing, in whatever place the guess stands. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { it } from 'node:test';
+import { http } from '../helpers/http.ts';
+import { startServers } from '../helpers/servers.ts';
+
+const guess = () => randomBytes(32).toString('hex');
+
+it('a key that is tried as the new one is counted like any other', async () => {
+  const { fe, close } = await startServers({
+    feServerConfigs: { writePolicy: 'key-proof', wrongKeysPerMinuteMax: 3 },
+  });
+  try {
+    const path = '/v1/records/guarded';
+    const key = guess();
+    const put = (headers: Readonly<Record<string, string>>) =>
+      http(fe.port, 'PUT', path, { headers, body: 'x' });
+    assert.equal((await put({ 'Enc-Record-Key': key })).status, 201);
+    const codes: unknown[] = [];
+    for (let tries = 0; tries < 6; tries++) {
+      const answer = await put({ 'Enc-Record-Key': guess() });
+      codes.push(answer.json()['code']);
+    }
+    assert.deepEqual([...new Set(codes)], ['KEY_REQUIRED', 'RATE_LIMITED']);
+    assert.equal((await put({ 'Enc-Record-Key': key })).status, 429);
+  } finally {
+    await close();
+  }
+});
+
+it('a rekey with a condition does not tell which IDs exist', async () => {
+  const { fe, close } = await startServers({ feServerConfigs: { uniformErrors: true } });
+  try {
+    await http(fe.port, 'PUT', '/v1/records/there', { body: 'x' });
+    for (const condition of [{ 'If-Match': '"0000000000000000"' }, { 'If-None-Match': '*' }]) {
+      for (const id of ['there', 'nowhere']) {
+        const headers = { 'Enc-Old-Key': guess(), 'Enc-Record-Key': guess(), ...condition };
+        const answer = await http(fe.port, 'POST', `/v1/records/${id}/rekey`, { headers });
+        assert.deepEqual([answer.status, answer.json()['code']], [404, 'NOT_FOUND'], id);
+      }
+    }
+  } finally {
+    await close();
+  }
+});
