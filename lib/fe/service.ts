@@ -32,7 +32,7 @@ import { type FoundHead, Placement, type WriteCondition } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { isReserved } from './reserved.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
-import { type WritePolicy, Writer } from './writing.ts';
+import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
 
 export type { IdPage } from './listing.ts';
 export type { WriteCondition } from './placement.ts';
@@ -252,17 +252,12 @@ export class FeService {
     const found = await this.#placement.head(name, callOf(context));
     const { header, revision, claim } = found;
     if (isExpired(header, found.askedAtMs)) throw notFound();
-    const isDone = !isLegacyHeader(header) && isKeyOf(header, name, newKey);
-    if (claim !== undefined) {
-      if (!isDone) noting(context, () => proveKey(header, name, oldKey));
-      throw alreadyRead(claim);
-    }
-    // Whoever has no key of it is told nothing of its revision.
-    if (!isDone && !isLegacyHeader(header)) noting(context, () => proveKey(header, name, oldKey));
-    const isMeant = condition.kind !== 'revision' || condition.revision.equals(revision);
-    if (!isMeant || condition.kind === 'absent') {
-      throw new EncServerError('CONFLICT', 'the record has another revision');
-    }
+    const isLegacy = isLegacyHeader(header);
+    const isDone = !isLegacy && isKeyOf(header, name, newKey);
+    // What the family sealed proves its key by its body, when it is opened.
+    if (!isDone && !isLegacy) noting(context, () => proveKey(header, name, oldKey));
+    if (claim !== undefined) throw alreadyRead(claim);
+    checkIsMeant(found, condition);
     return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, found, context);
   }
 
@@ -275,12 +270,9 @@ export class FeService {
     context: RequestContext,
   ): Promise<{ readonly revision: Buffer }> {
     const { flags, expiryMs } = decodeHeader(header);
-    const { record, contentType, revision } = await this.#reader.read(
-      name,
-      oldKey,
-      { claims: false },
-      context,
-    );
+    const looking = { claims: false };
+    const read = await this.#reader.read(name, oldKey, looking, context);
+    const { record, contentType, revision } = read;
     // Flags and end are those of what was looked at. To read one of the family writes it anew.
     if (!isLegacyHeader(header) && !revision.equals(looked)) {
       throw new EncServerError('CONFLICT', 'the record was changed in between');

@@ -101,7 +101,7 @@ export class Writer {
         const found = await this.#placement.head(name, callOf(context));
         if (isExpired(found.header, found.askedAtMs)) return false;
         const proof = await this.#prove(found, name, { shown: key }, context);
-        checkRevision(found, condition);
+        checkIsMeant(found, condition);
         const proven = this.#takesConditions ? proof : condition;
         return await this.#placement.remove(name, proven, callOf(context));
       } catch (error) {
@@ -131,7 +131,7 @@ export class Writer {
       if (condition.kind === 'revision') throw changed();
       return await this.#placement.put(name, sealed, ABSENT, callOf(context));
     }
-    checkRevision(found, condition);
+    checkIsMeant(found, condition);
     const proven = isExpired(found.header, found.askedAtMs)
       ? unchanged(found)
       : await this.#prove(found, name, { shown: oldKey, own: key }, context);
@@ -208,7 +208,9 @@ function proveByHeader(
   });
 }
 
-function checkRevision({ revision }: FoundHead, condition: WriteCondition): void {
+/** Whether a record that is there may be, by a condition. @throws EncServerError `CONFLICT` */
+export function checkIsMeant({ revision }: FoundHead, condition: WriteCondition): void {
+  if (condition.kind === 'absent') throw changed();
   if (condition.kind === 'revision' && !condition.revision.equals(revision)) throw changed();
 }
 
