@@ -66,9 +66,13 @@ export function parse(command: Command, argv: readonly string[]): void {
     command.parse([...argv], { from: 'user' });
   } catch (thrown) {
     if (!(thrown instanceof CommanderError) || thrown.exitCode === 0) throw thrown;
-    const [name] = command.args;
+    const [name, asked] = command.args;
     const isWord = name !== undefined && !name.startsWith('-');
     const names = command.commands.map((sub) => sub.name());
+    // It has shown the commands by then.
+    if (thrown.code === 'commander.help') {
+      throw asked === undefined ? usage('no command was given') : noCommand(asked, names);
+    }
     // Of an unknown command, commander would say that its flags are unknown.
     if (isWord && names.length > 0 && !names.includes(name)) throw noCommand(name, names);
     throw mistake(thrown);

@@ -14,6 +14,8 @@ const MISTAKES: readonly (readonly [ProgramName, readonly string[], RegExp])[] =
   ['enc-server', ['constructor'], /USAGE no command constructor\n/],
   ['enc-server', [KEY], /USAGE no such command\n/],
   ['enc-server', [], /Usage: enc-server COMMAND/],
+  ['enc-server', ['tokens'], /^Usage: .*USAGE no command was given\n {2}hint: see --help\n$/s],
+  ['fe-client', ['help', 'stoer'], /USAGE no command stoer\n {2}hint: did you mean store\?/],
   ['enc-server', ['up', 'now'], /^enc-server up: USAGE too many arguments/],
   ['enc-server', ['up', '--fe-port', 'abc'], /--fe-port <port>' argument 'abc' is invalid.*65535/],
   ['enc-server', ['up', '--be-port', '65536'], /--be-port/],
