@@ -29,6 +29,28 @@ it('a key that is tried as the new one is counted like any other', async () => {
   }
 });
 
+it('HEAD tells whoever has the key, where others are told nothing', async () => {
+  const { fe, close } = await startServers({ feServerConfigs: { uniformErrors: true } });
+  try {
+    const path = '/v1/records/told';
+    const head = (headers: Readonly<Record<string, string>> = {}) =>
+      http(fe.port, 'HEAD', path, { headers });
+    for (const once of [{}, { 'Enc-Once': '1' }]) {
+      const put = { headers: { 'Enc-Ttl': '3600', ...once }, body: 'told' };
+      const { key, revision } = (await http(fe.port, 'PUT', path, put)).json();
+      const told = await head({ 'Enc-Record-Key': String(key) });
+      assert.deepEqual([told.status, told.headers['etag']], [200, `"${revision}"`]);
+      assert.ok(told.headers['enc-expires']);
+      assert.equal((await head({ 'Enc-Record-Key': guess() })).status, 404);
+      assert.equal((await head()).status, 403);
+      const read = { headers: { 'Enc-Record-Key': String(key) } };
+      assert.equal((await http(fe.port, 'GET', path, read)).status, 200);
+    }
+  } finally {
+    await close();
+  }
+});
+
 it('a rekey with a condition does not tell which IDs exist', async () => {
   const { fe, close } = await startServers({ feServerConfigs: { uniformErrors: true } });
   try {

@@ -5,6 +5,7 @@ import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
+import type { ReadRecord } from '../../service.ts';
 import { countReply, ignoreType, readBody } from './body.ts';
 import {
   conflictAs,
@@ -85,8 +86,7 @@ class RecordRoutes {
       if (!isModified(headers, revision)) return reply.code(304).send();
     }
     const found = await service.retrieve(name, key, context, { reader: readerOf(headers) });
-    reply.header('etag', entityTag(found.revision));
-    if (found.expiryMs > 0) reply.header('enc-expires', new Date(found.expiryMs).toISOString());
+    tellLife(reply, found);
     countReply(reply, budget, found.record.length);
     return reply.header('content-type', contentTypeOf(found.contentType)).send(found.record);
   }
@@ -94,13 +94,23 @@ class RecordRoutes {
   /** Without a key, the entity tag alone; with it, all that GET says but the record. */
   async head(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const headers = headersOf(request);
+    const { 'enc-record-key': hexKey } = headers;
+    const { service, budget } = this.#host;
+    const name = nameFrom(request);
     const context = contextOf(request, this.#host.limits);
-    const { revision, expiryMs, once } = await this.#host.service.head(nameFrom(request), context);
+    if (hexKey === undefined) {
+      const found = await service.head(name, context);
+      tellLife(reply, found);
+      return isModified(headers, found.revision) ? reply.send() : reply.code(304).send();
+    }
     // To look at what can be read once is not to read it.
-    if (headers['enc-record-key'] !== undefined && !once) return await this.get(request, reply);
-    if (expiryMs > 0) reply.header('enc-expires', new Date(expiryMs).toISOString());
-    reply.header('etag', entityTag(revision));
-    return isModified(headers, revision) ? reply.send() : reply.code(304).send();
+    const looking = { claims: false, reader: readerOf(headers) };
+    const found = await service.retrieve(name, keyOf(hexKey), context, looking);
+    tellLife(reply, found);
+    if (!isModified(headers, found.revision)) return reply.code(304).send();
+    if (found.once) return reply.send();
+    countReply(reply, budget, found.record.length);
+    return reply.header('content-type', contentTypeOf(found.contentType)).send(found.record);
   }
 
   /** The new key is the caller's, who has it before the old one is gone. */
@@ -175,6 +185,12 @@ function lifeOf(request: FastifyRequest): { expiryMs: number | undefined; once: 
   const untilMs = expires === undefined ? undefined : Date.parse(expires);
   const expiryMs = ttl === undefined ? untilMs : Date.now() + Number(ttl) * 1_000;
   return { expiryMs, once: once === '1' };
+}
+
+/** Of whatever is told of a record. */
+function tellLife(reply: FastifyReply, found: Pick<ReadRecord, 'revision' | 'expiryMs'>): void {
+  reply.header('etag', entityTag(found.revision));
+  if (found.expiryMs > 0) reply.header('enc-expires', new Date(found.expiryMs).toISOString());
 }
 
 function readerOf({ 'enc-reader': reader }: RecordHeaders): Buffer | undefined {
