@@ -97,7 +97,11 @@ export class BeService {
     condition: Condition,
     context: RequestContext,
   ): Promise<PutResult> {
-    return this.#write(session, key, context, () => this.#store.put(key, value, condition));
+    return this.#write(session, key, context, () => {
+      // What a front end has sealed is a little longer than its record.
+      if (key[0] === TABLE.FOREIGN) this.#checkRecord(value.body);
+      return this.#store.put(key, value, condition);
+    });
   }
 
   /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
@@ -153,13 +157,17 @@ export class BeService {
     { caller }: RequestContext,
   ): Promise<PutResult> {
     caller.require('frontend');
-    const { recordBytesMax } = this.#limits;
-    if (record.length > recordBytesMax) {
-      const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
-      throw new EncServerError('RECORD_TOO_LARGE', words);
-    }
+    this.#checkRecord(record);
     const value = { head: NO_BYTES, body: record, expiryMs: 0 };
     return await this.#store.put(tokenKey(token), value, ALWAYS);
+  }
+
+  /** @throws EncServerError `RECORD_TOO_LARGE` */
+  #checkRecord(record: Buffer): void {
+    const { recordBytesMax } = this.#limits;
+    if (record.length <= recordBytesMax) return;
+    const words = `a record of ${record.length} bytes; at most ${recordBytesMax} are taken`;
+    throw new EncServerError('RECORD_TOO_LARGE', words);
   }
 
   async retrieveForeign(token: Buffer, context: RequestContext): Promise<Buffer> {

@@ -1,6 +1,6 @@
 /** Secrets that people write, such as passphrases. */
 import { readFile } from 'node:fs/promises';
-import { readTextFile } from '../config/text-file.ts';
+import { ONE_LINE, readSecretFile } from '../config/text-file.ts';
 import { fileError, usage } from './terminal.ts';
 
 /** The text of a file, or of standard input for `-`, without its line end. Rejects with `USAGE`. */
@@ -14,9 +14,6 @@ export async function readSecretText(path: string): Promise<Buffer> {
   throw usage('the passphrase is empty');
 }
 
-/** What a setting takes. */
-const ONE_LINE = /^[^\p{Cc}]*$/u;
-
 /**
  * As {@link readSecretText}, of a secret that a setting will name: read as settings are read, so
  * that nothing is sealed under what no server takes. Rejects with `USAGE`, `BAD_CONFIG`.
@@ -24,8 +21,7 @@ const ONE_LINE = /^[^\p{Cc}]*$/u;
 export async function readSettingText(path: string): Promise<Buffer> {
   const isInput = path === '-';
   const name = isInput ? 'standard input' : path;
-  const text = await readTextFile(isInput ? '/dev/stdin' : path, name);
-  const secret = text.replace(/\r?\n$/, '');
+  const secret = await readSecretFile(isInput ? '/dev/stdin' : path, name);
   if (secret === '') throw usage('the passphrase is empty');
   if (ONE_LINE.test(secret)) return Buffer.from(secret, 'utf8');
   throw usage('the passphrase is no text on one line', 'such as that of: openssl rand -base64 24');

@@ -4,7 +4,7 @@ import { EncServerError } from '../errors.ts';
 import { emptyRecord, type Layer, put, type Settings } from './layer.ts';
 import { nearest } from './nearest.ts';
 import { factsOf, keysOf, SECTION_NAMES } from './schema.ts';
-import { readTextFile } from './text-file.ts';
+import { readSecretFile } from './text-file.ts';
 
 const PREFIX = 'ENC_SERVER_TS_';
 
@@ -77,7 +77,6 @@ export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<Environme
   };
 }
 
-/** A secret from its file, without the line end that editors add. */
 async function readSecret(variable: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const path = env[`${variable}_FILE`];
   if (!path) return undefined;
@@ -85,7 +84,7 @@ async function readSecret(variable: string, env: NodeJS.ProcessEnv): Promise<str
     throw new EncServerError('BAD_CONFIG', `${variable} and ${variable}_FILE are both given`);
   }
   const name = `${path} (${variable}_FILE)`;
-  const secret = (await readTextFile(path, name)).replace(/\r?\n$/, '');
+  const secret = await readSecretFile(path, name);
   if (secret === '') throw new EncServerError('BAD_CONFIG', `${name}: it is empty`);
   return secret;
 }

@@ -11,6 +11,7 @@ import {
   parseSizeBytes,
   parseWhole,
 } from './quantity.ts';
+import { ONE_LINE } from './text-file.ts';
 
 /** What people are told about a setting. */
 export interface KeyFacts {
@@ -31,7 +32,6 @@ export const registry = z.registry<KeyFacts>();
 /** setTimeout takes no more (2^31 - 1 ms) and fires at once when given more. */
 const DURATION_MS_MAX = 24 * 86_400_000;
 
-const TEXT = /^[^\p{Cc}]*$/u;
 const HOST_AND_PORT = /^(?:\[[\w:.%]+\]|[^\s:[\]]+):(\d{1,5})$/;
 
 function number(
@@ -83,7 +83,11 @@ export function choice<const Words extends readonly string[]>(
     .register(registry, { about, expects: `one of ${words.join(', ')}`, fallback });
 }
 
-export function text(fallback: string, facts: Partial<KeyFacts> & { about: string }, form = TEXT) {
+export function text(
+  fallback: string,
+  facts: Partial<KeyFacts> & { about: string },
+  form = ONE_LINE,
+) {
   return z
     .string()
     .regex(form)

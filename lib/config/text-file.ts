@@ -28,6 +28,14 @@ export async function readTextFile(path: string, name: string): Promise<string> 
   }
 }
 
+/** What a setting may hold that is a text. */
+export const ONE_LINE = /^[^\p{Cc}]*$/u;
+
+/** A secret from its file: as {@link readTextFile}, without the line end that editors add. */
+export async function readSecretFile(path: string, name: string): Promise<string> {
+  return (await readTextFile(path, name)).replace(/\r?\n$/, '');
+}
+
 async function readBytes(path: string, name: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   try {

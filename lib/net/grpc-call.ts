@@ -13,8 +13,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerListener,
 } from '@grpc/grpc-js';
-import type { Peer } from '../access.ts';
-import { isNobody } from '../access.ts';
+import { isNobody, type Peer } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
 import { closing, errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';

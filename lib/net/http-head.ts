@@ -5,7 +5,7 @@ import { EncServerError } from '../errors.ts';
 /** RFC 9112 section 3.2.2. */
 const ABSOLUTE_FORM = /^https?:\/\/(?<host>[^/?#]*)(?<rest>.*)$/i;
 /** RFC 9110 section 7.2. */
-const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:[\]/@?#]+)(?::\d{1,5})?$/;
+const HOST = /^(?<name>\[[0-9A-Fa-f:.]+\]|[^\s:[\]/@?#]+)(?::\d{1,5})?$/;
 
 /**
  * Makes of a target with scheme and host the path alone. Its host counts instead of `Host`
@@ -32,7 +32,13 @@ export function checkHost({ headers, rawHeaders, httpVersionMinor }: IncomingMes
   }
   if (lines > 1) throw invalid('there are two headers Host');
   if (lines === 0 && httpVersionMinor > 0) throw invalid('the header Host is missing');
-  if (host !== undefined && !HOST.test(host)) throw invalid('the header Host is malformed');
+  if (host !== undefined && nameInHost(host) === undefined)
+    throw invalid('the header Host is malformed');
+}
+
+/** The name or address in a value of `Host`, without its port; undefined where it has no form. */
+export function nameInHost(host: string): string | undefined {
+  return HOST.exec(host)?.groups?.['name'];
 }
 
 function invalid(words: string): EncServerError {

@@ -48,11 +48,14 @@ function owedTo(socket: Socket): Set<ServerResponse> {
 }
 
 /**
- * Whether no answer to a request would reach anybody: to be asked when its turn has come, and when
- * all of it is there. It is not done then.
+ * A request whose answer would reach nobody is not done: to be asked when its turn has come, and
+ * when all of it is there.
+ *
+ * @throws EncServerError `CANCELLED`
  */
-export function isDropped(request: IncomingMessage): boolean {
-  return DROPPED.has(request) || request.socket.destroyed;
+export function checkAnswerable(request: IncomingMessage): void {
+  if (!DROPPED.has(request) && !request.socket.destroyed) return;
+  throw new EncServerError('CANCELLED', 'no answer would arrive');
 }
 
 /** Whether the other side still sends a request that was answered. */

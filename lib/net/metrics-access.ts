@@ -26,7 +26,8 @@ export function checkMetricsAccess(request: IncomingMessage, { caller }: Session
  * not: they can write any address into what it passes on, this machine's among them.
  */
 function isFromHere({ socket, headers }: IncomingMessage): boolean {
+  const isDirect = FORWARDING.every((name) => !(name in headers));
   // A page in a browser is no program of this machine, wherever the browser runs.
-  const isDirect = [...FORWARDING, 'origin'].every((name) => !(name in headers));
+  if ('origin' in headers) return false;
   return isLoopback(peerOf(socket).address) && isDirect && HERE.test(headers.host ?? 'localhost');
 }

@@ -20,7 +20,6 @@ import {
   ifRevision,
   type ScanPage,
   type StoredHead,
-  TABLE,
 } from '../../store/store.ts';
 import { AGENT } from '../../version.ts';
 import { encodeScanItems } from '../scan-items.ts';
@@ -135,7 +134,6 @@ export class BeFrames implements FrameSurface {
       revision: fields.bytes(FIELD.REVISION),
     };
     const key = fields.requireBytes(FIELD.STORE_KEY);
-    this.#checkForeign(key, body);
     const condition = conditionOf(fields);
     const asker = this.#asker(fields);
     const done = await this.#service.put(asker, key, value, condition, context);
@@ -145,14 +143,6 @@ export class BeFrames implements FrameSurface {
         u8Field(FIELD.REPLACED, done.replaced ? 1 : 0),
       ],
     };
-  }
-
-  /** What a front end has sealed is a little longer than its record; other bytes are as they are. */
-  #checkForeign(key: Buffer, body: Buffer): void {
-    const { recordBytesMax } = this.#port.limits;
-    if (key[0] !== TABLE.FOREIGN || body.length <= recordBytesMax) return;
-    const words = `a record of ${body.length} bytes; at most ${recordBytesMax} are taken`;
-    throw new EncServerError('RECORD_TOO_LARGE', words);
   }
 
   async #get(fields: Fields, context: RequestContext): Promise<Reply> {

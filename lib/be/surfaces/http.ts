@@ -1,13 +1,14 @@
 /** What a back end says over HTTP: whether it lives and is ready, and what it counts. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Gate } from '../../access.ts';
-import { type EncServerError, toEncServerError } from '../../errors.ts';
+import { EncServerError, toEncServerError } from '../../errors.ts';
 import { exposition, type Family } from '../../metrics.ts';
 import { type HttpSurface, httpServerOptions } from '../../net/http-door.ts';
 import { checkHost } from '../../net/http-head.ts';
 import { answerClientError } from '../../net/http-refusals.ts';
 import { sessionOf, type TrustedProxies } from '../../net/http-session.ts';
 import { checkMetricsAccess } from '../../net/metrics-access.ts';
+import { PROBLEM_HEADERS, problemBody } from '../../net/refusals.ts';
 import type { Outcome, Traffic } from '../../net/traffic.ts';
 import type { Limits } from '../../protocol/limits.ts';
 
@@ -30,7 +31,6 @@ interface Answer {
 }
 
 const JSON_TYPE = 'application/json';
-const PROBLEM_TYPE = 'application/problem+json';
 
 /** The server behind the door of a back end's port. */
 export async function openBeHttp(host: BeHttpHost): Promise<HttpSurface> {
@@ -80,18 +80,19 @@ async function answerOf(host: BeHttpHost, request: IncomingMessage): Promise<Ans
 }
 
 function noSuchPage(): Answer {
-  const detail = 'the back end answers /healthz, /readyz and /metrics; records are for front ends';
-  return problem(404, 'NOT_FOUND', 'there is no such page', detail);
+  const hint = 'the back end answers /healthz, /readyz and /metrics; records are for front ends';
+  return problem(new EncServerError('NOT_FOUND', 'there is no such page', { hint }), 404);
 }
 
 function noSuchMethod(): Answer {
-  const detail = 'the header Allow says which methods there are';
-  const answer = problem(405, 'UNKNOWN_VERB', 'no such method here', detail);
+  const hint = 'the header Allow says which methods there are';
+  const answer = problem(new EncServerError('UNKNOWN_VERB', 'no such method here', { hint }), 405);
   return { ...answer, headers: { Allow: 'GET, HEAD' } };
 }
 
-function failureOf({ code, message, hint, row }: EncServerError): Answer {
-  const answer = problem(row.http, code, message, hint);
+function failureOf(error: EncServerError): Answer {
+  const { row } = error;
+  const answer = problem(error, row.http);
   return row.http === 401 ? { ...answer, headers: { 'WWW-Authenticate': 'Bearer' } } : answer;
 }
 
@@ -99,15 +100,9 @@ function json(status: number, body: object): Answer {
   return { status, type: JSON_TYPE, body: JSON.stringify(body) };
 }
 
-/** RFC 9457. */
-function problem(
-  status: number,
-  code: EncServerError['code'],
-  title: string,
-  detail: string,
-): Answer {
-  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail });
-  return { status, type: PROBLEM_TYPE, body, outcome: code };
+function problem(error: EncServerError, status: number): Answer {
+  const type = PROBLEM_HEADERS['Content-Type'];
+  return { status, type, body: problemBody(error, status), outcome: error.code };
 }
 
 function send(response: ServerResponse, { status, type, body, headers }: Answer): void {

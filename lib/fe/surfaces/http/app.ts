@@ -7,7 +7,7 @@ import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-z
 import { EncServerError } from '../../../errors.ts';
 import { type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
 import { checkHost } from '../../../net/http-head.ts';
-import { answerClientError, isDropped } from '../../../net/http-refusals.ts';
+import { answerClientError, checkAnswerable } from '../../../net/http-refusals.ts';
 import { sessionOf } from '../../../net/http-session.ts';
 import { answerError, answerFailure } from './answers.ts';
 import { addBatchRoutes } from './batch.ts';
@@ -45,7 +45,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   countTraffic(app, host);
   app.addHook('onRequest', async (request, reply) => {
     await turns.take(request.raw.socket, reply.raw);
-    if (isDropped(request.raw)) throw unanswerable();
+    checkAnswerable(request.raw);
   });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS);
@@ -74,11 +74,6 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
     app.server.emit('request', request, response);
   });
   return { server: app.server, close: () => app.close() };
-}
-
-/** Of a request that waited for its turn. */
-function unanswerable(): EncServerError {
-  return new EncServerError('CANCELLED', 'no answer would arrive');
 }
 
 function createApp({ limits, traffic }: HttpHost): HttpApp {

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { refuseNobody } from '../../../access.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { Budget } from '../../../net/budget.ts';
-import { isDropped } from '../../../net/http-refusals.ts';
+import { checkAnswerable } from '../../../net/http-refusals.ts';
 import type { RequestContext } from '../../../net/request.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -35,8 +35,8 @@ export async function readBody(
   // HTTP/1.0 knows no answer before the answer (RFC 9110 section 15.2).
   if (headers.expect !== undefined && request.raw.httpVersionMinor > 0) reply.raw.writeContinue();
   const body = await collect(request.raw, bytesMax);
-  if (!isDropped(request.raw)) return body;
-  throw new EncServerError('CANCELLED', 'no answer would arrive');
+  checkAnswerable(request.raw);
+  return body;
 }
 
 /** A hook: what Content-Type says is no matter here, so that Fastify does not judge its form. */

@@ -6,11 +6,11 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
+import { nameInHost } from '../../../net/http-head.ts';
 import { StatusError } from './answers.ts';
 
 /** Accepted values of Host that are remembered; there are few. */
 const KNOWN_MAX = 64;
-const HOST = /^(?<name>\[[0-9A-Fa-f:.]+\]|[^\s:[\]/@?#]+)(?::\d{1,5})?$/;
 
 export class HostGuard {
   readonly #any: boolean;
@@ -44,7 +44,7 @@ export class HostGuard {
   }
 
   #checkHost(host: string): void {
-    const name = HOST.exec(host)?.groups?.['name']?.toLowerCase();
+    const name = nameInHost(host)?.toLowerCase();
     if (name === undefined || !this.#allows(name)) {
       const hint = 'name it in the setting allowedHosts, or use an address or localhost';
       throw refusal('the server is not known under the name in Host', hint);

@@ -71,7 +71,7 @@ class RecordRoutes {
   }
 
   async get(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { service, budget } = this.#host;
+    const { service } = this.#host;
     const headers = headersOf(request);
     const hexKey = headers['enc-record-key'];
     if (hexKey === undefined) throw new EncServerError('MISSING_FIELD', 'there is no key');
@@ -87,15 +87,14 @@ class RecordRoutes {
     }
     const found = await service.retrieve(name, key, context, { reader: readerOf(headers) });
     tellLife(reply, found);
-    countReply(reply, budget, found.record.length);
-    return reply.header('content-type', contentTypeOf(found.contentType)).send(found.record);
+    return this.#send(reply, found);
   }
 
   /** Without a key, the entity tag alone; with it, all that GET says but the record. */
   async head(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const headers = headersOf(request);
     const { 'enc-record-key': hexKey } = headers;
-    const { service, budget } = this.#host;
+    const { service } = this.#host;
     const name = nameFrom(request);
     const context = contextOf(request, this.#host.limits);
     if (hexKey === undefined) {
@@ -108,9 +107,12 @@ class RecordRoutes {
     const found = await service.retrieve(name, keyOf(hexKey), context, looking);
     tellLife(reply, found);
     if (!isModified(headers, found.revision)) return reply.code(304).send();
-    if (found.once) return reply.send();
-    countReply(reply, budget, found.record.length);
-    return reply.header('content-type', contentTypeOf(found.contentType)).send(found.record);
+    return found.once ? reply.send() : this.#send(reply, found);
+  }
+
+  #send(reply: FastifyReply, { record, contentType }: ReadRecord): FastifyReply {
+    countReply(reply, this.#host.budget, record.length);
+    return reply.header('content-type', contentTypeOf(contentType)).send(record);
   }
 
   /** The new key is the caller's, who has it before the old one is gone. */
