@@ -206,9 +206,9 @@ export type ErrorCode = keyof typeof ERRORS;
 /** Extra facts of one error. None may hold a key, a record or a user ID. */
 export interface ErrorFacts {
   /** Replaces the hint of the table where a better one is known. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   /** `LARGE`: the size of the body, in bytes. */
-  readonly sizeBytes?: number;
+  readonly sizeBytes?: number | undefined;
   /** What was thrown first; for a log, never for a caller. */
   readonly cause?: unknown;
 }

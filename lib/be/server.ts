@@ -55,6 +55,7 @@ async function start(
   });
   const httpHost = () => ({
     limits: port.limits,
+    log,
     gate,
     traffic: port.traffic,
     trustedProxies,

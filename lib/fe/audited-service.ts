@@ -15,8 +15,8 @@ import {
   type IdPage,
   type StoreInput,
   type StoreOutput,
-  type WriteCondition,
 } from './service.ts';
+import type { WriteCondition } from './write-condition.ts';
 
 export class AuditedFeService extends FeService {
   readonly #audit: AuditLog;

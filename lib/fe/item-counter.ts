@@ -8,7 +8,8 @@ import { codeOf, EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
 import { OWN_SESSION } from '../net/session.ts';
 import { COUNTERS_NAMESPACE } from './reserved.ts';
-import type { FeService, WriteCondition } from './service.ts';
+import type { FeService } from './service.ts';
+import { IF_ABSENT, ifRevision } from './write-condition.ts';
 
 /** Tells whether there is an item of this ID. */
 export type HasItem = (id: number, context: RequestContext) => Promise<boolean>;
@@ -162,8 +163,7 @@ export class ItemCounter {
     context: RequestContext,
   ): Promise<void> {
     const ceiling = Math.min(highest + AHEAD, Number.MAX_SAFE_INTEGER);
-    const condition: WriteCondition =
-      revision === undefined ? { kind: 'absent' } : { kind: 'revision', revision };
+    const condition = revision === undefined ? IF_ABSENT : ifRevision(revision);
     const record = Buffer.from(`${highest} ${ceiling}`, 'latin1');
     const input = { name: NAME, record, kept: true, condition };
     const stored = await this.#service.store(input, context);

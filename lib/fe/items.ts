@@ -10,6 +10,7 @@ import { ItemCounter } from './item-counter.ts';
 import { orAbsent, orConflict } from './lookup.ts';
 import { ITEMS_NAMESPACE } from './reserved.ts';
 import type { FeService } from './service.ts';
+import { IF_ABSENT } from './write-condition.ts';
 
 export interface Item {
   /** A safe integer, negative ones too. */
@@ -96,12 +97,11 @@ export class Items {
 
   /** Resolves to whether the ID was free. */
   async #store(id: number, record: Buffer, context: RequestContext): Promise<boolean> {
-    const input = { name: nameOf(id), record, kept: true, condition: ABSENT };
+    const input = { name: nameOf(id), record, kept: true, condition: IF_ABSENT };
     return (await orConflict(this.#service.store(input, context))) !== undefined;
   }
 }
 
-const ABSENT = { kind: 'absent' } as const;
 const PRUNE_ITEMS = 1_000;
 
 function nameOf(id: number): { namespace: Buffer; id: Buffer } {

@@ -16,8 +16,6 @@ export interface Following {
   readonly announce: (keyring: KeyringFacts) => Promise<void>;
   /** Told what came of a changed file. */
   readonly log: (level: 'info' | 'warn', message: string, facts: object) => void;
-  /** Default: 500 ms. */
-  readonly intervalMs?: number;
 }
 
 export class KeyringKeeper {
@@ -68,7 +66,7 @@ export class KeyringKeeper {
     if (this.#ring !== undefined) return this.#ring;
     const { code, message, hint: mend } = this.#error ?? {};
     if (code !== undefined && code !== 'UNAVAILABLE') {
-      throw new EncServerError(code, message ?? '', mend === undefined ? {} : { hint: mend });
+      throw new EncServerError(code, message ?? '', { hint: mend });
     }
     const hint = 'start the back end; the keyring is made once it can be asked';
     throw new EncServerError('UNAVAILABLE', 'there is no keyring yet', { hint });
@@ -96,7 +94,7 @@ export class KeyringKeeper {
   /** From now on a newer state in the file is followed, until {@link close}. */
   follow(following: Following): void {
     this.#following = following;
-    this.#timer = setInterval(() => void this.#look(), following.intervalMs ?? LOOK_INTERVAL_MS);
+    this.#timer = setInterval(() => void this.#look(), LOOK_INTERVAL_MS);
     this.#timer.unref();
   }
 

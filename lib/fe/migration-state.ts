@@ -30,7 +30,7 @@ export interface MigrationState {
 const FORMAT = 'enc-server-ts migration';
 const VERSION = 1;
 
-export const NO_COUNTS: Counts = { moved: 0, known: 0, conflicts: 0, skipped: 0 };
+const NO_COUNTS: Counts = { moved: 0, known: 0, conflicts: 0, skipped: 0 };
 
 export function statePathOf(keyring: string): string {
   return `${keyring}.migration`;

@@ -16,6 +16,7 @@ import { orConflict, scanAll } from './lookup.ts';
 import { type Counts, readState, statePathOf, writeState } from './migration-state.ts';
 import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
+import { IF_ABSENT } from './write-condition.ts';
 
 /** Where documents come from. */
 export interface EntrySource {
@@ -50,7 +51,6 @@ const BATCH_ENTRIES = 200;
 /** Of hexadecimal digits, so that a few large records do not fill the memory. */
 const BATCH_DIGITS = 32 * 1024 * 1024;
 const PROBLEMS_MAX = 20;
-const ABSENT = { kind: 'absent' } as const;
 
 export class Migration extends KeyringJob {
   /** Looks at every document. Rejects with `UNAVAILABLE`. */
@@ -179,7 +179,7 @@ async function moveOne(
   }
   const { name, sealed } = found;
   const call = { timeoutMs: RECORD_TIMEOUT_MS };
-  const put = await orConflict(placement.put(name, sealed, ABSENT, call));
+  const put = await orConflict(placement.put(name, sealed, IF_ABSENT, call));
   if (put !== undefined) return 'moved';
   const there = await placement.get(name, BODY_BYTES_MAX, call);
   if (isLegacyHeader(there.header)) return there.body.equals(sealed.body) ? 'known' : 'conflicts';

@@ -9,16 +9,17 @@ import type { BeCall } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
 import type { Claim } from '../crypto/head.ts';
 import { EncServerError } from '../errors.ts';
+import { orAbsent } from './lookup.ts';
 import type { FoundRecord, Placement } from './placement.ts';
 import { CLAIMS_NAMESPACE } from './reserved.ts';
+import { ALWAYS, ifRevision } from './write-condition.ts';
 
 /** How long the reader that claimed a record may read it again, in milliseconds. */
-export const READ_AGAIN_MS = 60_000;
+const READ_AGAIN_MS = 60_000;
 /** How long it is told that a record was read, in milliseconds. */
 const TOMBSTONE_MS = 24 * 3_600_000;
 const NO_BYTES = Buffer.alloc(0);
 const NO_READER = Buffer.alloc(32);
-const ALWAYS = { kind: 'always' } as const;
 
 /**
  * Claims a record that was found unclaimed, and that its key opened. When it resolves, nobody
@@ -42,7 +43,7 @@ export async function claimRecord(
   }
   const claim = { atMs, reader: reader === undefined ? NO_READER : hashOf(reader) };
   const tombstone = { header, body: NO_BYTES, claim, expiryMs: endOf(found, atMs + TOMBSTONE_MS) };
-  await placement.put(name, tombstone, { kind: 'revision', revision }, call);
+  await placement.put(name, tombstone, ifRevision(revision), call);
 }
 
 /**
@@ -59,12 +60,9 @@ export async function readAgain(
 ): Promise<FoundRecord> {
   const isReader = reader !== undefined && timingSafeEqual(hashOf(reader), claim.reader);
   if (!isReader || Date.now() > claim.atMs + READ_AGAIN_MS) throw alreadyRead(claim);
-  try {
-    return await placement.get(copyName(name, reader), acceptBytes, call);
-  } catch (error) {
-    const isGone = error instanceof EncServerError && error.code === 'NOT_FOUND';
-    throw isGone ? alreadyRead(claim) : error;
-  }
+  const copy = await orAbsent(placement.get(copyName(name, reader), acceptBytes, call));
+  if (copy === undefined) throw alreadyRead(claim);
+  return copy;
 }
 
 export function alreadyRead({ atMs }: Claim): EncServerError {

@@ -31,13 +31,9 @@ import {
 import { CLAIMS_NAMESPACE } from './reserved.ts';
 import type { Ring } from './ring.ts';
 import { type RingKeeper, withRing } from './with-ring.ts';
+import { ALWAYS, IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
 
 export type { FoundHead, FoundRecord, RecordStore } from './lookup.ts';
-
-/** Under what condition a record is written or deleted. A revision has 8 bytes. */
-export type WriteCondition =
-  | { readonly kind: 'always' | 'absent' }
-  | { readonly kind: 'revision'; readonly revision: Buffer };
 
 /** A sealed record as it is written. */
 export interface SealedRecord {
@@ -60,8 +56,6 @@ export interface Written {
 type PutValue = Parameters<RecordStore['put']>[1];
 
 const NO_BYTES = Buffer.alloc(0);
-const ALWAYS = { kind: 'always' } as const;
-const ABSENT = { kind: 'absent' } as const;
 /** What expires stays so long while moves may be under way, in milliseconds. */
 const MOVE_MS_MAX = 3_600_000;
 
@@ -154,8 +148,8 @@ export class Placement {
     const { storeKey, sealedId } = ring.active.seal(name);
     const head = encodeHead(sealedId, ring.rewrap(header, name), claim);
     const value = { head, body, revision, expiryMs };
-    await orConflict(this.#be.put(storeKey, value, ABSENT, call));
-    await orConflict(this.#be.remove(from, { kind: 'revision', revision }, call));
+    await orConflict(this.#be.put(storeKey, value, IF_ABSENT, call));
+    await orConflict(this.#be.remove(from, ifRevision(revision), call));
   }
 
   #putAt(
@@ -183,7 +177,7 @@ export class Placement {
     call: BeCall,
   ): Promise<Written> {
     for (;;) {
-      const fresh = await orConflict(this.#be.put(storeKey, value, ABSENT, call));
+      const fresh = await orConflict(this.#be.put(storeKey, value, IF_ABSENT, call));
       if (fresh !== undefined) return fresh;
       const askedAtMs = Date.now();
       const there = await orAbsent(this.#be.head(storeKey, call));
@@ -193,9 +187,7 @@ export class Placement {
         throw new EncServerError('CONFLICT', 'there is a record already');
       }
       const { revision } = there;
-      const done = await orConflict(
-        this.#be.put(storeKey, value, { kind: 'revision', revision }, call),
-      );
+      const done = await orConflict(this.#be.put(storeKey, value, ifRevision(revision), call));
       if (done !== undefined) return { ...done, replaced: !isVacant };
     }
   }
@@ -216,7 +208,7 @@ export class Placement {
         throw new EncServerError('CONFLICT', 'the record has another revision');
       }
       if (there === undefined || isGrave(there.head)) return false;
-      const unchanged = { kind: 'revision', revision: there.revision } as const;
+      const unchanged = ifRevision(there.revision);
       const removed = await orConflict<unknown>(
         old === undefined
           ? this.#be.remove(storeKey, unchanged, call)

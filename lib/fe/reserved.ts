@@ -1,4 +1,5 @@
 /** Namespaces that the front end keeps for itself: no caller may name them, in any dialect. */
+import type { Caller } from '../access.ts';
 import { EncServerError } from '../errors.ts';
 
 const RESERVED = Buffer.from('enc-server-ts/');
@@ -11,13 +12,17 @@ export const COUNTERS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/counters');
 /** Copies of records that could be read once, for the readers who claimed them. */
 export const CLAIMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/claims');
 
+const NO_BYTES = Buffer.alloc(0);
+
 /**
- * For every surface, on every namespace that comes from a caller.
+ * For every surface: the namespace that a caller works in. Who may touch one alone need not name
+ * it; one of ours is nobody's, also where a token is bound to it (it is for `/data` then).
  *
  * @throws EncServerError `INVALID_NAMESPACE`
  */
-export function checkCallersNamespace(namespace: Buffer): void {
-  if (!isReserved(namespace)) return;
+export function namespaceFor(named: Buffer | undefined, caller: Caller): Buffer {
+  const namespace = named ?? caller.namespace ?? NO_BYTES;
+  if (!isReserved(namespace)) return namespace;
   throw new EncServerError('INVALID_NAMESPACE', 'the namespace is reserved', {
     hint: `namespaces that begin with ${RESERVED} belong to the server itself`,
   });

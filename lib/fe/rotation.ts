@@ -14,6 +14,7 @@ import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyr
 import { type RecordStore, scanAll } from './lookup.ts';
 import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
+import { ifRevision } from './write-condition.ts';
 
 export interface RewrapOptions {
   /** Records a second, at the most; without a bound where it is not given. */
@@ -215,7 +216,7 @@ async function refuseUnlessEmpty(be: BeClient, { old, epoch }: Ring): Promise<vo
  */
 export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): Promise<void> {
   for await (const { key, head, revision, expiryMs } of scanAll(be, active.entryPrefix, epoch)) {
-    const unchanged = { kind: 'revision', revision } as const;
+    const unchanged = ifRevision(revision);
     const endMs = isGrave(head) ? 0 : decodeHeader(decodeHead(head).header).expiryMs;
     const isOver = isGrave(head) || (endMs !== 0 && endMs <= Date.now());
     if (!isOver && (endMs === 0 || expiryMs <= endMs || decodeHead(head).claim)) continue;

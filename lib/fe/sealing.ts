@@ -3,7 +3,8 @@ import { checkKeyStrength, ENVELOPE_FLAG, type RecordName, seal } from '../crypt
 import { encodeMetadata } from '../crypto/metadata.ts';
 import type { WrapSecret } from '../crypto/wrap.ts';
 import { EncServerError } from '../errors.ts';
-import type { SealedRecord, WriteCondition } from './placement.ts';
+import type { SealedRecord } from './placement.ts';
+import type { WriteCondition } from './write-condition.ts';
 
 export interface StoreInput {
   readonly name: RecordName;

@@ -28,14 +28,14 @@ import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
-import { type FoundHead, Placement, type WriteCondition } from './placement.ts';
+import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { isReserved } from './reserved.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
+import { ALWAYS, ifRevision, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
 
 export type { IdPage } from './listing.ts';
-export type { WriteCondition } from './placement.ts';
 export type { OpeningKey, ReadRecord } from './reading.ts';
 export type { StoreInput } from './sealing.ts';
 
@@ -65,8 +65,6 @@ export interface HeadOutput {
   readonly expiryMs: number;
   readonly once: boolean;
 }
-
-const ALWAYS = { kind: 'always' } as const;
 
 /** Each operation asks first whether its caller may; what follows is the same for all who may. */
 export class FeService {
@@ -278,7 +276,7 @@ export class FeService {
       throw new EncServerError('CONFLICT', 'the record was changed in between');
     }
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
-    const condition = { kind: 'revision', revision } as const;
+    const condition = ifRevision(revision);
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };
     return await this.#store(input, context);
   }

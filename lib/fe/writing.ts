@@ -10,8 +10,10 @@ import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
 import { CHANGED_TRIES_MAX, callOf, isExpired, noting } from './calls.ts';
 import { isLegacyHeader } from './legacy.ts';
-import type { FoundHead, Placement, SealedRecord, WriteCondition, Written } from './placement.ts';
+import { orAbsent } from './lookup.ts';
+import type { FoundHead, Placement, SealedRecord, Written } from './placement.ts';
 import type { Reader } from './reading.ts';
+import { IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
 
 export type WritePolicy = 'open' | 'key-proof';
 
@@ -33,8 +35,6 @@ interface Proofs {
   /** The key that the record is to have: the same again proves itself. */
   readonly own?: Buffer | undefined;
 }
-
-const ABSENT = { kind: 'absent' } as const;
 
 export class Writer {
   readonly #placement: Placement;
@@ -121,7 +121,7 @@ export class Writer {
     if (oldKey === undefined && condition.kind === 'always') {
       // Most records are new.
       try {
-        return await this.#placement.put(name, sealed, ABSENT, callOf(context));
+        return await this.#placement.put(name, sealed, IF_ABSENT, callOf(context));
       } catch (error) {
         if (codeOf(error) !== 'CONFLICT') throw error;
       }
@@ -129,7 +129,7 @@ export class Writer {
     const found = await this.#find(name, context);
     if (found === undefined) {
       if (condition.kind === 'revision') throw changed();
-      return await this.#placement.put(name, sealed, ABSENT, callOf(context));
+      return await this.#placement.put(name, sealed, IF_ABSENT, callOf(context));
     }
     checkIsMeant(found, condition);
     const proven = isExpired(found.header, found.askedAtMs)
@@ -169,13 +169,8 @@ export class Writer {
     throw refusal;
   }
 
-  async #find(name: RecordName, context: RequestContext): Promise<FoundHead | undefined> {
-    try {
-      return await this.#placement.head(name, callOf(context));
-    } catch (error) {
-      if (codeOf(error) === 'NOT_FOUND') return undefined;
-      throw error;
-    }
+  #find(name: RecordName, context: RequestContext): Promise<FoundHead | undefined> {
+    return orAbsent(this.#placement.head(name, callOf(context)));
   }
 }
 
@@ -215,7 +210,7 @@ export function checkIsMeant({ revision }: FoundHead, condition: WriteCondition)
 }
 
 function unchanged({ revision }: Pick<FoundHead, 'revision'>): WriteCondition {
-  return { kind: 'revision', revision };
+  return ifRevision(revision);
 }
 
 function changed(): EncServerError {

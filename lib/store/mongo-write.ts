@@ -68,7 +68,9 @@ export class MongoWriter {
     rest = rest.concat(await this.#insert(inserts));
     if (rest.length === 0) this.#looksFirst = false;
     for (let round = 0; rest.length > 0 && round < ROUNDS_MAX; round++) {
-      const decided = await this.#look(rest, !looksFirst || round > 0);
+      const wasTried = ({ write }: Put) =>
+        round > 0 || (!looksFirst && write.condition.kind !== 'revision');
+      const decided = await this.#look(rest, wasTried);
       // An insert that meets something costs a round; so does a look that meets nothing.
       if (round === 0) this.#looksFirst = 2 * decided.replaces.length > puts.length;
       const again = await Promise.all([
@@ -103,8 +105,8 @@ export class MongoWriter {
     return [];
   }
 
-  /** @param wasTried - whether the puts may have been done by an attempt before */
-  async #look(puts: readonly Put[], wasTried: boolean): Promise<Decided> {
+  /** @param wasTried - whether a put may have been done by an attempt before */
+  async #look(puts: readonly Put[], wasTried: (put: Put) => boolean): Promise<Decided> {
     const decided: Decided = { inserts: [], replaces: [], exchanges: [] };
     let found: Marks[];
     try {
@@ -112,8 +114,7 @@ export class MongoWriter {
       const options = { projection: { r: 1, e: 1 }, batchSize: puts.length + 1 } as const;
       found = await this.#answered(this.#collection.find<Marks>(filter, options).toArray());
     } catch (thrown) {
-      const error = wasTried ? maybeDone(thrown) : notDone(thrown);
-      for (const { write } of puts) write.reject(error);
+      for (const put of puts) put.write.reject(wasTried(put) ? maybeDone(thrown) : notDone(thrown));
       return decided;
     }
     const seen = new Map(found.map((marks) => [nameOf(marks._id), marks]));

@@ -140,6 +140,28 @@ describe('the page', () => {
     assert.ok(sampleOf(page, 'in_flight_bytes') <= sampleOf(page, 'in_flight_bytes_max'));
   });
 
+  it('counts each documented operation on records and items by its name', async () => {
+    const { port } = servers.fe;
+    const { paths } = (await http(port, 'GET', '/openapi.json')).json() as {
+      paths: Record<string, Record<string, object>>;
+    };
+    const earlier = requestsOf(await scrape(port));
+    const asked: string[] = [];
+    for (const [path, methods] of Object.entries(paths)) {
+      if (['/healthz', '/readyz', '/metrics', '/v1/status'].includes(path)) continue;
+      for (const method of [...Object.keys(methods), ...(methods['get'] ? ['head'] : [])]) {
+        await http(port, method.toUpperCase(), path.replace(/{\w+}/, '1'));
+        asked.push(`${method} ${path}`);
+      }
+    }
+    assert.ok(asked.includes('post /v1/record/rekey') && asked.includes('head /v1/records'));
+    const grown = Object.entries(requestsOf(await scrape(port))).filter(
+      ([name, value]) => name.startsWith('http other') && value !== (earlier[name] ?? 0),
+    );
+    // The scrape before.
+    assert.deepEqual(grown, [['http other ok', (earlier['http other ok'] ?? 0) + 1]]);
+  });
+
   it('counts exactly what a back end was asked', async () => {
     const { port } = servers.be;
     const earlier = requestsOf(await scrape(port));

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Gate } from '../../access.ts';
 import { EncServerError, toEncServerError } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
 import { exposition, type Family } from '../../metrics.ts';
 import { type HttpSurface, httpServerOptions } from '../../net/http-door.ts';
 import { checkHost } from '../../net/http-head.ts';
@@ -9,11 +10,13 @@ import { answerClientError } from '../../net/http-refusals.ts';
 import { sessionOf, type TrustedProxies } from '../../net/http-session.ts';
 import { checkMetricsAccess } from '../../net/metrics-access.ts';
 import { PROBLEM_HEADERS, problemBody } from '../../net/refusals.ts';
+import { logRequest } from '../../net/request-log.ts';
 import type { Outcome, Traffic } from '../../net/traffic.ts';
 import type { Limits } from '../../protocol/limits.ts';
 
 export interface BeHttpHost {
   readonly limits: Limits;
+  readonly log: Logger;
   readonly gate: Gate;
   readonly traffic: Traffic;
   readonly trustedProxies: TrustedProxies;
@@ -53,11 +56,16 @@ async function serve(
   try {
     answer = await answerOf(host, request);
   } catch (thrown) {
-    answer = failureOf(toEncServerError(thrown));
+    const error = toEncServerError(thrown);
+    if (error.code === 'INTERNAL') host.log.error({ err: error }, 'a request failed');
+    answer = failureOf(error);
   }
   send(response, answer);
   host.traffic.end();
-  host.traffic.note('http', 'other', answer.outcome ?? 'ok', sinceMs);
+  const { outcome = 'ok' } = answer;
+  host.traffic.note('http', 'other', outcome, sinceMs);
+  const facts = { dialect: 'http', operation: 'other', outcome, sinceMs } as const;
+  logRequest(host.log, { ...facts, context: undefined });
 }
 
 async function answerOf(host: BeHttpHost, request: IncomingMessage): Promise<Answer> {

@@ -21,8 +21,9 @@ import type { Frame } from '../../protocol/frame.ts';
 import { FIELD, type FieldType, OPCODE } from '../../protocol/messages.ts';
 import { AGENT } from '../../version.ts';
 import { doBatch, shareOf } from '../batches.ts';
-import { checkCallersNamespace } from '../reserved.ts';
-import type { FeService, HeadOutput, WriteCondition } from '../service.ts';
+import { namespaceFor } from '../reserved.ts';
+import type { FeService, HeadOutput } from '../service.ts';
+import { ALWAYS, IF_ABSENT, ifRevision, type WriteCondition } from '../write-condition.ts';
 
 const ANY = [FIELD.TRACE, FIELD.TIMEOUT] as const;
 const NAME = [...ANY, FIELD.ID, FIELD.NAMESPACE] as const;
@@ -70,10 +71,6 @@ interface Asked {
 }
 
 type RecordFacts = Pick<HeadOutput, 'revision' | 'expiryMs' | 'once'>;
-
-const NO_BYTES = Buffer.alloc(0);
-const ALWAYS: WriteCondition = { kind: 'always' };
-const IF_ABSENT: WriteCondition = { kind: 'absent' };
 
 export class FeFrames implements FrameSurface {
   readonly #service: FeService;
@@ -226,11 +223,8 @@ function nameOf(fields: Fields, context: RequestContext): RecordName {
   return { namespace: namespaceOf(fields, context), id: fields.requireBytes(FIELD.ID) };
 }
 
-/** Who may touch one namespace alone need not name it. */
 function namespaceOf(fields: Fields, { caller }: RequestContext): Buffer {
-  const namespace = fields.bytes(FIELD.NAMESPACE) ?? caller.namespace ?? NO_BYTES;
-  checkCallersNamespace(namespace);
-  return namespace;
+  return namespaceFor(fields.bytes(FIELD.NAMESPACE), caller);
 }
 
 /**
@@ -266,7 +260,7 @@ function lengthOf(id: Buffer): Buffer {
 function conditionOf(fields: Fields): WriteCondition {
   const revision = fields.bytes(FIELD.IF_REVISION);
   if (revision === undefined) return fields.has(FIELD.IF_ABSENT) ? IF_ABSENT : ALWAYS;
-  if (!fields.has(FIELD.IF_ABSENT)) return { kind: 'revision', revision };
+  if (!fields.has(FIELD.IF_ABSENT)) return ifRevision(revision);
   throw new EncServerError('INVALID_FIELD', 'two conditions exclude each other');
 }
 

@@ -7,7 +7,7 @@ import { openGrpcServer } from '../../net/grpc-server.ts';
 import type { RequestContext } from '../../net/request.ts';
 import { KEY_BYTES } from '../../protocol/limits.ts';
 import type { FrontEndState } from '../readiness.ts';
-import { checkCallersNamespace } from '../reserved.ts';
+import { namespaceFor } from '../reserved.ts';
 import type { FeService } from '../service.ts';
 
 export interface FeGrpcHost extends ConnectionHost {
@@ -34,8 +34,6 @@ interface RetrieveRequest extends NamedRequest {
 interface DeleteRequest extends NamedRequest {
   readonly key?: Buffer;
 }
-
-const NO_BYTES = Buffer.alloc(0);
 
 /** The server behind the door of a front end's port. */
 export function openFeGrpc(host: FeGrpcHost): GrpcSurface {
@@ -76,11 +74,8 @@ export function openFeGrpc(host: FeGrpcHost): GrpcSurface {
   });
 }
 
-/** Who may touch one namespace alone need not name it. */
 function nameOf({ id, namespace }: NamedRequest, { caller }: RequestContext): RecordName {
-  const named = namespace ?? caller.namespace ?? NO_BYTES;
-  checkCallersNamespace(named);
-  return { namespace: named, id };
+  return { namespace: namespaceFor(namespace, caller), id };
 }
 
 function keyOf(key: Buffer): Buffer;

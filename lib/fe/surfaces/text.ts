@@ -7,6 +7,7 @@ import type { TextSurface } from '../../net/text-connection.ts';
 import { operationOf } from '../../net/traffic.ts';
 import { encodeHex } from '../../protocol/hex.ts';
 import { FE_HELP, parseFeLine } from '../../protocol/text.ts';
+import { namespaceFor } from '../reserved.ts';
 import type { FeService } from '../service.ts';
 import type { TextEncoding } from './text-encoding.ts';
 
@@ -66,6 +67,6 @@ export class FeText implements TextSurface {
 
   /** Lines name no namespace: it is the caller's own, or the one without a name. */
   #nameOf(token: Buffer, { caller }: RequestContext): RecordName {
-    return { namespace: caller.namespace ?? NO_BYTES, id: this.#encoding.decodeId(token) };
+    return { namespace: namespaceFor(undefined, caller), id: this.#encoding.decodeId(token) };
   }
 }

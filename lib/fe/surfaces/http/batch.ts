@@ -5,8 +5,9 @@ import type { RequestContext } from '../../../net/request.ts';
 import { operationOf } from '../../../net/traffic.ts';
 import { encodePercent } from '../../../protocol/percent.ts';
 import { doBatch, type ItemOutcome, shareOf } from '../../batches.ts';
-import { checkCallersNamespace } from '../../reserved.ts';
-import type { FeService, WriteCondition } from '../../service.ts';
+import { namespaceFor } from '../../reserved.ts';
+import type { FeService } from '../../service.ts';
+import { ALWAYS, IF_ABSENT, ifRevision } from '../../write-condition.ts';
 import { StatusError } from './answers.ts';
 import { countReply } from './body.ts';
 import { conflictAs } from './conditions.ts';
@@ -70,7 +71,7 @@ function addList(app: HttpApp, { service, limits }: HttpHost): void {
       403: problemOf('The token has not the scope admin.'),
     },
   };
-  app.get('/v1/records', { schema, exposeHeadRoute: false }, async (request) => {
+  app.get('/v1/records', { schema }, async (request) => {
     const { after, limit } = request.query;
     const { namespace } = nameOf(NO_ID, request.headers['enc-namespace'], request.session.caller);
     const page = await service.listPage(
@@ -144,10 +145,8 @@ async function doItem(
 
 function itemName(item: schemas.HttpBatchItem, { caller }: RequestContext): RecordName {
   const id = bytesOf(item.id, item.id64, 'id');
-  if (item.namespace === undefined) return { namespace: caller.namespace ?? NO_ID, id };
-  const namespace = Buffer.from(item.namespace, 'utf8');
-  checkCallersNamespace(namespace);
-  return { namespace, id };
+  const named = item.namespace === undefined ? undefined : Buffer.from(item.namespace, 'utf8');
+  return { namespace: namespaceFor(named, caller), id };
 }
 
 /** Of the two forms of a value, one is given. */
@@ -160,9 +159,9 @@ function bytesOf(text: string | undefined, base64: string | undefined, name: str
 }
 
 function conditionOf(item: { ifAbsent?: boolean | undefined; ifRevision?: string | undefined }) {
-  const { ifAbsent = false, ifRevision } = item;
-  if (ifRevision === undefined) return { kind: ifAbsent ? 'absent' : 'always' } as WriteCondition;
-  if (!ifAbsent) return { kind: 'revision', revision: Buffer.from(ifRevision, 'hex') } as const;
+  const { ifAbsent = false, ifRevision: revision } = item;
+  if (revision === undefined) return ifAbsent ? IF_ABSENT : ALWAYS;
+  if (!ifAbsent) return ifRevision(Buffer.from(revision, 'hex'));
   throw new EncServerError('INVALID_FIELD', 'two conditions exclude each other');
 }
 

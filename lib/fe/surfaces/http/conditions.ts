@@ -2,8 +2,8 @@
  * Conditional requests (RFC 9110 section 13). The entity tag of a record is its revision, 16
  * hexadecimal digits in quotes; it is always strong.
  */
-import { EncServerError } from '../../../errors.ts';
-import type { WriteCondition } from '../../service.ts';
+import { codeOf } from '../../../errors.ts';
+import { ALWAYS, IF_ABSENT, ifRevision, type WriteCondition } from '../../write-condition.ts';
 import { StatusError } from './answers.ts';
 import type { RecordHeaders } from './schemas.ts';
 
@@ -12,8 +12,6 @@ type Conditions = Pick<RecordHeaders, 'if-match' | 'if-none-match'>;
 /** Asks for the revision that is there now; nothing where there is no record. */
 type AskRevision = () => Promise<Buffer | undefined>;
 
-const ALWAYS = { kind: 'always' } as const;
-const ABSENT = { kind: 'absent' } as const;
 /** The form of the whole list was checked before. */
 const TAG = /(?<weak>W\/)?"(?<opaque>[^"]*)"/g;
 const REVISION = /^[0-9a-f]{16}$/;
@@ -34,16 +32,16 @@ export async function writeConditionOf(
 ): Promise<WriteCondition> {
   const { 'if-match': match, 'if-none-match': noneMatch } = headers;
   if (match === undefined && noneMatch === undefined) return ALWAYS;
-  if (match === undefined && noneMatch === '*') return ABSENT;
+  if (match === undefined && noneMatch === '*') return IF_ABSENT;
   if (noneMatch === undefined && match !== undefined && match !== '*') {
     const [tag, ...others] = tagsOf(match);
     if (tag !== undefined && others.length === 0 && !tag.weak && REVISION.test(tag.opaque)) {
-      return { kind: 'revision', revision: Buffer.from(tag.opaque, 'hex') };
+      return ifRevision(Buffer.from(tag.opaque, 'hex'));
     }
   }
   const revision = await ask();
   if (!holds(match, noneMatch, revision)) throw preconditionFailed();
-  return revision === undefined ? ABSENT : { kind: 'revision', revision };
+  return revision === undefined ? IF_ABSENT : ifRevision(revision);
 }
 
 /**
@@ -65,7 +63,7 @@ export function preconditionFailed(): StatusError {
 /** What a write was refused with: 412 for a conflict with its condition, 409 for one with others. */
 export function conflictAs({ kind }: WriteCondition): (error: unknown) => never {
   return (error) => {
-    const isConflict = error instanceof EncServerError && error.code === 'CONFLICT';
+    const isConflict = codeOf(error) === 'CONFLICT';
     throw isConflict && kind !== 'always' ? preconditionFailed() : error;
   };
 }

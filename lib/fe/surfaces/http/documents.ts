@@ -7,7 +7,7 @@ import { addCommonFailures, COMMON_FAILURES } from './failures-document.ts';
 import type { HttpApp } from './host.ts';
 
 /** The page may load from here and call here, and nothing else; nothing inline runs. */
-export const DOCS_CSP = [
+const DOCS_CSP = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
@@ -75,7 +75,8 @@ export async function addDocuments(app: HttpApp): Promise<void> {
 
 /** HEAD is told of where it says something of its own. */
 function describeRoute(described: Parameters<typeof jsonSchemaTransform>[0]) {
-  const hide = described.route.method === 'HEAD' && !described.url.startsWith('/v1/record');
+  const { route, url } = described;
+  const hide = route.method === 'HEAD' && !/^\/v1\/record(?:$|s\/)/.test(url);
   const schema = hide ? { ...described.schema, hide } : described.schema;
   return jsonSchemaTransform({ ...described, schema });
 }

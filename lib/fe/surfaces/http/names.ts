@@ -3,20 +3,12 @@ import type { Caller } from '../../../access.ts';
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { decodeHexKey } from '../../../protocol/hex.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
-import { checkCallersNamespace } from '../../reserved.ts';
+import { namespaceFor } from '../../reserved.ts';
 
-const NO_BYTES = Buffer.alloc(0);
-
-/**
- * The name of a record from a caller: who may touch one namespace alone need not name it.
- *
- * @throws EncServerError `INVALID_NAMESPACE` if the namespace is reserved
- */
+/** @throws EncServerError `INVALID_NAMESPACE` if the namespace is reserved */
 export function nameOf(id: Buffer, namespace: string | undefined, caller: Caller): RecordName {
-  if (namespace === undefined) return { namespace: caller.namespace ?? NO_BYTES, id };
-  const bytes = decodePercent(namespace);
-  checkCallersNamespace(bytes);
-  return { namespace: bytes, id };
+  const named = namespace === undefined ? undefined : decodePercent(namespace);
+  return { namespace: namespaceFor(named, caller), id };
 }
 
 /** A key whose form was checked. */

@@ -292,9 +292,9 @@ export const listQuery = z.object({
     .describe('next of the page before.'),
   limit: z
     .string()
-    .regex(/^[1-9]\d{0,3}$/)
+    .regex(/^(?:[1-9]\d{0,3}|10000)$/)
     .optional()
-    .describe('So many IDs at the most, 1 to 9,999; default 1,000.')
+    .describe('So many IDs at the most, 1 to 10,000; default 1,000.')
     .meta({ example: '100' }),
 });
 export const listed = z.object({

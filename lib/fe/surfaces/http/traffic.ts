@@ -7,12 +7,12 @@ import type { HttpApp, HttpHost } from './host.ts';
 const OPERATIONS: Readonly<Record<string, Operation>> = {
   'PUT /v1/records/:id': 'store',
   'GET /v1/records/:id': 'retrieve',
-  'HEAD /v1/records/:id': 'peek',
   'DELETE /v1/records/:id': 'delete',
+  'POST /v1/records/:id/rekey': 'rekey',
   'PUT /v1/record': 'store',
   'GET /v1/record': 'retrieve',
-  'HEAD /v1/record': 'peek',
   'DELETE /v1/record': 'delete',
+  'POST /v1/record/rekey': 'rekey',
   'GET /v1/records': 'list',
   'POST /v1/batch': 'batch',
   'POST /records': 'store',
@@ -56,5 +56,8 @@ function outcomeOf({ outcome }: FastifyRequest, { statusCode }: FastifyReply): O
 }
 
 function operationOf({ method, routeOptions }: FastifyRequest): Operation {
-  return OPERATIONS[`${method} ${routeOptions.url}`] ?? 'other';
+  const { url } = routeOptions;
+  if (method !== 'HEAD') return OPERATIONS[`${method} ${url}`] ?? 'other';
+  const operation = OPERATIONS[`GET ${url}`] ?? 'other';
+  return operation === 'retrieve' ? 'peek' : operation;
 }

@@ -1,0 +1,13 @@
+/** Under what condition a record is written or deleted. */
+
+/** A revision has 8 bytes. */
+export type WriteCondition =
+  | { readonly kind: 'always' | 'absent' }
+  | { readonly kind: 'revision'; readonly revision: Buffer };
+
+export const ALWAYS: WriteCondition = { kind: 'always' };
+export const IF_ABSENT: WriteCondition = { kind: 'absent' };
+
+export function ifRevision(revision: Buffer): WriteCondition {
+  return { kind: 'revision', revision };
+}
