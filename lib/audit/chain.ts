@@ -44,7 +44,7 @@ export function nextKey(key: Buffer): Buffer {
 }
 
 /** HMAC-SHA-256 (FIPS 198-1) over the MAC before and the text of a line. 32 bytes. */
-export function macOf(key: Buffer, before: Buffer, text: Buffer | string): Buffer {
+function macOf(key: Buffer, before: Buffer, text: Buffer | string): Buffer {
   return createHmac('sha256', keyInput(key)).update(before).update(text).digest();
 }
 

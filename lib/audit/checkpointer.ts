@@ -21,7 +21,6 @@ export class Checkpointer {
   #signedCount = 0;
   #newest: Pick<ChainState, 'count' | 'head'> | undefined;
   #writing: Promise<void> = Promise.resolve();
-  #written = 0;
   #failed = 0;
 
   constructor(settings: CheckpointSettings, key: AuditKey, log: Logger) {
@@ -30,10 +29,6 @@ export class Checkpointer {
     this.#log = log;
     this.#timer = setInterval(() => this.#sign(), settings.ms);
     this.#timer.unref();
-  }
-
-  get written(): number {
-    return this.#written;
   }
 
   get failed(): number {
@@ -74,7 +69,6 @@ export class Checkpointer {
     this.#log.info({ checkpoint: JSON.stringify(checkpoint) }, 'audit checkpoint');
     try {
       await appendCheckpoint(this.#settings.file, checkpoint);
-      this.#written++;
     } catch (err) {
       this.#failed++;
       this.#log.error({ err }, 'an audit checkpoint could not be written');

@@ -12,7 +12,7 @@ import {
   type Role,
   ScopedCaller,
 } from './callers.ts';
-import { type Clock, Limiter } from './limiter.ts';
+import { Limiter } from './limiter.ts';
 import { hashesAgree, parseToken } from './token.ts';
 import { readTokens, type TokenEntry } from './token-file.ts';
 
@@ -44,7 +44,6 @@ const REFRESH_MS = 500;
 const NO_HASH = Buffer.alloc(32);
 
 export interface GateOptions {
-  readonly clock?: Clock | undefined;
   /** Where this process alone does not know how often callers ask. */
   readonly boundOf?: ((name: BoundName) => Bound) | undefined;
 }
@@ -54,11 +53,11 @@ export async function openGate(
   section: GateSection,
   role: Role,
   log: Logger,
-  { clock, boundOf }: GateOptions = {},
+  { boundOf }: GateOptions = {},
 ): Promise<RunningGate> {
   const own = (name: BoundName) => {
     const { setting, windowMs } = BOUNDS[name];
-    return new Limiter(section[setting], windowMs, clock);
+    return new Limiter(section[setting], windowMs);
   };
   const limits = new Limits(boundOf ?? own);
   if (section.auth === 'none') return new OpenGate(limits);

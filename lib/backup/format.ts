@@ -8,7 +8,7 @@ import { deriveKey } from '../crypto/kdf.ts';
 import { EncServerError } from '../errors.ts';
 import { ByteQueue } from '../protocol/byte-queue.ts';
 
-export const MAGIC = 'enc-server-ts backup v1';
+const MAGIC = 'enc-server-ts backup v1';
 const LABEL = 'enc-server-ts backup v1';
 const ENCRYPTION_KEY_BYTES = 32;
 const [ITEM, END] = [1, 2];

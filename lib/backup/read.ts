@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { BeClient, type BeClientOptions } from '../be/client.ts';
 import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 import {
   type BackupHeader,
   decodeHeader,
@@ -112,7 +112,7 @@ async function* withFirstChunkProven(chunks: AsyncGenerator<Buffer>): AsyncGener
       yield chunk;
     }
   } catch (cause) {
-    if (isProven || !(cause instanceof EncServerError) || cause.code !== 'ALTERED') throw cause;
+    if (isProven || codeOf(cause) !== 'ALTERED') throw cause;
     const words = 'the key does not open the backup, or its beginning was changed';
     const hint = 'look whether it is the backup key of that time; see docs/BACKUP.md';
     throw new EncServerError('WRONG_KEY', words, { hint, cause });

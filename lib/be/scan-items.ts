@@ -27,7 +27,7 @@ export function encodeScanItems(items: readonly ScanItem[]): Buffer {
 }
 
 /** Size of an item as it is encoded, in bytes. */
-export function scanItemBytes(item: ScanItem): number {
+function scanItemBytes(item: ScanItem): number {
   return LENGTH_BYTES + item.key.length + REVISION_BYTES + FACTS_BYTES + item.head.length;
 }
 

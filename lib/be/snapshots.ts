@@ -17,7 +17,7 @@ import { readWithRoom } from './read-with-room.ts';
 import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
 
 /** How long a lease lasts after it was last used, in milliseconds. */
-export const LEASE_MS = 60_000;
+const LEASE_MS = 60_000;
 const LEASES_MAX = 4;
 const ID_BYTES = 8;
 

@@ -71,7 +71,7 @@ function tell(name: string, error: EncServerError, json: boolean): void {
 
 /** A mistake on the command line. */
 export function usage(message: string, hint?: string): EncServerError {
-  return new EncServerError('USAGE', message, hint === undefined ? {} : { hint });
+  return new EncServerError('USAGE', message, { hint });
 }
 
 /** What the system says against a file, in words. */
@@ -87,7 +87,7 @@ export function fileError(
 }
 
 /** The system's code behind an error, such as `EPIPE`. */
-export function causeCode(thrown: unknown): string | undefined {
+function causeCode(thrown: unknown): string | undefined {
   const cause = thrown instanceof EncServerError ? thrown.cause : undefined;
   return (cause as NodeJS.ErrnoException | undefined)?.code;
 }

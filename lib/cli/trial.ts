@@ -1,5 +1,5 @@
 /** The family's trial: store, retrieve, compare, delete, one line a step. */
-import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import type { ClientSetting } from './client-flags.ts';
 
 /** What the trial does with either server. */
@@ -39,7 +39,7 @@ export async function runTrial(setting: ClientSetting, steps: TrialSteps): Promi
 }
 
 function inUse(error: unknown): unknown {
-  if (!(error instanceof EncServerError) || error.code !== 'CONFLICT') return error;
+  if (codeOf(error) !== 'CONFLICT') return error;
   return new EncServerError('CONFLICT', 'there is a record already, which was not touched', {
     hint: 'delete it, or set another testParams.id in the configuration',
     cause: error,

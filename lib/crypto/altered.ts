@@ -7,5 +7,5 @@ export const NEWER_HINT = 'a newer release may have written it; update this one'
 
 /** `ALTERED`, to be thrown. The message must hold no key, record or user ID. */
 export function altered(message: string, hint?: string): EncServerError {
-  return new EncServerError('ALTERED', message, hint === undefined ? {} : { hint });
+  return new EncServerError('ALTERED', message, { hint });
 }

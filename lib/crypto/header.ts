@@ -3,7 +3,7 @@
 import { altered, NEWER_HINT } from './altered.ts';
 import { checkName, encodeName, nameBytes, type RecordName } from './record-name.ts';
 
-export const ENVELOPE_VERSION = 1;
+const ENVELOPE_VERSION = 1;
 export const SUITE_AES_256_GCM = 1;
 /** A record as the family's servers sealed it: `legacy.ts`. */
 export const SUITE_FAMILY = 240;

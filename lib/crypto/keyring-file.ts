@@ -132,7 +132,7 @@ function entryMembers(entry: KeyringEntry): Members {
   return { number: entry.number, state: entry.state, secret: entry.secret.toString('hex') };
 }
 
-export function parse(bytes: Buffer): Members {
+function parse(bytes: Buffer): Members {
   if (!isUtf8(bytes)) throw damaged('the keyring is no UTF-8');
   let file: unknown;
   try {
@@ -229,10 +229,10 @@ export function isMembers(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-export function isState(value: unknown): value is EntryState {
+function isState(value: unknown): value is EntryState {
   return STATES.includes(value);
 }
 
 export function damaged(message: string, hint?: string): EncServerError {
-  return new EncServerError('KEYRING_DAMAGED', message, hint === undefined ? {} : { hint });
+  return new EncServerError('KEYRING_DAMAGED', message, { hint });
 }

@@ -6,6 +6,7 @@ import { type FieldEntry, Fields } from '../protocol/fields.ts';
 import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
+import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
 import { logRequest } from './request-log.ts';
 import { type Operation, type Outcome, operationOf } from './traffic.ts';
@@ -102,7 +103,7 @@ export class FrameConnection extends Connection {
     } else if (this.draining) {
       const operation = OPERATION_OF[frame.code] ?? 'other';
       this.host.traffic.note('frames', operation, 'GOAWAY', performance.now());
-      this.#refuse(frame, reserved, new EncServerError('GOAWAY', 'the server is closing'));
+      this.#refuse(frame, reserved, closing());
     } else {
       const context = new RequestContext(this.session, this.host.limits.requestTimeoutMs, reserved);
       this.#underWay.set(frame.requestId, context);

@@ -16,8 +16,9 @@ import {
 import { isNobody, type Peer } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
-import { closing, errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
+import { errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
 import { bearerTokenOf } from './http-session.ts';
+import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
 import { logRequest } from './request-log.ts';
 import { Session } from './session.ts';

@@ -6,7 +6,8 @@ import type { Socket } from 'node:net';
 import { EncServerError } from '../errors.ts';
 import type { ConnectionHost } from './connection.ts';
 import type { DialectHandler } from './listener.ts';
-import { refusalIn } from './refusals.ts';
+import { closing, refusalIn } from './refusals.ts';
+import { sayAndClose } from './refuser.ts';
 
 /** A gRPC server that is given its connections. */
 export interface GrpcSurface {
@@ -19,9 +20,6 @@ export interface GrpcSurface {
 }
 
 export type LoadGrpc = (host: ConnectionHost) => Promise<GrpcSurface>;
-
-/** How long a refused connection may take to read why, in milliseconds. */
-const LINGER_MS = 1_000;
 
 export class GrpcDoor {
   readonly #load: LoadGrpc;
@@ -50,8 +48,9 @@ export class GrpcDoor {
     this.#open().then(
       (surface) => this.#give(surface, socket),
       (error) => {
-        this.#host.log.error({ err: error }, 'the gRPC server could not be loaded');
-        refuse(socket, new EncServerError('UNAVAILABLE', 'the gRPC server could not be loaded'));
+        const words = 'the gRPC server could not be loaded';
+        this.#host.log.error({ err: error }, words);
+        sayAndClose(socket, refusalIn('http2', new EncServerError('UNAVAILABLE', words)));
       },
     );
   };
@@ -80,14 +79,7 @@ export class GrpcDoor {
 
   #give(surface: GrpcSurface, socket: Socket): void {
     if (socket.destroyed) return;
-    if (this.#draining) refuse(socket, new EncServerError('GOAWAY', 'the server is closing'));
+    if (this.#draining) sayAndClose(socket, refusalIn('http2', closing()));
     else surface.inject(socket);
   }
-}
-
-function refuse(socket: Socket, error: EncServerError): void {
-  socket.resume();
-  socket.end(refusalIn('http2', error));
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.on('close', () => clearTimeout(timer));
 }

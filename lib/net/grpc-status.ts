@@ -42,7 +42,3 @@ export function errorOfBare(
   const cause = new Error(`gRPC status ${code}: ${details}`);
   return new EncServerError('INTERNAL', 'something failed inside the server', { cause });
 }
-
-export function closing(): EncServerError {
-  return new EncServerError('GOAWAY', 'the server is closing');
-}

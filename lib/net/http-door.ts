@@ -11,6 +11,7 @@ import { toOriginForm } from './http-head.ts';
 import { answerConnect, answerExpectation, isSending, owe, takeNoMore } from './http-refusals.ts';
 import type { DialectHandler } from './listener.ts';
 import { refusalIn } from './refusals.ts';
+import { sayAndClose } from './refuser.ts';
 
 /** A server of Node's that does not listen, and what belongs to it. */
 export interface HttpSurface {
@@ -52,7 +53,8 @@ export class HttpDoor {
   readonly take: DialectHandler = (socket, head, ended) => {
     // An input that ended before the dialect was known has no whole request in it.
     if (ended) {
-      refuse(socket, new EncServerError('INVALID_LINE', 'the request is not complete'));
+      const error = new EncServerError('INVALID_LINE', 'the request is not complete');
+      sayAndClose(socket, refusalIn('http', error));
       return;
     }
     if (head.length > 0) socket.unshift(head);
@@ -63,8 +65,9 @@ export class HttpDoor {
     this.#open().then(
       ({ server }) => this.#give(server, socket),
       (error) => {
-        this.#log.error({ err: error }, 'the HTTP server could not be loaded');
-        refuse(socket, new EncServerError('UNAVAILABLE', 'the HTTP server could not be loaded'));
+        const words = 'the HTTP server could not be loaded';
+        this.#log.error({ err: error }, words);
+        sayAndClose(socket, refusalIn('http', new EncServerError('UNAVAILABLE', words)));
       },
     );
   };
@@ -152,13 +155,6 @@ export class HttpDoor {
 
 function lastOfConnection(response: ServerResponse): void {
   if (!response.headersSent) response.shouldKeepAlive = false;
-}
-
-function refuse(socket: Socket, error: EncServerError): void {
-  socket.resume();
-  socket.end(refusalIn('http', error));
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.on('close', () => clearTimeout(timer));
 }
 
 /**

@@ -14,7 +14,7 @@ import { type ConnectionBounds, ConnectionCount } from './connection-count.ts';
 import { isLoopback } from './host-policy.ts';
 import { type Opening, watchOpening } from './opening.ts';
 import { peerOf } from './peer.ts';
-import { refusalIn, refusalOf } from './refusals.ts';
+import { closing, refusalIn, refusalOf } from './refusals.ts';
 import { Refuser, sayAndClose } from './refuser.ts';
 import type { TlsDoor } from './tls-door.ts';
 
@@ -196,8 +196,4 @@ export class Listener {
     const now = Date.now();
     for (const connection of this.#connections) connection.checkTime(now);
   }
-}
-
-function closing(): EncServerError {
-  return new EncServerError('GOAWAY', 'the server is closing');
 }

@@ -4,6 +4,11 @@ import type { Dialect } from '../protocol/detect.ts';
 import { encodeErrorReply } from '../protocol/error-reply.ts';
 import { errorLine } from '../protocol/text.ts';
 
+/** To who asks for something new while the server ends. */
+export function closing(): EncServerError {
+  return new EncServerError('GOAWAY', 'the server is closing');
+}
+
 /** TLS alert record (RFC 8446 section 6): fatal, handshake_failure (40). */
 const TLS_ALERT = Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28]);
 

@@ -1,8 +1,9 @@
 /** The server's side of a connection that speaks text lines: one request at a time, in order. */
 import type { Socket } from 'node:net';
-import { EncServerError } from '../errors.ts';
+import type { EncServerError } from '../errors.ts';
 import { errorLine, LineDecoder } from '../protocol/text.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
+import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
 import { logRequest } from './request-log.ts';
 import { type Outcome, operationOf } from './traffic.ts';
@@ -105,7 +106,7 @@ export class TextConnection extends Connection {
     let outcome: Outcome = 'ok';
     let isLetIn = false;
     try {
-      if (this.draining) throw new EncServerError('GOAWAY', 'the server is closing');
+      if (this.draining) throw closing();
       traffic.begin();
       isLetIn = true;
       context.admit();

@@ -11,7 +11,7 @@ const CODE_BYTES = 2;
 const SECTION_LENGTH_BYTES = 2;
 const BODY_LENGTH_BYTES = 4;
 /** What an item takes beside its fields and its body, in bytes. */
-export const BATCH_ITEM_OVERHEAD_BYTES = CODE_BYTES + SECTION_LENGTH_BYTES + BODY_LENGTH_BYTES;
+const BATCH_ITEM_OVERHEAD_BYTES = CODE_BYTES + SECTION_LENGTH_BYTES + BODY_LENGTH_BYTES;
 
 /** An item to be sent. */
 export interface BatchEntry {
@@ -32,7 +32,7 @@ export interface BatchItem {
 const NO_BYTES = Buffer.alloc(0);
 
 /** Size of an item as it is encoded, in bytes. */
-export function batchEntryBytes({ fields, body = NO_BYTES }: BatchEntry): number {
+function batchEntryBytes({ fields, body = NO_BYTES }: BatchEntry): number {
   return BATCH_ITEM_OVERHEAD_BYTES + fieldsLength(fields) + body.length;
 }
 

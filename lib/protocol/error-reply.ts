@@ -32,8 +32,5 @@ export function decodeError(reply: Pick<Frame, 'code' | 'fieldBytes' | 'body'>):
   const message = end === -1 ? words : words.slice(0, end);
   const hint = end === -1 ? undefined : words.slice(end + 2);
   const sizeBytes = Fields.decode(reply.fieldBytes).u32(FIELD.SIZE);
-  return new EncServerError(code, message, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(sizeBytes === undefined ? {} : { sizeBytes }),
-  });
+  return new EncServerError(code, message, { hint, sizeBytes });
 }

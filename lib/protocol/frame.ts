@@ -6,7 +6,7 @@ import { FRAME_BYTES_CEILING } from './limits.ts';
 import { OPCODE } from './messages.ts';
 
 /** The version of the header that this program speaks. */
-export const FRAME_VERSION = 1;
+const FRAME_VERSION = 1;
 
 // Where the parts of a header begin. The length, at 0, does not count itself.
 const VERSION_AT = 4;

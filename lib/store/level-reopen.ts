@@ -4,7 +4,7 @@
  * closed and opened again, which ends its log cleanly, before anything more is acknowledged.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { EncServerError } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import { type LevelDatabase, levelReason } from './level-database.ts';
 import type { StoreLog } from './open.ts';
 import type { Reserve } from './reserve.ts';
@@ -35,7 +35,7 @@ export async function openWithReserve(
   try {
     return await open();
   } catch (thrown) {
-    const isAboutFiles = thrown instanceof EncServerError && thrown.code === 'FILE_ERROR';
+    const isAboutFiles = codeOf(thrown) === 'FILE_ERROR';
     if (!isAboutFiles || !(await reserve?.release())) throw thrown;
     return await open();
   }

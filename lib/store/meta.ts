@@ -3,7 +3,7 @@
  * that every store has them. Facts lie in the head of a value; its body is empty.
  */
 import { randomBytes } from 'node:crypto';
-import { EncServerError } from '../errors.ts';
+import { EncServerError, orUndefined } from '../errors.ts';
 import { type Condition, IF_ABSENT, ifRevision, type Store, TABLE, type Value } from './store.ts';
 
 /** Version of everything in a store: tables, values, meta. A store of a newer one is refused. */
@@ -129,13 +129,7 @@ async function readOrCreate(store: MetaStore, key: Buffer, create: () => Buffer)
 
 /** Whether a conditional put was done; false for `CONFLICT`. */
 async function isPut(store: MetaStore, key: Buffer, value: Value, condition: Condition) {
-  try {
-    await store.put(key, value, condition);
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof EncServerError && thrown.code === 'CONFLICT') return false;
-    throw thrown;
-  }
+  return (await orUndefined(store.put(key, value, condition), 'CONFLICT')) !== undefined;
 }
 
 function meta(head: Buffer): Value {

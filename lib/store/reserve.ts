@@ -13,7 +13,7 @@ import { BODY_BYTES_MAX } from './value.ts';
 /** Two logs of a write buffer each can wait to become tables, the last write beyond its end. */
 export const RESERVE_BYTES = 2 * WRITE_BUFFER_BYTES + BODY_BYTES_MAX;
 /** How often the free space is looked at, in milliseconds. */
-export const SPACE_CHECK_MS = 5_000;
+const SPACE_CHECK_MS = 5_000;
 /** The file is large, and a start has better things to do. In milliseconds. */
 const FIRST_CHECK_MS = 1_000;
 /** Random, so that no file system stores it in less. */
