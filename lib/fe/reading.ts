@@ -41,6 +41,8 @@ export interface ReadOptions {
   readonly reader?: Buffer | undefined;
   /** A longer record is refused as `LARGE`, and does not count as read. */
   readonly acceptBytesMax?: number | undefined;
+  /** Throws where the answer cannot show the record, which does not count as read then. */
+  readonly check?: ((record: Buffer) => void) | undefined;
   /** False to look only: a record that can be read once stays unread. */
   readonly claims?: boolean;
 }
@@ -54,6 +56,7 @@ interface Read {
   readonly context: RequestContext;
   /** A longer record is `LARGE`; before it counts as read. */
   readonly acceptBytesMax: number;
+  readonly check: ((record: Buffer) => void) | undefined;
   /** Whether a record that can be read once counts as read. */
   readonly claims: boolean;
 }
@@ -84,10 +87,10 @@ export class Reader {
   read(
     name: RecordName,
     key: OpeningKey,
-    { reader, acceptBytesMax = Number.POSITIVE_INFINITY, claims = true }: ReadOptions,
+    { reader, acceptBytesMax = Number.POSITIVE_INFINITY, check, claims = true }: ReadOptions,
     context: RequestContext,
   ): Promise<ReadRecord> {
-    const read = { name, key, reader, acceptBytesMax, context, claims };
+    const read = { name, key, reader, acceptBytesMax, check, context, claims };
     return this.#readWithin(BULK_BYTES_MIN, read).catch((thrown: unknown) => {
       if (!isLarge(thrown)) throw thrown;
       return this.#readLarge(thrown, read);
@@ -103,7 +106,7 @@ export class Reader {
       if (sizeBytes > recordBytesMax + SEAL_OVERHEAD_BYTES) {
         throw new EncServerError('RECORD_TOO_LARGE', `a sealed record of ${sizeBytes} bytes`);
       }
-      const roomBytes = 2 * sizeBytes;
+      const roomBytes = Math.min(2 * sizeBytes, budget.shareBytesMax);
       await budget.reserved(roomBytes, read.context);
       try {
         return await this.#readWithin(sizeBytes, read);
@@ -163,22 +166,22 @@ export class Reader {
   }
 
   async #readLegacy(found: FoundRecord, read: Read): Promise<ReadRecord> {
-    const { name, context, acceptBytesMax } = read;
+    const { name, context } = read;
     const key = this.#keyFor(found.header, read);
     const record = this.#legacy.open(found, key, context);
-    if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
+    checkFits(record, read);
     const revision = await this.#legacy.renew(name, found, key, record, context);
     return { record, contentType: undefined, revision, expiryMs: 0, once: false };
   }
 
   #open(found: FoundRecord, facts: HeaderFacts, read: Read): ReadRecord {
     const { header, body, revision } = found;
-    const { name, context, acceptBytesMax } = read;
+    const { name, context } = read;
     const { expiryMs, once } = facts;
     const key = this.#keyFor(header, read);
     const { record, metadata } = noting(context, () => open(header, body, name, key));
     const { contentType } = metadata.length === 0 ? NO_METADATA : decodeMetadata(metadata);
-    if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
+    checkFits(record, read);
     return { record, contentType, revision, expiryMs, once };
   }
 
@@ -190,6 +193,12 @@ export class Reader {
 /** What the store says of a body that was not asked for whole. */
 function isLarge(error: unknown): error is EncServerError {
   return codeOf(error) === 'LARGE' && !(error instanceof TooLargeForReader);
+}
+
+/** Before a record counts as read. @throws EncServerError `LARGE`, and what the check throws */
+function checkFits(record: Buffer, { acceptBytesMax, check }: Read): void {
+  if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
+  check?.(record);
 }
 
 /** What the reader said that it does not take. */

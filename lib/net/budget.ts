@@ -45,6 +45,14 @@ export class Budget {
     return this.#strangers;
   }
 
+  /**
+   * The most that one request should ask for: what is more is for all others together, so that it
+   * need not wait until none of them holds anything.
+   */
+  get shareBytesMax(): number {
+    return this.bytesMax * (1 - STRANGERS_SHARE);
+  }
+
   /** Bytes held now. */
   get inUseBytes(): number {
     return this.#inUse;

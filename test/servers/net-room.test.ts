@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { bytesField, u32Field } from '../../lib/protocol/fields.ts';
+import { encodeRequest } from '../../lib/protocol/frame.ts';
 import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 import { makeToken } from '../helpers/access.ts';
 import { Gate, startListening } from '../helpers/listening.ts';
@@ -60,6 +61,21 @@ test('long lines that together need more than there is are all answered', async 
   }
   await until(() => listening.budget.inUseBytes === 0);
   await listening.close();
+});
+
+test('a peer that sends little and waits keeps nobody from the longest record', async () => {
+  const settings = { bytesInFlightMax: 11 * MIB };
+  const servers = await startServers({ feServerConfigs: settings, beServerConfigs: settings });
+  const client = new FeClient({ address: addressOf(servers.fe.port) });
+  const record = randomBytes(8 * MIB);
+  const { key } = await client.store('large', record);
+  const idle = await Wire.open(servers.fe.port);
+  const frame = Buffer.concat(encodeRequest(OPCODE.PING, 1, [], Buffer.alloc(1_000)));
+  await idle.sendAlone(frame.subarray(0, 100));
+  assert.ok((await client.retrieve('large', key, { timeoutMs: 5_000 })).record.equals(record));
+  idle.close();
+  client.close();
+  await servers.close();
 });
 
 test('a connection over its share is not read until there is room', async () => {

@@ -224,6 +224,24 @@ describe('reading once', () => {
     await rejectsWith(client.retrieve(id, key), 'ALREADY_READ');
   });
 
+  it('does not burn for an answer that cannot show it', async () => {
+    const client = clientOf(open);
+    const { port } = open.fe;
+    const id = `once${++ids}`;
+    const { key } = await client.store(id, Buffer.from('two\nlines \xff', 'latin1'), {
+      once: true,
+    });
+    const hex = key.toString('hex');
+    assert.match(await say(port, `RETRIEVE ${id} ${hex}`), /^ERROR NOT_TEXT /);
+    const path = `/records/${Buffer.from(id).toString('hex')}?key=${hex}`;
+    assert.equal((await http(port, 'GET', path)).status, 406);
+    const address = { host: '127.0.0.1', port };
+    const small = new FeClient({ address, frameBytesMax: (64 << 10) + 5, attemptsMax: 1 });
+    await rejectsWith(small.retrieve(id, key), 'LARGE');
+    small.close();
+    assert.equal((await client.retrieve(id, key)).record.length, 11);
+  });
+
   it('over HTTP: neither HEAD nor If-None-Match reads it', async () => {
     const { port } = open.fe;
     const path = `/v1/records/once${++ids}`;

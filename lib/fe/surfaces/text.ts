@@ -41,10 +41,15 @@ export class FeText implements TextSurface {
         return Buffer.concat([encodeHex(drawnKey ?? NO_BYTES), LINE_FEED]);
       }
       case 'RETRIEVE': {
-        const { id, key } = request;
-        const { record } = await this.#service.retrieve(this.#nameOf(id, context), key, context);
-        if (!request.base64) return this.#encoding.encodeRecord(record);
-        return Buffer.from(`${record.toString('base64')}\n`);
+        let reply: Buffer = NO_BYTES;
+        const encode = request.base64 ? encodeBase64 : this.#encoding.encodeRecord;
+        // Here, so that what is no text stays unread where it can be read once.
+        const check = (record: Buffer) => {
+          reply = encode(record);
+        };
+        const name = this.#nameOf(request.id, context);
+        await this.#service.retrieve(name, request.key, context, { check });
+        return reply;
       }
       case 'DELETE':
         await this.#service.delete(this.#nameOf(request.id, context), request.key, context);
@@ -69,4 +74,8 @@ export class FeText implements TextSurface {
   #nameOf(token: Buffer, { caller }: RequestContext): RecordName {
     return { namespace: namespaceFor(undefined, caller), id: this.#encoding.decodeId(token) };
   }
+}
+
+function encodeBase64(record: Buffer): Buffer {
+  return Buffer.from(`${record.toString('base64')}\n`);
 }

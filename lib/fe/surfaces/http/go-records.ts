@@ -75,12 +75,8 @@ function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void 
     const context = contextOf(request, limits);
     // To look is not to read: it may be one that can be read once.
     const claims = request.method !== 'HEAD';
-    const { record } = await service.retrieve(name, keyOf(key), context, { claims });
-    // In JSON other bytes would come out as others.
-    if (!isUtf8(record)) {
-      const hint = 'GET /v1/records/{id} gives bytes';
-      throw new EncServerError('NOT_TEXT', 'the record is no UTF-8', { hint });
-    }
+    const options = { claims, check: checkIsUtf8 };
+    const { record } = await service.retrieve(name, keyOf(key), context, options);
     countReply(reply, budget, record.length);
     return { id, key, data: record.toString('utf8') };
   });
@@ -98,6 +94,13 @@ function addDelete(app: HttpApp, { service, limits }: HttpHost): void {
     await service.delete(name, undefined, contextOf(request, limits));
     return reply.code(202).send(null);
   });
+}
+
+/** In JSON other bytes would come out as others. @throws EncServerError `NOT_TEXT` */
+function checkIsUtf8(record: Buffer): void {
+  if (isUtf8(record)) return;
+  const hint = 'GET /v1/records/{id} gives bytes';
+  throw new EncServerError('NOT_TEXT', 'the record is no UTF-8', { hint });
 }
 
 /** The Go front end answers so when its back end cannot be reached to store. */
