@@ -23,15 +23,13 @@ export type BackEnd = Pick<
 
 export interface BackEndOptions {
   readonly section: Config['beClientConfigs'];
-  /** Largest frame that is taken, in bytes. */
-  readonly frameBytesMax: number;
   /** The keyring that the connections are bound to. */
   readonly keyring: () => Promise<KeyringFacts>;
 }
 
 /** The back end of the settings, in its dialect; it connects by itself. */
 export async function openBackEnd(options: BackEndOptions): Promise<BackEnd> {
-  const { section, frameBytesMax, keyring } = options;
+  const { section, keyring } = options;
   const { dialect, timeoutMs, smallConnections, bulkConnections } = section;
   if (dialect !== 'frames') {
     const { openFamilyBackEnd } = await import('./family-back-end.ts');
@@ -42,7 +40,6 @@ export async function openBackEnd(options: BackEndOptions): Promise<BackEnd> {
     smallConnections,
     bulkConnections,
     timeoutMs,
-    frameBytesMax,
     keyring,
     stayConnected: true,
     forOthers: true,

@@ -16,7 +16,7 @@ import {
   u32Field,
   u64Field,
 } from '../protocol/fields.ts';
-import { BULK_BYTES_MIN, DEFAULT_LIMITS } from '../protocol/limits.ts';
+import { BULK_BYTES_MIN, DEFAULT_LIMITS, FRAME_BYTES_MAX } from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
   ALWAYS,
@@ -68,7 +68,7 @@ export interface BeClientOptions {
   readonly bulkConnections?: number;
   /** Longest time for an answer, in milliseconds; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is taken, in bytes; default: one with a record of 8 MiB. */
+  /** Largest frame that is taken, in bytes; default: the largest that there can be, 16 MiB. */
   readonly frameBytesMax?: number;
   /** The keyring that the connections are bound to; without it, only tokens can be asked for. */
   readonly keyring?: () => Promise<KeyringFacts>;
@@ -115,7 +115,7 @@ export class BeClient {
     const shared = {
       address: options.address,
       timeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
-      frameBytesMax: options.frameBytesMax ?? DEFAULT_LIMITS.frameBytesMax,
+      frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       connectTimeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
       ...(options.forOthers && { explain: asUnavailable, mendedByCaller: MENDED_BY_FRONT_END }),
       stayConnected: options.stayConnected ?? false,

@@ -32,6 +32,7 @@ export class Snapshots {
   readonly #budget: Budget;
   readonly #leaseMs: number;
   readonly #leases = new Map<string, Lease>();
+  #opening = 0;
 
   constructor(store: Pick<Store, 'snapshot'>, budget: Budget, leaseMs = LEASE_MS) {
     this.#store = store;
@@ -42,11 +43,12 @@ export class Snapshots {
   /** Resolves to the ID of the lease, 8 bytes. Rejects with `OVERLOADED` when there are enough. */
   async open({ caller }: RequestContext): Promise<Buffer> {
     caller.require('admin');
-    if (this.#leases.size >= LEASES_MAX) {
+    if (this.#leases.size + this.#opening >= LEASES_MAX) {
       const hint = 'end another backup, or wait a minute for its snapshot to end';
       throw new EncServerError('OVERLOADED', 'too many snapshots are open', { hint });
     }
-    const snapshot = await this.#store.snapshot();
+    this.#opening++;
+    const snapshot = await this.#store.snapshot().finally(() => this.#opening--);
     const id = randomBytes(ID_BYTES);
     const name = id.toString('hex');
     const timer = setTimeout(() => void this.#end(name), this.#leaseMs).unref();

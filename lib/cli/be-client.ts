@@ -107,8 +107,8 @@ async function withClient<T>(
   setting: ClientSetting,
   use: (client: BeClient) => Promise<T>,
 ): Promise<T> {
-  const { address, token, tls, timeoutMs, frameBytesMax } = setting;
-  const client = new BeClient({ address, token, tls, timeoutMs, frameBytesMax });
+  const { address, token, tls, timeoutMs } = setting;
+  const client = new BeClient({ address, token, tls, timeoutMs });
   try {
     return await use(client);
   } finally {

@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import type { ExitCode } from '../errors.ts';
 import type { CallSettings } from '../net/call-settings.ts';
-import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { addTlsFlags, type CallFlags, callFlags, linkOf } from './call-flags.ts';
 import {
   addConfigFlag,
@@ -24,8 +23,6 @@ interface SharedFlags extends CallFlags {
 /** Where and how a client command calls, all of it checked. */
 export interface ClientSetting extends CallSettings {
   readonly timeoutMs: number;
-  /** Whatever the server's maximum is, its records are taken. */
-  readonly frameBytesMax: number;
   readonly trial: Config['testParams'];
   readonly json: boolean;
   /** Prints a result: `fields` as JSON under `--json`, else `text`. */
@@ -100,7 +97,6 @@ export class ClientProgram {
     });
     return {
       ...linkOf(config[this.#section]),
-      frameBytesMax: FRAME_BYTES_CEILING - 1,
       trial: config.testParams,
       json: flags.json ?? false,
       result: async (text, fields) => {

@@ -30,8 +30,8 @@ export function namespaceOf(flags: Pick<NameFlags, 'namespace'>): { namespace?: 
 }
 
 export function clientFor(setting: ClientSetting): FeClient {
-  const { address, token, tls, timeoutMs, frameBytesMax } = setting;
-  return new FeClient({ address, token, tls, timeoutMs, frameBytesMax });
+  const { address, token, tls, timeoutMs } = setting;
+  return new FeClient({ address, token, tls, timeoutMs });
 }
 
 export async function withClient<T>(

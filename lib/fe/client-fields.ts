@@ -6,9 +6,13 @@ import {
   emptyField,
   type FieldEntry,
   type Fields,
+  u32Field,
   u64Field,
 } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
+
+/** IDs of one page of a list. */
+const LIST_IDS_MAX = 10_000;
 
 /** What goes with every call that asks for a record. */
 export interface RecordCall extends CallOptions {
@@ -133,4 +137,11 @@ export function bufferOf(bytes: string | Uint8Array): Buffer {
   throw new EncServerError('INVALID_RECORD', 'IDs, keys and records are bytes or strings', {
     hint: 'pass a Uint8Array',
   });
+}
+
+/** @throws EncServerError `INVALID_FIELD` */
+export function limitField(limit: number): FieldEntry {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= LIST_IDS_MAX)
+    return u32Field(FIELD.LIMIT, limit);
+  throw new EncServerError('INVALID_FIELD', `the limit of a page is 1 to ${LIST_IDS_MAX}`);
 }

@@ -11,7 +11,12 @@ import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../n
 import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
 import { bytesField, type FieldEntry, u32Field } from '../protocol/fields.ts';
-import { DEFAULT_LIMITS, KEY_BYTES } from '../protocol/limits.ts';
+import {
+  DEFAULT_LIMITS,
+  FRAME_BYTES_MAX,
+  FRAME_OVERHEAD_BYTES,
+  KEY_BYTES,
+} from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { AGENT } from '../version.ts';
 import {
@@ -25,6 +30,7 @@ import {
   bufferOf,
   type DeleteCall,
   factsOf,
+  limitField,
   nameFields,
   namespaceFields,
   type Peeked,
@@ -80,7 +86,7 @@ export interface FeClientOptions {
   readonly connections?: number;
   /** Longest time for an answer, in milliseconds, all attempts together; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is taken, in bytes; default: one with a record of 8 MiB. */
+  /** Largest frame that is taken, in bytes; default: the largest that there can be, 16 MiB. */
   readonly frameBytesMax?: number;
   /** Access token, as `enc-server tokens create` printed it; sent as each connection begins. */
   readonly token?: string | undefined;
@@ -110,19 +116,26 @@ export function drawKey(): Buffer {
  */
 export class FeClient {
   readonly #client: FrameClient;
+  /** Said with each RETRIEVE: what is too long for us must not count as read. */
+  readonly #acceptBytes: FieldEntry | undefined;
 
   /** Connects to nothing yet, and cannot fail. */
   constructor(options: FeClientOptions) {
-    const timeoutMs = options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs;
+    const { timeoutMs = DEFAULT_LIMITS.requestTimeoutMs, frameBytesMax } = options;
+    if (frameBytesMax !== undefined) {
+      const acceptBytes = Math.max(0, frameBytesMax - FRAME_OVERHEAD_BYTES);
+      this.#acceptBytes = u32Field(FIELD.ACCEPT_BYTES, acceptBytes);
+    }
     this.#client = new FrameClient({
       address: options.address,
       connections: options.connections ?? 1,
       timeoutMs,
       connectTimeoutMs: timeoutMs,
-      frameBytesMax: options.frameBytesMax ?? DEFAULT_LIMITS.frameBytesMax,
+      frameBytesMax: frameBytesMax ?? FRAME_BYTES_MAX,
       attemptsMax: options.attemptsMax ?? 3,
       tls: options.tls,
-      ...(options.token !== undefined && { hello: async () => helloFields(options.token ?? '') }),
+      // Also without a token: the server says how long a record may be.
+      hello: async () => helloFields(options.token),
       stayConnected: false,
     });
   }
@@ -161,6 +174,7 @@ export class FeClient {
     const fields = [...nameFields(id, call), bytesField(FIELD.KEY, bufferOf(key))];
     const reader = call.reader === undefined ? randomBytes(READER_BYTES) : bufferOf(call.reader);
     fields.push(bytesField(FIELD.READER, reader));
+    if (this.#acceptBytes !== undefined) fields.push(this.#acceptBytes);
     const answer = await this.#client.call(readCall(OPCODE.RETRIEVE, fields, call));
     const contentType = answer.fields.bytes(FIELD.CONTENT_TYPE)?.toString('utf8');
     return { record: answer.body, contentType, ...factsOf(answer.fields) };
@@ -240,7 +254,7 @@ export class FeClient {
   ): Promise<Listed> {
     const fields = namespaceFields(call);
     if (page.after !== undefined) fields.push(bytesField(FIELD.AFTER, bufferOf(page.after)));
-    if (page.limit !== undefined) fields.push(u32Field(FIELD.LIMIT, page.limit));
+    if (page.limit !== undefined) fields.push(limitField(page.limit));
     const { fields: facts, body } = await this.#client.call(readCall(OPCODE.LIST, fields, call));
     return { ids: decodeIds(body), next: facts.bytes(FIELD.AFTER) };
   }
@@ -265,9 +279,9 @@ export class FeClient {
 /** Of a reader's token that is drawn here. */
 const READER_BYTES = 16;
 
-function helloFields(token: string): FieldEntry[] {
+function helloFields(token: string | undefined): FieldEntry[] {
   const agent = bytesField(FIELD.AGENT, Buffer.from(AGENT));
-  return [agent, bytesField(FIELD.TOKEN, Buffer.from(token))];
+  return token === undefined ? [agent] : [agent, bytesField(FIELD.TOKEN, Buffer.from(token))];
 }
 
 function decodeIds(body: Buffer): Buffer[] {

@@ -92,7 +92,7 @@ async function start(
     },
   );
   const { budget, limits } = port;
-  const { keeper, be } = await openLink(config, means, limits.frameBytesMax, log, audit);
+  const { keeper, be } = await openLink(config, means, log, audit);
   const state = () => stateOf(be, keeper);
   const { recordBytesMax, requestTimeoutMs } = limits;
   const { uniformErrors, host, allowedHosts } = section;
@@ -126,12 +126,11 @@ interface Opened {
 async function openLink(
   { feServerConfigs: { keyring: path }, beClientConfigs: section }: Config,
   means: KeyringMeans,
-  frameBytesMax: number,
   log: Logger,
   audit: AuditLog | undefined,
 ): Promise<Pick<Opened, 'keeper' | 'be'>> {
   const keeper = new KeyringKeeper(path, () => askKeyring(section), means);
-  const be = await openBackEnd({ section, frameBytesMax, keyring: () => keeper.open() });
+  const be = await openBackEnd({ section, keyring: () => keeper.open() });
   keeper.follow({
     announce: async (keyring) => {
       await be.greet(keyring);

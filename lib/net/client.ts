@@ -55,14 +55,17 @@ export interface FrameClientOptions extends LaneOptions {
 
 const RETRY_FIRST_MS = 20;
 const RETRY_MAX_MS = 500;
+/** A longer timer would fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export class FrameClient {
   readonly #options: FrameClientOptions;
   readonly #lanes: Lane[];
 
   constructor(options: FrameClientOptions) {
-    this.#options = options;
-    this.#lanes = Array.from({ length: options.connections }, () => new Lane(options));
+    const connectTimeoutMs = Math.min(options.connectTimeoutMs, TIMER_MS_MAX);
+    this.#options = { ...options, connectTimeoutMs };
+    this.#lanes = Array.from({ length: options.connections }, () => new Lane(this.#options));
   }
 
   /** Whether a connection is open, its HELLO answered. */
@@ -144,13 +147,27 @@ export class FrameClient {
     for (const lane of this.#lanes) lane.close();
   }
 
-  /** The lane with the least under way; one that can be used, if there is any. */
+  /** The lane with the least under way; one that is ready, or at least usable, if there is any. */
   #lane(): Lane {
     let best = this.#lanes[0] as Lane;
-    for (const lane of this.#lanes) {
+    let ready: Lane | undefined;
+    for (const [index, former] of this.#lanes.entries()) {
+      const lane = former.leaving ? this.#replace(former, index) : former;
       if (lane.usable === best.usable ? lane.underWay < best.underWay : lane.usable) best = lane;
+      if (lane.ready && lane.underWay < (ready?.underWay ?? Infinity)) ready = lane;
     }
-    return best;
+    if (best.ready || ready === undefined) return best;
+    // To be there for those who come later; nobody waits for whether it comes up.
+    best.connect();
+    return ready;
+  }
+
+  /** What is under way there is still answered; a server that came in its place takes the rest. */
+  #replace(lane: Lane, index: number): Lane {
+    lane.close();
+    const next = new Lane(this.#options);
+    this.#lanes[index] = next;
+    return next;
   }
 }
 

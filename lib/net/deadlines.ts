@@ -45,11 +45,12 @@ export class Deadlines {
     const now = Date.now();
     let unansweredSinceMs = now;
     for (const pending of this.#pending.all()) {
-      if (pending.abandoned || now < pending.request.deadlineMs) continue;
+      if (!pending.abandoned && now < pending.request.deadlineMs) continue;
+      // What nobody waits for counts too: a peer that is there answers its CANCEL.
       if (pending.sentAtMs > 0) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
-      this.#events.over(pending);
+      if (!pending.abandoned) this.#events.over(pending);
     }
-    if (unansweredSinceMs === now || this.#heardAtMs >= unansweredSinceMs) return;
+    if (unansweredSinceMs === now || this.#heardAtMs > unansweredSinceMs) return;
     // A caller with less patience than that proves nothing, and must not break the connection
     // for the others.
     if (now - unansweredSinceMs >= this.#silenceMs) this.#events.silent();

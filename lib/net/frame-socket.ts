@@ -14,6 +14,8 @@ export interface Address {
 
 export interface FrameSocketEvents {
   readonly connected: () => void;
+  /** Something has come, be it a part of a frame. */
+  readonly heard: () => void;
   /** What it throws breaks the connection. */
   readonly frame: (frame: Frame) => void;
   /** Once, at the end: an error of the network, one of the frames, or none. */
@@ -22,6 +24,8 @@ export interface FrameSocketEvents {
 
 /** Buffers up to this together are joined: one copy is cheaper than a second segment. */
 const JOIN_BYTES_MAX = 64 * 1024;
+/** How long a peer may take to read the rest when we close, in milliseconds. */
+const END_MS = 2_000;
 /** What is taken from the system at once. Nothing of it is kept when the callback has returned. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 
@@ -73,10 +77,15 @@ export class FrameSocket {
     setImmediate(() => this.#flush());
   }
 
-  /** Closes once everything is written; what the other side still says is not waited for. */
+  /**
+   * Closes once everything is written; what the other side still says is not waited for. Nobody
+   * waits for what it does not take: that must not keep a process.
+   */
   end(): void {
     this.#flush();
     this.#socket.destroySoon();
+    const timer = setTimeout(() => this.#socket.destroy(), END_MS);
+    this.#socket.once('close', () => clearTimeout(timer));
   }
 
   destroy(failure?: EncServerError): void {
@@ -100,6 +109,7 @@ export class FrameSocket {
   }
 
   #deliver(decoder: FrameDecoder, events: FrameSocketEvents): void {
+    events.heard();
     try {
       for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
         events.frame(frame);

@@ -9,7 +9,7 @@ import { Deadlines } from './deadlines.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';
 import {
   type Answer,
-  checkBodySize,
+  encodePending,
   lostAnswer,
   noAnswer,
   type Pending,
@@ -42,8 +42,6 @@ export interface LaneOptions {
  */
 type State = 'idle' | 'connecting' | 'ready' | 'leaving' | 'closed';
 
-const U32_MAX = 0xffff_ffff;
-
 export class Lane {
   readonly #options: LaneOptions;
   readonly #pending = new PendingTable();
@@ -53,6 +51,7 @@ export class Lane {
   readonly #aborted = (pending: Pending) =>
     this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
   #state: State = 'idle';
+  #isClosing = false;
   #socket: FrameSocket | undefined;
   #lastError: EncServerError | undefined;
   /** The longest record that the server takes, as it said in HELLO, in bytes. */
@@ -73,6 +72,11 @@ export class Lane {
 
   get ready(): boolean {
     return this.#state === 'ready';
+  }
+
+  /** Whether the server takes nothing new on this connection, which is only answered to its end. */
+  get leaving(): boolean {
+    return this.#state === 'leaving';
   }
 
   /** Whether a request would be sent now or soon, rather than refused. */
@@ -112,23 +116,29 @@ export class Lane {
   /** Ends the connection once all is answered; what comes after is refused. */
   close(): void {
     this.#backoff.stop();
+    this.#isClosing = true;
+    // What waits for the connection is sent first.
+    if (this.#state === 'connecting' && this.#pending.hasUnsent) return;
     const opened = this.#state === 'ready' || this.#state === 'leaving';
     this.#state = 'closed';
-    if (opened) {
-      this.#endWhenIdle();
-    } else {
-      this.#socket?.destroy();
-      this.#rejectAll(undefined);
-    }
+    this.#endWhenIdle();
+    if (opened) return;
+    this.#socket?.destroy();
+    this.#rejectAll(undefined);
+  }
+
+  /** Begins to connect, if that is due. */
+  connect(): void {
+    if (this.#state === 'idle' && this.#backoff.isDue) this.#connectWhenIdle();
   }
 
   /** Why a request cannot even be queued. Connects where that is due. */
   #refusalOf({ signal, deadlineMs }: Request): EncServerError | undefined {
     if (signal?.aborted) return new EncServerError('CANCELLED', 'the request was cancelled');
     if (deadlineMs <= Date.now()) return new EncServerError('TIMEOUT', 'there was no time left');
-    if (this.#state === 'idle' && this.#backoff.isDue) this.#connectWhenIdle();
-    if (this.#state === 'ready' || this.#state === 'connecting') return undefined;
-    return this.#unavailable();
+    this.connect();
+    const takes = this.#state === 'ready' || this.#state === 'connecting';
+    return takes && !this.#isClosing ? undefined : this.#unavailable();
   }
 
   #unavailable(): EncServerError {
@@ -168,6 +178,7 @@ export class Lane {
     };
     const socket = new FrameSocket(address, tls, frameBytesMax, {
       connected: () => void greet(),
+      heard: () => this.#deadlines.heard(),
       frame: (frame) => this.#received(frame),
       closed: (failure) => {
         clearTimeout(timer);
@@ -200,17 +211,13 @@ export class Lane {
     this.#backoff.ready();
     this.#lastError = undefined;
     for (const pending of this.#pending.all()) this.#send(pending);
+    if (this.#isClosing) this.close();
   }
 
   #send(pending: Pending): void {
-    const { opcode, fields, body, deadlineMs } = pending.request;
     pending.sentAtMs = Date.now();
-    const timeoutMs = deadlineMs - pending.sentAtMs;
-    const isBounded = timeoutMs >= 0 && timeoutMs <= U32_MAX;
-    const all = isBounded ? [...fields, u32Field(FIELD.TIMEOUT, timeoutMs)] : fields;
     try {
-      checkBodySize(body, this.#recordBytesMax);
-      this.#socket?.write(encodeRequest(opcode, pending.id, all, body));
+      this.#socket?.write(encodePending(pending, this.#recordBytesMax));
     } catch (thrown) {
       // No frame can hold it.
       this.#delete(pending);
@@ -219,15 +226,8 @@ export class Lane {
   }
 
   #received(frame: Frame): void {
-    this.#deadlines.heard();
-    if (frame.reply && frame.requestId !== 0) {
-      this.#answered(frame);
-    } else if (frame.reply) {
-      this.#refusal = decodeError(frame);
-      this.#leave();
-    } else if (frame.code === OPCODE.GOAWAY) {
-      this.#leave();
-    }
+    if (frame.reply && frame.requestId !== 0) this.#answered(frame);
+    else if (frame.reply || frame.code === OPCODE.GOAWAY) this.#leave(frame);
   }
 
   #answered(frame: Frame): void {
@@ -243,7 +243,8 @@ export class Lane {
   }
 
   /** The server closes: nothing new goes there, what is under way is still answered. */
-  #leave(): void {
+  #leave(frame: Frame): void {
+    if (frame.reply) this.#refusal = decodeError(frame);
     if (this.#state !== 'ready') return;
     this.#state = 'leaving';
     this.#endWhenIdle();
@@ -256,13 +257,11 @@ export class Lane {
 
   #lost(failure: EncServerError | undefined): void {
     this.#socket = undefined;
-    if (this.#state !== 'closed') {
-      const wasConnecting = this.#state === 'connecting';
-      this.#state = 'idle';
-      const refusal = this.#refusal ?? failure ?? this.#unreachable('closed');
-      this.#lastError = wasConnecting ? refusal : undefined;
-      this.#backoff.lost(wasConnecting);
-    }
+    const wasConnecting = this.#state === 'connecting';
+    const refusal = this.#refusal ?? failure ?? this.#unreachable('closed');
+    this.#lastError = wasConnecting ? refusal : undefined;
+    this.#state = this.#isClosing ? 'closed' : 'idle';
+    if (!this.#isClosing) this.#backoff.lost(wasConnecting);
     this.#rejectAll(failure);
   }
 
@@ -295,5 +294,7 @@ export class Lane {
     }
     this.#deadlines.stopWhenIdle();
     this.#endWhenIdle();
+    // Nobody waits for the connection any more.
+    if (this.#isClosing && this.#state === 'connecting') this.close();
   }
 }

@@ -95,6 +95,7 @@ export class Listener {
       stop();
       sayAndClose(socket, errorLine(closing()));
     }
+    this.#options.tls?.drain();
     for (const connection of this.#connections) connection.drain();
     const deadlineMs = Date.now() + timeoutMs;
     while (this.#sockets.size > 0 && Date.now() < deadlineMs) {

@@ -1,7 +1,9 @@
 /** The requests of one connection that are not answered yet, by their IDs. */
 import { EncServerError } from '../errors.ts';
-import type { FieldEntry, Fields } from '../protocol/fields.ts';
+import { type FieldEntry, type Fields, u32Field } from '../protocol/fields.ts';
+import { encodeRequest } from '../protocol/frame.ts';
 import { FRAME_OVERHEAD_BYTES } from '../protocol/limits.ts';
+import { FIELD } from '../protocol/messages.ts';
 
 /** One request as a lane sends it. */
 export interface Request {
@@ -32,7 +34,7 @@ export interface Pending {
   onAbort: (() => void) | undefined;
 }
 
-const REQUEST_ID_MAX = 0xffff_ffff;
+const U32_MAX = 0xffff_ffff;
 
 export class PendingTable {
   readonly #byId = new Map<number, Pending>();
@@ -42,6 +44,11 @@ export class PendingTable {
   /** Requests whose callers wait. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Whether a request waits for its connection. */
+  get hasUnsent(): boolean {
+    return this.all().some(({ sentAtMs }) => sentAtMs === 0);
   }
 
   all(): Pending[] {
@@ -55,7 +62,7 @@ export class PendingTable {
   /** An ID that is not in use. */
   freeId(): number {
     do {
-      this.#lastId = this.#lastId >= REQUEST_ID_MAX ? 1 : this.#lastId + 1;
+      this.#lastId = this.#lastId >= U32_MAX ? 1 : this.#lastId + 1;
     } while (this.#byId.has(this.#lastId));
     return this.#lastId;
   }
@@ -127,14 +134,24 @@ export function lostAnswer(
 const FIELDS_BYTES_MAX = 16 * 1024;
 
 /**
- * Refuses a request whose frame the server would not take: it would close the connection for all.
+ * The frame of a request that is sent now, with the time that it has left.
  *
  * @param recordBytesMax the longest record that the server takes
- * @throws EncServerError `RECORD_TOO_LARGE`
+ * @throws EncServerError as `encodeRequest`; `RECORD_TOO_LARGE` for what the server would not take:
+ *   it would close the connection for all
  */
-export function checkBodySize(body: Buffer | undefined, recordBytesMax: number): void {
+export function encodePending(
+  { id, request, sentAtMs }: Pending,
+  recordBytesMax: number,
+): Buffer[] {
+  const { opcode, fields, body, deadlineMs } = request;
   const bytesMax = recordBytesMax + FRAME_OVERHEAD_BYTES - FIELDS_BYTES_MAX;
-  if (body === undefined || body.length <= bytesMax) return;
-  const words = `the server takes records of at most ${recordBytesMax} bytes`;
-  throw new EncServerError('RECORD_TOO_LARGE', words);
+  if (body !== undefined && body.length > bytesMax) {
+    const words = `the server takes records of at most ${recordBytesMax} bytes`;
+    throw new EncServerError('RECORD_TOO_LARGE', words);
+  }
+  const timeoutMs = Math.floor(deadlineMs - sentAtMs);
+  const isBounded = timeoutMs >= 0 && timeoutMs <= U32_MAX;
+  const all = isBounded ? [...fields, u32Field(FIELD.TIMEOUT, timeoutMs)] : fields;
+  return encodeRequest(opcode, id, all, body);
 }

@@ -112,6 +112,11 @@ export class TlsDoor {
     }
   }
 
+  /** Cuts handshakes that are under way: nothing was asked on them. */
+  drain(): void {
+    for (const socket of this.#underWay) socket.destroy();
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }

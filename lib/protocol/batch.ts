@@ -4,7 +4,7 @@
  * operation, or in a reply the status. `docs/PROTOCOL.md`, "BATCH".
  */
 import { EncServerError } from '../errors.ts';
-import { type FieldEntry, fieldsLength, writeFields } from './fields.ts';
+import { FIELD_SECTION_BYTES_MAX, type FieldEntry, fieldsLength, writeFields } from './fields.ts';
 import { BATCH_ITEMS_MAX } from './limits.ts';
 
 const CODE_BYTES = 2;
@@ -41,6 +41,9 @@ export function encodeBatch(entries: readonly BatchEntry[], reply: boolean): Buf
   let at = 0;
   for (const { code, fields, body = NO_BYTES } of entries) {
     const sectionBytes = fieldsLength(fields);
+    if (sectionBytes > FIELD_SECTION_BYTES_MAX) {
+      throw new EncServerError('INVALID_FIELD', `an item's fields have ${sectionBytes} bytes`);
+    }
     bytes.writeUInt16BE(code, at);
     bytes.writeUInt16BE(sectionBytes, at + CODE_BYTES);
     writeFields(fields, reply, bytes, at + CODE_BYTES + SECTION_LENGTH_BYTES);

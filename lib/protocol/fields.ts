@@ -242,7 +242,9 @@ export function u8Field(type: FieldType, number: number): FieldEntry {
   return { type, value };
 }
 
+/** `number` is 0 to 2^32 - 1. @throws EncServerError `INVALID_FIELD` if it is not */
 export function u32Field(type: FieldType, number: number): FieldEntry {
+  if (number !== number >>> 0) throw invalid(`${nameOf(type)} is no u32`);
   const value = Buffer.allocUnsafe(4);
   value.writeUInt32BE(number);
   return { type, value };

@@ -2,7 +2,7 @@
 import { EncServerError } from '../errors.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { FIELD_SECTION_BYTES_MAX, type FieldEntry, fieldsLength, writeFields } from './fields.ts';
-import { FRAME_BYTES_CEILING } from './limits.ts';
+import { FRAME_BYTES_CEILING, FRAME_BYTES_MAX } from './limits.ts';
 import { OPCODE } from './messages.ts';
 
 /** The version of the header that this program speaks. */
@@ -66,7 +66,7 @@ export class FrameDecoder {
 
   /** @param frameBytesMax Longest frame after its length; never more than the format allows. */
   constructor(frameBytesMax: number) {
-    this.#frameBytesMax = Math.min(frameBytesMax, FRAME_BYTES_CEILING - 1);
+    this.#frameBytesMax = Math.min(frameBytesMax, FRAME_BYTES_MAX);
   }
 
   /** Bytes that were pushed and not yet given out. */

@@ -14,6 +14,8 @@ export const FOREIGN_TOKEN_BYTES_MAX = 4096;
 export const FRAME_OVERHEAD_BYTES = 64 * 1024;
 /** A frame's length is below this, so that its first byte is always 0. */
 export const FRAME_BYTES_CEILING = 16 * 1024 * 1024;
+/** Longest frame after its length that the format allows, in bytes. */
+export const FRAME_BYTES_MAX = FRAME_BYTES_CEILING - 1;
 /** A record above this goes over the bulk lane between front end and back end, in bytes. */
 export const BULK_BYTES_MIN = 64 * 1024;
 /** Items of one batch. */

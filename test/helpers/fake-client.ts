@@ -18,7 +18,7 @@ export async function withFake(
   run: (client: FeClient, fake: FakeServer) => Promise<void>,
   options: { readonly timeoutMs?: number; readonly connections?: number } = {},
 ): Promise<void> {
-  const fake = await FakeServer.start(script);
+  const fake = await FakeServer.start(script, 0, true);
   const client = new FeClient({ address: fake.address, ...options });
   try {
     await run(client, fake);

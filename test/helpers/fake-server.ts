@@ -40,13 +40,17 @@ export class FakeServer {
   connections = 0;
   readonly #sockets = new Set<Socket>();
   readonly #server = createServer((socket) => this.#serve(socket));
-  #script: Script = () => undefined;
+  readonly #script: Script;
+  readonly #greets: boolean;
 
-  private constructor() {}
+  private constructor(script: Script, greets: boolean) {
+    this.#script = script;
+    this.#greets = greets;
+  }
 
-  static async start(script: Script, port = 0): Promise<FakeServer> {
-    const fake = new FakeServer();
-    fake.#script = script;
+  /** With `greets` it answers HELLO by itself, of which the script hears nothing. */
+  static async start(script: Script, port = 0, greets = false): Promise<FakeServer> {
+    const fake = new FakeServer(script, greets);
     await new Promise<void>((resolve) => fake.#server.listen(port, '127.0.0.1', resolve));
     return fake;
   }
@@ -57,6 +61,11 @@ export class FakeServer {
 
   get address() {
     return { host: '127.0.0.1', port: this.port };
+  }
+
+  /** Connections that are open now. */
+  get open(): number {
+    return this.#sockets.size;
   }
 
   /** The opcodes of all requests, in order. */
@@ -80,6 +89,10 @@ export class FakeServer {
     socket.on('data', (chunk) => {
       decoder.push(chunk);
       for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+        if (this.#greets && frame.code === OPCODE.HELLO) {
+          peer.reply(frame);
+          continue;
+        }
         this.requests.push(frame);
         this.#script(frame, peer);
       }

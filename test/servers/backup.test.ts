@@ -210,7 +210,9 @@ describe('a backup under load', () => {
 describe('snapshots that a back end lends', () => {
   it('end by themselves, and are few', async () => {
     const be = new BeClient(at(servers.be.port));
-    const some = await Promise.all(Array.from({ length: 4 }, () => be.openSnapshot()));
+    const many = await Promise.allSettled(Array.from({ length: 20 }, () => be.openSnapshot()));
+    const some = many.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    assert.equal(some.length, 4);
     await rejectsWith(be.openSnapshot(), 'OVERLOADED');
     await some[0]?.close();
     const again = await be.openSnapshot();

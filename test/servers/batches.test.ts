@@ -247,6 +247,30 @@ describe('a list of IDs', () => {
       assert.equal((await http(servers.fe.port, 'GET', `/v1/records${wrong}`)).status, 400);
     }
     await rejectsWith(client.list({}, { namespace: 'enc-server-ts/data' }), 'INVALID_NAMESPACE');
+    for (const limit of [0, -1, 1.5, Number.NaN, 2 ** 33]) {
+      await rejectsWith(client.list({ limit }), 'INVALID_FIELD');
+    }
+  });
+
+  it('may be longer than the longest record', async () => {
+    const small = { recordBytesMax: 4_096 };
+    const own = await startServers({ feServerConfigs: small, beServerConfigs: small });
+    const ours = new FeClient({ address: { host: '127.0.0.1', port: own.fe.port } });
+    try {
+      const ids = Array.from({ length: 1_000 }, (_none, index) => `${index}`.padEnd(100, '-'));
+      const record = Buffer.from('x');
+      for (let at = 0; at < ids.length; at += 100) {
+        const some = ids.slice(at, at + 100).map((id) => ({ op: 'store' as const, id, record }));
+        assert.ok((await ours.batch(some)).every(({ error }) => error === undefined));
+      }
+      const { ids: listed } = await ours.list({ limit: 1_000 });
+      assert.deepEqual(listed.map(String).sort(), ids.sort());
+      const page = await http(own.fe.port, 'GET', '/v1/records?limit=10000');
+      assert.equal(page.json<{ ids: string[] }>().ids.length, 1_000);
+    } finally {
+      ours.close();
+      await own.close();
+    }
   });
 });
 

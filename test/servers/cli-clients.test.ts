@@ -4,6 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { encodeReply } from '../../lib/protocol/frame.ts';
 import { findCommand, pathOf, type RunOptions, run, runCommand } from '../helpers/programs.ts';
 import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
 
@@ -151,11 +152,14 @@ describe('a client whose server is not well', () => {
     await rm(folder, { recursive: true });
   });
 
-  /** A server that reads something and then does what `treat` says. */
+  /** A server that answers HELLO, reads something more, and then does what `treat` says. */
   async function serverThat(treat: (socket: Socket) => void): Promise<[Server, string[]]> {
     const server = createServer((socket) => {
       socket.on('error', () => undefined);
-      socket.once('data', () => treat(socket));
+      socket.once('data', (hello: Buffer) => {
+        for (const part of encodeReply(0, hello.readUInt32BE(8), [])) socket.write(part);
+        socket.once('data', () => treat(socket));
+      });
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;

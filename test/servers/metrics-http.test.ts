@@ -109,6 +109,7 @@ describe('the page', () => {
 
     const page = await scrape(port);
     assert.deepEqual(requestsOf(page), {
+      'frames hello ok': 1,
       'frames store ok': 1,
       'frames retrieve ok': 1,
       'frames retrieve WRONG_KEY': 1,

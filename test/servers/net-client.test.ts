@@ -228,7 +228,20 @@ test('a closed client does not wait for the server to close', async () => {
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 
-test('a client that is closed while it connects says so', async () => {
+test('a client that is closed while it connects still sends what was asked before', async () => {
+  await withFake(
+    (request, peer) => peer.reply(request, DONE),
+    async (client, fake) => {
+      const call = client.store('alice', KEY);
+      client.close();
+      await rejectsWith(client.ping(), 'UNAVAILABLE');
+      await call;
+      await until(() => fake.open === 0);
+    },
+  );
+});
+
+test('a client that is closed while it connects waits no longer than its callers', async () => {
   // Accepts nothing: the queue of the kernel answers, nobody else.
   const server = createServer(() => undefined);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -237,9 +250,9 @@ test('a client that is closed while it connects says so', async () => {
     address: { host: '127.0.0.1', port },
     keyring: () => new Promise(() => undefined),
   });
-  const call = be.ping();
+  const call = be.head(KEY, { timeoutMs: 100 });
   be.close();
-  await rejectsWith(call, 'UNAVAILABLE');
+  await rejectsWith(call, 'TIMEOUT');
   await new Promise<void>((resolve) => server.close(() => resolve()));
 });
 

@@ -57,7 +57,8 @@ for (const name of ['storeIfAbsent', 'delete', 'store', 'retrieve'] as const) {
     const { address } = await occupiedThenFree();
     const client = new FeClient({ address, attemptsMax: 100 });
     const done = operations[name](client);
-    const fake = await FakeServer.start((request, peer) => peer.reply(request, DONE), address.port);
+    const script: Script = (request, peer) => peer.reply(request, DONE);
+    const fake = await FakeServer.start(script, address.port, true);
     await done;
     assert.equal(fake.requests.length, 1);
     client.close();

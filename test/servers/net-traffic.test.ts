@@ -102,6 +102,7 @@ test('requestsMax holds for all dialects together; probes, metrics and others go
   const client = new FeClient({ address: { host: '127.0.0.1', port }, attemptsMax: 1 });
   const wire = await Wire.open(port);
   try {
+    await client.ping();
     held.write('PUT /v1/record HTTP/1.1\r\nHost: localhost\r\nEnc-Record-Id: abc\r\n');
     held.write(`Enc-Record-Key: ${KEY.toString('hex')}\r\nContent-Length: 4\r\n\r\nab`);
     for (;;) {

@@ -12,7 +12,6 @@ function settingOf(lines: string[]): ClientSetting {
     token: undefined,
     tls: undefined,
     timeoutMs: 1,
-    frameBytesMax: 1,
     trial: { id: 'trial', record: 'words' },
     json: false,
     result: async (text) => {
