@@ -42,7 +42,7 @@ export abstract class Connection {
   protected readonly session: Session;
   /** Set once nothing more is read: the connection ends when its replies are out. */
   protected closing = false;
-  /** Set while the server closes: requests under way are answered, new ones are refused. */
+  /** Set while the server closes or after a long silence: only requests under way are answered. */
   protected draining = false;
   protected inputEnded = false;
 
