@@ -1,7 +1,7 @@
 /**
  * What an attack costs honest callers: `node abuse-figures.js [ROUNDS] [SECONDS]`. The same load
- * runs alone, beside the attack of `attack.ts`, and beside a process that burns as much processor
- * time as attack and front end together spend on it; all in one run, in turns.
+ * runs alone, alongside the attack of `attack.ts`, and alongside a process that burns as much
+ * processor time as attack and front end together spend on it; all in one run, in turns.
  */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -68,7 +68,7 @@ try {
   await load();
   for (let round = 0; round < rounds; round++) {
     rows.alone.push(await load());
-    // What the attack costs the servers, where nobody else asks.
+    // What the attack costs the servers while nobody else uses them.
     const pids = serverPids();
     const before = pids.map(cpuOf);
     const idle = JSON.parse(await node('./attack.js', port, seconds));

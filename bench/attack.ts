@@ -1,6 +1,6 @@
 /**
- * An attack, a process of its own: `node attack.js PORT SECONDS`. 1,000 connections that each say
- * one byte a second of a request that never ends, and 5 MB/s of garbage on fresh connections.
+ * An attack, in a process of its own: `node attack.js PORT SECONDS`. 1,000 connections that each
+ * send one byte a second of a request that never ends, and 5 MB/s of garbage on fresh connections.
  * Prints what it did and the processor time that it took as JSON.
  */
 import { randomBytes } from 'node:crypto';
@@ -38,7 +38,7 @@ const slow: Slow[] = Array.from({ length: SLOW_CONNECTIONS }, () => ({ socket: o
 const cpu = process.cpuUsage();
 const startedAt = performance.now();
 
-/** A part of them each tick, so that each has its turn once a second. */
+/** Each tick serves some of them, so that each has its turn once a second. */
 let turn = 0;
 const drip = setInterval(() => {
   const count = (SLOW_CONNECTIONS * SLOW_TICK_MS) / 1_000;
@@ -57,7 +57,7 @@ const spray = setInterval(() => {
   const bytes = (GARBAGE_BYTES_PER_S * GARBAGE_TICK_MS) / 1_000;
   if (garbage.destroyed || garbage.writableEnded) garbage = open();
   const noise = randomBytes(bytes);
-  // The first byte decides: now a frame, now a verb, now nothing known.
+  // The first byte decides the dialect: a frame, a verb, unknown, or TLS.
   noise[0] = [0x00, 0x53, 0x80, 0x16][turn % 4] as number;
   garbage.write(noise);
   garbageBytes += bytes;

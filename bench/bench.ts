@@ -1,5 +1,5 @@
 /**
- * `node bench.js [--smoke] [--out FOLDER]`: what this program does beside its ceilings and beside
+ * `node bench.js [--smoke] [--out FOLDER]`: compares this program with its ceilings and with
  * others, everything in one run on one machine: rounds go through all rows in turn, and a figure is
  * the median of its rounds. Writes `latest.json` and plots.
  */
@@ -31,12 +31,12 @@ const [KIB, MIB] = [1024, 1024 * 1024];
 const ALL: readonly Operation[] = ['store', 'retrieve', 'remove'];
 const READ_WRITE: readonly Operation[] = ['store', 'retrieve'];
 
-/** One line of the table before it was measured. */
+/** One row of the table before it is measured. */
 interface Load {
   readonly server: string;
   readonly plan: Omit<Plan, 'target' | 'seconds'>;
   readonly change?: Partial<Plan['target']>;
-  /** What it does before a write is answered. */
+  /** What happens before a write is answered. */
   readonly durable: string;
 }
 
@@ -94,7 +94,7 @@ function loads(): Load[] {
   ];
 }
 
-/** Whoever calls it stops what is in `running`, also when this rejects. */
+/** The caller stops what is in `running`, also if this rejects. */
 async function startAll(folder: string, running: Map<string, Running>): Promise<void> {
   const start = async (name: string, starting: Promise<Running | undefined>) => {
     const server = await starting;
@@ -141,7 +141,7 @@ function rowOf(load: Load, operation: Operation, seen: readonly Seen[]): Row {
   };
 }
 
-/** The rows, and microseconds of one synced write, which is measured in each round, too. */
+/** The rows, and the microseconds of one synced write, which is also measured in each round. */
 async function measureAll(
   running: ReadonlyMap<string, Running>,
   folder: string,
@@ -213,7 +213,7 @@ async function plotSweep(running: ReadonlyMap<string, Running>, words: string): 
 
 checkSpace(DISK_BYTES_MIN);
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-bench-'));
-// PostgreSQL runs as a user of its own, who has to get through.
+// PostgreSQL runs as a user of its own, who must be able to enter the folder.
 chmodSync(folder, 0o711);
 const running = new Map<string, Running>();
 try {

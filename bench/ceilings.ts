@@ -1,4 +1,4 @@
-/** What the parts can do by themselves, on one core: nothing made of them is faster. */
+/** What the parts can do by themselves, on one core: nothing built from them is faster. */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { ClassicLevel } from 'classic-level';
 import { open, seal } from '../lib/crypto/envelope.ts';
@@ -18,7 +18,7 @@ export interface Ceilings {
   readonly pseudonym: number;
 }
 
-/** @param bytes of a record */
+/** @param bytes size of a record */
 export function cryptoCeilings(bytes: number, count: number): Ceilings {
   const record = randomBytes(bytes);
   const name = { namespace: Buffer.alloc(0), id: randomBytes(16) };
@@ -65,7 +65,7 @@ function microsOf(count: number, work: () => unknown): number {
   return ((performance.now() - startedAt) * 1_000) / count;
 }
 
-/** Writes a second, in synced batches of 64: what LevelDB and the disk allow. */
+/** Writes per second, in synced batches of 64: what LevelDB and the disk allow. */
 export async function storeCeiling(folder: string, seconds: number): Promise<number> {
   return await withLevel(folder, async (db) => {
     const value = randomBytes(STORED_BYTES);
@@ -77,7 +77,7 @@ export async function storeCeiling(folder: string, seconds: number): Promise<num
   });
 }
 
-/** Microseconds of a synced write of one value, the median. */
+/** Microseconds of a synced write of one value (median). */
 export async function writeCeiling(folder: string, count: number): Promise<number> {
   return await withLevel(folder, async (db) => {
     const value = randomBytes(STORED_BYTES);

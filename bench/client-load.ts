@@ -1,9 +1,8 @@
 /**
- * The load of one program that uses the client library, a process of its own:
- * `node client-load.js PORT CALLERS SECONDS BYTES`. Its callers share a client, which has one
- * connection, as they would share a client of a database. They store under fresh IDs, then
- * retrieve what they stored. Prints operations per second and processor time as JSON, as
- * `load.ts` does.
+ * The load of one program that uses the client library, in a process of its own: `node
+ * client-load.js PORT CALLERS SECONDS BYTES`. Its callers share a client, which has one connection,
+ * as they would share a client of a database. They store under fresh IDs, then retrieve what they
+ * stored. Prints operations per second and processor time as JSON, as `load.ts` does.
  */
 import { randomBytes } from 'node:crypto';
 import { FeClient } from '../lib/fe/client.ts';

@@ -1,6 +1,6 @@
 /**
- * Each row of one run against the same row of another. A change that is smaller than the spread
- * of the rounds is called noise.
+ * Compares each row of one run with the same row of another. A change smaller than the spread of
+ * the rounds is called noise.
  */
 
 import { ratios } from './marks.ts';
@@ -15,12 +15,12 @@ function serverMicros({ cpu }: Row): number {
   );
 }
 
-/** Whether the rounds of both reach into each other, so that the medians may differ by chance. */
+/** Whether the rounds of both overlap, so that the medians may differ by chance. */
 function isNoise(old: Row, now: Row): boolean {
   return old.least <= now.most && now.least <= old.most;
 }
 
-/** The lines of the comparison; rows that only one of them has are named at the end. */
+/** The lines of the comparison; rows that only one run has are named at the end. */
 export function compare(old: Results, now: Results): string[] {
   const before = new Map(old.rows.map((row) => [labelOf(row), row]));
   const cells = now.rows.flatMap((row) => {

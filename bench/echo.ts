@@ -1,4 +1,4 @@
-/** Sends back what it gets: what frames cost without a server behind them. */
+/** Sends back what it receives: what frames cost without a server behind them. */
 import { type AddressInfo, createServer } from 'node:net';
 
 const server = createServer({ noDelay: true }, (socket) => {

@@ -1,6 +1,6 @@
 /**
- * The figures of the first chapter: `node figures.js [ROUNDS] [SECONDS]`. Starts its own
- * servers in a temporary folder, and holds them against bare loops in the same run.
+ * The figures of the first chapter: `node figures.js [ROUNDS] [SECONDS]`. Starts its own servers in
+ * a temporary folder, and compares them with bare loops in the same run.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createCipheriv, randomBytes } from 'node:crypto';

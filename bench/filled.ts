@@ -1,7 +1,7 @@
 /**
- * Records that are put into a store without the wire, because millions of them would take long:
- * sealed as the front end seals them, and written by the store's own code. ID and key of each
- * follow from its number, so that whoever reads them need not be told.
+ * Records that are put into a store without using the wire, because millions of them would take
+ * long: sealed as the front end seals them, and written by the store's own code. ID and key of each
+ * follow from its number, so that the readers need not be told.
  */
 import { createHash } from 'node:crypto';
 import { seal } from '../lib/crypto/envelope.ts';
@@ -11,19 +11,22 @@ import { Ring } from '../lib/fe/ring.ts';
 import { openStore } from '../lib/store/open.ts';
 import type { Item } from './drivers/driver.ts';
 
-/** Writes that wait for the disk together. */
+/** Writes that wait for the disk at the same time. */
 const TOGETHER = 2_000;
 const ID_BYTES = 16;
 
-/** The record of a number. Scattered by a hash, so that neighbours in time are none in the store. */
+/**
+ * The record with a number. IDs are hashed, so that neighbours in time are not neighbours in the
+ * store.
+ */
 export function filledItem(number: number): Item & { readonly key: Buffer } {
   const bytes = createHash('sha512').update(`filled ${number}`).digest();
   return { id: bytes.subarray(0, ID_BYTES), key: bytes.subarray(32) };
 }
 
 /**
- * Puts the records `from` to `to` (that one not) into the embedded store of a data folder, whose
- * servers are down; they have made its keyring before.
+ * Puts the records from `from` up to, but not including, `to` into the embedded store of a data
+ * folder. Its servers must be down, and have made its keyring before.
  */
 export async function fill(
   dataDir: { readonly store: string; readonly keyring: string },

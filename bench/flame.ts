@@ -1,4 +1,4 @@
-/** V8's CPU profiles as flame graphs, and as a list of what takes most. */
+/** V8's CPU profiles as flame graphs, and as a list of the most expensive functions. */
 
 interface ProfileNode {
   readonly id: number;
@@ -16,13 +16,13 @@ export interface Profile {
 export interface SelfTime {
   readonly name: string;
   readonly url: string;
-  /** Of all the time that was not idle. */
+  /** Share of all the time that was not idle. */
   readonly share: number;
 }
 
 const IDLE = '(idle)';
 const [WIDTH, ROW] = [1_200, 16];
-/** What is narrower than this, in pixels, is left out. */
+/** Anything narrower than this, in pixels, is left out. */
 const NARROW = 0.5;
 
 /** The most expensive first. */
@@ -90,7 +90,7 @@ function boxOf(
 ): string {
   const { functionName, url } = callFrame;
   const name = escaped(functionName || '(anonymous)');
-  // Ours, node's own, and what is not JavaScript.
+  // Ours, node's own, and code that is not JavaScript.
   const colour = url.includes('/lib/') ? '#f28e2b' : url === '' ? '#bab0ac' : '#edc948';
   const words = `${name} ${escaped(url.split('/').at(-1) ?? '')} ${(100 * share).toFixed(1)} %`;
   const place = `x="${x.toFixed(1)}" y="${depth * ROW}"`;

@@ -1,7 +1,7 @@
 /**
- * The load generator, a process of its own: `node generator.js PLAN`, a JSON {@link Plan}. Its
+ * The load generator, in a process of its own: `node generator.js PLAN`, a JSON {@link Plan}. Its
  * callers each have one request under way; several may share a connection. It stores under fresh
- * IDs that are uniform over all there can be, then retrieves and removes what it has stored, and
+ * IDs that are uniform over all possible ones, then retrieves and removes what it has stored, and
  * prints a {@link Phase} for each as JSON.
  */
 import { randomBytes } from 'node:crypto';
@@ -15,10 +15,10 @@ export interface Plan {
   /** Callers on each connection. */
   readonly depth: number;
   readonly seconds: number;
-  /** Of a record. */
+  /** Size of a record. */
   readonly bytes: number;
   readonly operations: readonly Operation[];
-  /** Reads go to records that {@link ./filled.ts} made, of which there are so many. */
+  /** Reads go to records that {@link ./filled.ts} made; this is how many there are. */
   readonly filled?: number;
 }
 
@@ -36,11 +36,11 @@ export interface Phase {
 }
 
 /**
- * How long each operation is done before it is measured, in milliseconds: until the generator and
- * the other side have compiled what they run.
+ * How long each operation runs before it is measured, in milliseconds: until the generator and the
+ * other side have compiled their code.
  */
 const WARM_MS = 500;
-/** Shorter, where it uses up what was stored. */
+/** Shorter for removals, which use up what was stored. */
 const WARM_REMOVES_MS = 100;
 
 const plan = JSON.parse(process.argv[2] ?? '') as Plan;
@@ -53,7 +53,7 @@ function itemFor(operation: Operation): Item | undefined {
   if (operation === 'remove') return items.pop();
   if (plan.filled !== undefined) return filledItem(Math.floor(Math.random() * plan.filled));
   if (items.count === 0) return undefined;
-  // Each once, in an order that no cache has seen, before one comes again.
+  // Each once, in an order that no cache has seen, before any is repeated.
   next = (next + 7_919) % items.count;
   return items.at(next);
 }
@@ -65,7 +65,7 @@ async function once(connection: Connection, operation: Operation, item: Item): P
   if (bytes !== plan.bytes) throw new Error(`a record of ${bytes} bytes came back`);
 }
 
-/** All callers at work until a time of `performance.now()`; gives how long each request took. */
+/** Runs all callers until a time of `performance.now()`; returns how long each request took. */
 async function load(
   connections: readonly Connection[],
   operation: Operation,
@@ -93,7 +93,7 @@ async function load(
 async function phase(connections: readonly Connection[], operation: Operation): Promise<Phase> {
   const warmMs = operation === 'remove' ? WARM_REMOVES_MS : WARM_MS;
   await load(connections, operation, performance.now() + warmMs);
-  // On the line that tells whoever measures processes that a phase begins.
+  // Tells whoever measures processes that a phase begins.
   process.stdout.write(`${JSON.stringify({ begins: operation })}\n`);
   const cpu = process.cpuUsage();
   const [startedAt, startedAtMs] = [performance.now(), Date.now()];

@@ -1,4 +1,4 @@
-/** What `/data` is measured against: routes that answer the same JSON and do nothing. */
+/** What `/data` is compared with: routes that answer the same JSON and do nothing. */
 import { randomBytes } from 'node:crypto';
 import fastify from 'fastify';
 

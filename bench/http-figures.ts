@@ -1,6 +1,6 @@
 /**
- * The figures of HTTP: `node http-figures.js [ROUNDS] [SECONDS]`. 16 keep-alive connections and
- * 1 KiB, held against a bare Fastify route and against the binary dialect in the same run.
+ * The figures of HTTP: `node http-figures.js [ROUNDS] [SECONDS]`. 16 keep-alive connections and 1
+ * KiB, compared with a bare Fastify route and with the binary dialect in the same run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -34,7 +34,7 @@ interface Running {
   readonly port: number;
 }
 
-/** Starts a program and waits for the port that it tells. */
+/** Starts a program and waits for the port that it prints. */
 async function start(args: readonly string[], pattern: RegExp): Promise<Running> {
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -153,7 +153,7 @@ const OURS: readonly Phase[] = [
 ];
 
 async function measureAll(port: number, phases: readonly Phase[]): Promise<void> {
-  // A server that has just started compiles what it runs often: that is not measured.
+  // A server that has just started is still compiling its hot code, so that is not measured.
   for (const warmUp of [true, false]) {
     for (const { name, talk, frames } of phases) {
       const reader = frames ? frameReader : httpReader;
@@ -179,7 +179,7 @@ try {
       [here('../bin/enc-server.js'), 'up', ...flags],
       /fe listening on \S+:(\d+)/,
     );
-    // The other side's items are none of ours.
+    // Items of the other server are not ours.
     itemCount = 0;
     stored.length = 0;
     framed.length = 0;

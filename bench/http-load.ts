@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { type FieldEntry, Fields } from '../lib/protocol/fields.ts';
 import { encodeRequest, FrameDecoder } from '../lib/protocol/frame.ts';
 
-/** What one caller does: sends a request, and is shown each answer. */
+/** What one caller does: it sends requests, and is shown each answer. */
 export interface Talk {
   next(): Buffer | Buffer[];
   answered(answer: Answer): void;
@@ -15,7 +15,7 @@ export interface Answer {
   readonly fields?: Fields;
 }
 
-/** Takes whole answers out of what arrives. */
+/** Extracts complete answers from what arrives. */
 type Reader = (chunk: Buffer, found: (answer: Answer) => void) => void;
 
 const HEAD_END = Buffer.from('\r\n\r\n');
@@ -65,7 +65,7 @@ export function frameRequest(opcode: number, fields: FieldEntry[], body?: Buffer
   return encodeRequest(opcode, 1, fields, body);
 }
 
-/** Requests a second, by `connections` callers. Throws when an answer is no success. */
+/** Requests per second, by `connections` callers. Throws if an answer is not a success. */
 export async function measure(
   port: number,
   connections: number,
@@ -99,7 +99,7 @@ export async function measure(
   await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
   running = false;
   const perSecond = (done * 1_000) / (performance.now() - startedAt);
-  // What is still under way must not fall into the next measurement.
+  // Requests still under way must not fall into the next measurement.
   await new Promise((resolve) => setTimeout(resolve, 200));
   for (const socket of sockets) socket.destroy();
   if (failures.length > 0) throw new Error(failures[0]);

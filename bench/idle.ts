@@ -1,13 +1,13 @@
 /**
- * `node idle.js PORT COUNT`: opens connections that each ask once (PING) and are silent then.
- * Prints how many are open, and closes them when its input ends. One source address has some
+ * `node idle.js PORT COUNT`: opens connections that each ask once (PING) and are then silent.
+ * Prints how many are open, and closes them when its input ends. One source address has about
  * 28,000 ports, which is enough.
  */
 import { connect } from 'node:net';
 import { encodeRequest } from '../lib/protocol/frame.ts';
 import { OPCODE } from '../lib/protocol/messages.ts';
 
-/** So many connect at once; more would overrun the queue of the listening socket. */
+/** How many connect at once; more would overrun the queue of the listening socket. */
 const AT_ONCE = 100;
 
 const [port = 0, count = 0] = process.argv.slice(2).map(Number);

@@ -1,6 +1,6 @@
 /**
  * The IDs and keys of what a run has stored, in large buffers: a million small ones would keep the
- * generator's garbage collector busy, and the processor time would be missing for the servers.
+ * generator's garbage collector busy, and the servers would lack that processor time.
  */
 import { randomFillSync } from 'node:crypto';
 import type { Item } from './drivers/driver.ts';
@@ -46,7 +46,7 @@ export class Items {
     return this.#count;
   }
 
-  /** One more, with a random ID that no other has. */
+  /** Adds one with a random ID that no other has. */
   add(): Item {
     if (this.#count === this.#slabs.length * SLAB_ITEMS) this.#slabs.push(newSlab());
     return this.at(this.#count++);
@@ -57,13 +57,13 @@ export class Items {
     return new SlabItem(slab, (index % SLAB_ITEMS) * ITEM_BYTES);
   }
 
-  /** The last one, which is not there any more; undefined where there is none. */
+  /** Removes and returns the last one; undefined if there is none. */
   pop(): Item | undefined {
     return this.#count === 0 ? undefined : this.at(--this.#count);
   }
 }
 
-/** Its random bytes are the IDs; what lies between them is written over. */
+/** Its random bytes are the IDs; the bytes between them are overwritten. */
 function newSlab(): Buffer {
   const slab = randomFillSync(Buffer.alloc(SLAB_ITEMS * ITEM_BYTES));
   for (let index = 0; index < SLAB_ITEMS; index++) slab[index * ITEM_BYTES + KEY_LENGTH_AT] = 0;

@@ -1,7 +1,7 @@
 /**
- * The load generator, a process of its own: `node load.js PORT CALLERS SECONDS BYTES`.
- * Each caller has a connection and one request under way. It stores under fresh IDs, then
- * retrieves what it stored, and prints operations per second and processor time as JSON.
+ * The load generator, in a process of its own: `node load.js PORT CALLERS SECONDS BYTES`. Each
+ * caller has a connection and one request under way. It stores under fresh IDs, then retrieves what
+ * it stored, and prints operations per second and processor time as JSON.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -70,11 +70,16 @@ class Caller {
   }
 }
 
-/** Where ID and key stand in a frame that begins with those fields: docs/PROTOCOL.md, "Frames". */
+/**
+ * The offsets of ID and key in a frame that begins with those fields: docs/PROTOCOL.md, "Frames".
+ */
 const ID_AT = 17;
 const KEY_AT = ID_AT + ID_BYTES + 3;
 
-/** A frame that is made once and sent often, with another ID: the generator must cost little. */
+/**
+ * A frame that is made once and sent often, each time with another ID: the generator must cost
+ * little.
+ */
 function template(opcode: number, fields: FieldEntry[], body?: Buffer): Buffer[] {
   return encodeRequest(opcode, 1, [bytesField(FIELD.ID, Buffer.alloc(ID_BYTES)), ...fields], body);
 }
@@ -96,7 +101,7 @@ async function phase(
   const took = (performance.now() - startedAt) / 1000;
   const used = process.cpuUsage(cpu);
   const done = all.reduce((sum, caller) => sum + caller.done, 0);
-  // What is still under way must not fall into the next phase.
+  // Requests still under way must not fall into the next phase.
   await new Promise((resolve) => setTimeout(resolve, 300));
   return { perSecond: done / took, cpuMicros: (used.user + used.system) / done };
 }

@@ -1,4 +1,4 @@
-/** The marks of this program, as ratios to ceilings and to others; absent where a peer is. */
+/** The marks of this program, as ratios to ceilings and to others; absent if the other is. */
 import type { Results, Row } from './results.ts';
 
 const KIB = 1024;
@@ -15,12 +15,12 @@ type Find = (
 interface Mark {
   readonly words: string;
   readonly value: number | undefined;
-  /** The other side; the ratio is absent where it is. */
+  /** The other side's figure; without it, there is no ratio. */
   readonly by: number | undefined;
   readonly mark: string;
 }
 
-/** One line for each. */
+/** One line for each ratio. */
 export function ratios(results: Results): string[] {
   return [...speedMarks(results), ...resourceMarks(results)].map(({ words, value, by, mark }) => {
     const ratio = value === undefined || by === undefined ? 'absent' : (value / by).toFixed(2);

@@ -1,4 +1,4 @@
-/** One load on one server, and what it took each of the processes. */
+/** Measures one load on one server, and what it cost each of the processes. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -8,13 +8,13 @@ import { cpuMicrosOf, type Running } from './peers/processes.ts';
 
 const GENERATOR = fileURLToPath(new URL('./generator.js', import.meta.url));
 
-/** What was seen of one operation in one round. */
+/** The figures of one operation in one round. */
 export interface Seen extends Omit<Phase, 'startedAtMs' | 'endedAtMs'> {
-  /** Processor time of each process for each operation, in microseconds; the generator's too. */
+  /** Processor time of each process per operation, in microseconds; the generator's included. */
   readonly cpu: Readonly<Record<string, number>>;
 }
 
-/** Runs the generator; the servers' processor time is read as each of its phases begins and ends. */
+/** Runs the generator; reads the servers' processor time at the beginning and end of each phase. */
 export async function measure(
   { target, processes }: Running,
   plan: Omit<Plan, 'target'>,

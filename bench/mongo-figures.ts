@@ -1,8 +1,8 @@
 /**
- * The figures on MongoDB, medians of rounds: `node mongo-figures.js URI [ROUNDS] [SECONDS]`.
- * STORE and RETRIEVE of 1 KiB by 64 callers through `enc-server up --store mongo`, once in one
- * program that shares a client, once on a connection each; against a hand-written client of the
- * driver with one encrypted operation a call, also in one program, and one that batches 64, on
+ * The figures on MongoDB, medians of rounds: `node mongo-figures.js URI [ROUNDS] [SECONDS]`. STORE
+ * and RETRIEVE of 1 KiB by 64 callers through `enc-server up --store mongo`, once in one program
+ * that shares a client, once with a connection each; compared with a hand-written client of the
+ * driver with one encrypted operation per call, also in one program, and one that batches 64, on
  * the same server in the same run. What was stored is dropped after each round.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -95,7 +95,7 @@ for (let round = 0; round < rounds; round++) {
   measured.get(APART)?.push(await ours(`${database}-2`, './load.js'));
   measured.get(BATCHED)?.push(await peer(database, BATCH));
   for (const suffix of ['', '-1', '-2']) {
-    // Only to make room; the server for tests cannot always drop one.
+    // This only makes room; the server for tests cannot always drop a database.
     await client
       .db(`${database}${suffix}`)
       .dropDatabase()

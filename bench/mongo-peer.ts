@@ -1,9 +1,9 @@
 /**
- * What a person would write by hand on the driver, a process of its own:
- * `node mongo-peer.js URI DATABASE CALLERS SECONDS BYTES BATCH`. Seals each record by AES-256-GCM
- * under a fresh key, then stores it; later finds and opens it. With a batch of 1, each caller has
- * one operation under way; else there is one caller, which stores and finds that many at once.
- * Prints operations per second and processor time as JSON, as `load.ts` does.
+ * What a person would write by hand on the driver, in a process of its own: `node mongo-peer.js URI
+ * DATABASE CALLERS SECONDS BYTES BATCH`. Seals each record by AES-256-GCM under a fresh key, then
+ * stores it; later finds and opens it. With a batch of 1, each caller has one operation under way;
+ * otherwise there is one caller, which stores and finds that many at once. Prints operations per
+ * second and processor time as JSON, as `load.ts` does.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { MongoClient } from 'mongodb';

@@ -11,7 +11,7 @@ export interface Plot {
   readonly x: string;
   readonly y: string;
   readonly lines: readonly Line[];
-  /** Powers of ten are equally far apart. */
+  /** Whether the x axis is logarithmic. */
   readonly isLogX?: boolean;
 }
 

@@ -1,8 +1,8 @@
 /**
  * `node profile.js [--seconds N] [--bytes N] [--out FOLDER]`: where both servers spend their time
- * under the load of 64 callers who store and retrieve records of 1 KiB, or of another size. Writes
- * a CPU profile of each (for Chrome's developer tools), a flame graph, and the functions that take
- * most as text, which it prints too.
+ * under the load of 64 callers that store and retrieve records of 1 KiB, or of another size. Writes
+ * a CPU profile of each (for Chrome's developer tools), a flame graph, and the most expensive
+ * functions as text, which it also prints.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

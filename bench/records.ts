@@ -1,8 +1,7 @@
 /**
- * `node records.js [--smoke] [--out FOLDER]`: throughput against the number of records that are
- * there. The store is filled between the measurements, while the servers are down
- * ({@link fill}); what is read then is anywhere in it, and nothing of it was read before. Writes
- * `records.json` and `records.svg`.
+ * `node records.js [--smoke] [--out FOLDER]`: throughput against the number of stored records. The
+ * store is filled between the measurements, while the servers are down ({@link fill}); reads then
+ * go anywhere in it, to records that were not read before. Writes `records.json` and `records.svg`.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,7 +34,7 @@ const QUIET_SHARE = 0.1;
 const QUIET_LOOKS = 3;
 const LOOKS_MAX = flags.smoke ? 4 : 120;
 const LOOK_MS = 500;
-/** Table files, and the room that LevelDB takes to write them anew. */
+/** Table files, and the room that LevelDB needs to rewrite them. */
 const DISK_BYTES_MIN = 8 * 1024 ** 3;
 
 interface Size {
@@ -44,8 +43,8 @@ interface Size {
 }
 
 /**
- * Reads first: tables that writes have made anew must be mapped into memory anew. What is stored
- * by the measurement itself is deleted again.
+ * Reads first: tables rewritten by writes would have to be mapped into memory again. What the
+ * measurement itself stores is deleted again.
  */
 async function measureSize(folder: string, records: number): Promise<Size> {
   const rates = new Map<Operation, number[]>();
@@ -53,7 +52,7 @@ async function measureSize(folder: string, records: number): Promise<Size> {
   try {
     await restOf(servers.processes['be'] ?? 0);
     const load = { bytes: BYTES, connections: 64, depth: 1, filled: records };
-    // What is done at first is not measured: code is compiled, tables are opened.
+    // The first operations are not measured: code is compiled, tables are opened.
     await measure(servers, { ...load, seconds: WARM_SECONDS, operations: ['retrieve'] });
     for (const operations of [['retrieve'], ['store', 'remove']] as const) {
       for (let round = 0; round < ROUNDS; round++) {
@@ -70,7 +69,7 @@ async function measureSize(folder: string, records: number): Promise<Size> {
   return { records, rates };
 }
 
-/** Until LevelDB is done with what filling and writing have left for it. */
+/** Waits until LevelDB has finished the work that filling and writing have left. */
 async function restOf(pid: number): Promise<void> {
   for (let looks = 0, quiet = 0; quiet < QUIET_LOOKS && looks < LOOKS_MAX; looks++) {
     const before = cpuMicrosOf(pid);

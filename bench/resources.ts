@@ -1,6 +1,6 @@
 /**
- * What the servers take beside time: memory for idle connections and for large records, and the
- * time until they answer after they were started. Linux: it reads `/proc`.
+ * What the servers take besides processor time: memory for idle connections and for large records,
+ * and the time from their start to their first answer. Linux: it reads `/proc`.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { startOurs } from './peers/servers.ts';
 import { median } from './results.ts';
 
 export interface Resources {
-  /** From the call of the program to its answer to PING, in milliseconds; medians. */
+  /** From the start of the program to its answer to PING, in milliseconds; medians. */
   readonly start: { readonly nodeMs: number; readonly feMs: number; readonly beMs: number };
   /** Resident memory of the front end, in MiB. */
   readonly idle: {
@@ -23,8 +23,8 @@ export interface Resources {
     readonly afterMib: number;
   };
   /**
-   * Most memory of each while the records are under way, in MiB: its own, not the table files that
-   * LevelDB has mapped, which are the system's cache.
+   * Peak memory of each while the records are under way, in MiB: its own, without the table files
+   * that LevelDB has mapped, which are the system's cache.
    */
   readonly large: { readonly feMib: number; readonly beMib: number };
 }
@@ -65,12 +65,12 @@ async function measureStart(folder: string): Promise<Resources['start']> {
   };
 }
 
-/** Each connection has asked once, and is silent since. */
+/** Each connection asked once, and has been silent since. */
 async function measureIdle(folder: string, connections: number): Promise<Resources['idle']> {
   const servers = await startOurs(folder);
   try {
     const pid = servers.processes['fe'] ?? 0;
-    // What a first request loads is no connection's.
+    // What the first request loads must not count towards the connections.
     await ping(servers.target);
     await sleep(SETTLE_MS);
     const beforeMib = residentMib(pid, 'VmRSS');

@@ -1,16 +1,16 @@
-/** A run of the benchmark as a file: what `make bench` writes and `compare` reads. */
+/** A run of the benchmark as a file, which `make bench` writes and `compare` reads. */
 import { readFileSync } from 'node:fs';
 import type { Ceilings } from './ceilings.ts';
 import type { Resources } from './resources.ts';
 
-/** The form of the file; another one cannot be compared. */
+/** The format of the file; another one cannot be compared. */
 export const FORMAT = 1;
 
-/** One line of the table: the median of its rounds. */
+/** One row of the table: the median of its rounds. */
 export interface Row {
   readonly server: string;
   readonly operation: string;
-  /** Of a record. */
+  /** Size of a record. */
   readonly bytes: number;
   readonly connections: number;
   /** Callers on each connection. */
@@ -24,7 +24,7 @@ export interface Row {
   readonly p50: number;
   readonly p95: number;
   readonly p99: number;
-  /** Processor time of each process for each operation, in microseconds. */
+  /** Processor time of each process per operation, in microseconds. */
   readonly cpu: Readonly<Record<string, number>>;
 }
 
@@ -34,20 +34,20 @@ export interface Results {
   readonly ceilings: {
     readonly kib: Ceilings;
     readonly mib: Ceilings;
-    /** Synced batches of 64: writes a second. */
+    /** Synced batches of 64: writes per second. */
     readonly storePerSecond: number;
-    /** One synced write, the median. */
+    /** One synced write (median). */
     readonly writeMicros: number;
   };
   readonly rows: readonly Row[];
-  /** Servers that are not installed: they have no rows. */
+  /** Servers that are not installed, and so have no rows. */
   readonly absent: readonly string[];
   readonly resources: Resources | undefined;
   readonly rounds: number;
   readonly seconds: number;
 }
 
-/** @throws Error in words for whoever named the file */
+/** @throws Error with a message for whoever named the file */
 export function readResults(path: string): Results {
   let parsed: unknown;
   try {
@@ -62,7 +62,7 @@ export function readResults(path: string): Results {
   return results as Results;
 }
 
-/** What two runs have in common of a row. */
+/** Identifies a row across runs. */
 export function labelOf({ server, operation, bytes, connections, depth }: Row): string {
   const callers = depth === 1 ? `${connections}` : `${connections} x ${depth}`;
   return `${server}, ${operation}, ${bytes} B, ${callers} callers`;

@@ -1,8 +1,8 @@
 /**
  * A rotation of the keyring under load: `node rotation.js [RECORDS] [CALLERS]`. Starts a back end
  * and two front ends in a temporary folder, fills them, and runs `keys add`, `activate`, `rewrap`
- * and `retire` while callers store, retrieve and delete without a second try. Ends with 1 if a
- * caller saw an error, or a record is not what was acknowledged. Prints what it cost as JSON.
+ * and `retire` while callers store, retrieve and delete without retries. Exits with 1 if a caller
+ * saw an error, or a record is not what was acknowledged. Prints what it cost as JSON.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -19,7 +19,7 @@ const [records = 100_000, callers = 32] = process.argv.slice(2).map(Number);
 const BYTES = 256;
 const CALM_MS = Math.min(5_000, records);
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-rotation-'));
-/** Nothing of whoever runs this counts. */
+/** The settings of whoever runs this do not apply. */
 const env: NodeJS.ProcessEnv = {
   ...Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('ENC_SERVER_TS_')),
@@ -47,7 +47,7 @@ function start(program: string): Promise<number> {
   });
 }
 
-/** What one caller has stored, and knows to be there. */
+/** What one caller has stored, and expects to be there. */
 class Caller {
   readonly #clients: readonly FeClient[];
   readonly #kept: { id: Buffer; key: Buffer; record: Buffer }[] = [];
@@ -68,7 +68,7 @@ class Caller {
     this.#kept.push({ id, key, record });
   }
 
-  /** One request after another, each of another kind, until told to stop. */
+  /** Sends one request after another, each of another kind, until told to stop. */
   async work(isOver: () => boolean): Promise<void> {
     for (let turn = 0; !isOver(); turn++) {
       const sinceMs = performance.now();
@@ -82,7 +82,7 @@ class Caller {
     }
   }
 
-  /** Every record that was acknowledged is there, and none that was deleted. */
+  /** Checks that every acknowledged record is there, and no deleted one. */
   async verify(): Promise<number> {
     for (const entry of this.#kept) await this.#retrieve(entry);
     for (const { id, key } of this.#deleted) {
@@ -119,7 +119,7 @@ class Caller {
   }
 }
 
-/** Latencies of a phase, in milliseconds, and how many requests there were a second. */
+/** Latencies of a phase, in milliseconds, and the requests per second. */
 function summarize(all: readonly Caller[], sinceMs: number): Record<string, number> {
   const took = all.flatMap(({ tookMs }) => tookMs.splice(0)).sort((a, b) => a - b);
   const at = (share: number) => Number((took[Math.floor(took.length * share)] ?? 0).toFixed(2));
@@ -155,7 +155,7 @@ async function main(): Promise<void> {
   const state = { isOver: false };
   let sinceMs = performance.now();
   const working = Promise.all(all.map((caller) => caller.work(() => state.isOver)));
-  // An error ends the run where it is awaited.
+  // An error ends the run where this is awaited.
   working.catch(() => undefined);
   await sleep(CALM_MS);
   const calm = summarize(all, sinceMs);

@@ -1,10 +1,10 @@
-/** Room on the disk that a measurement takes. */
+/** Disk space that a measurement needs. */
 import { statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 
 const GIB = 1024 ** 3;
 
-/** Ends the process in words where there is less than it takes. */
+/** Ends the process with a message if there is too little. */
 export function checkSpace(bytesMin: number): void {
   const { bavail, bsize } = statfsSync(tmpdir());
   const free = bavail * bsize;

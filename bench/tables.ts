@@ -4,7 +4,7 @@ import type { Results, Row } from './results.ts';
 
 const KIB = 1024;
 
-/** Rows under a header, each column as wide as it must be. */
+/** Rows under a header, each column as wide as necessary. */
 export function tableOf(
   header: readonly string[],
   cells: readonly (readonly string[])[],
@@ -20,7 +20,7 @@ export function tableOf(
   );
 }
 
-/** All of a run, a line each. */
+/** The whole run, line by line. */
 export function linesOf(results: Results): string[] {
   const { machine, ceilings, rows, absent, rounds, seconds } = results;
   const { kib, storePerSecond, writeMicros } = ceilings;
@@ -87,7 +87,7 @@ function cellsOf(row: Row, results: Results): string[] {
   ];
 }
 
-/** The same load on another server. */
+/** Whether a row is the same load on another server. */
 function isLike({ operation, bytes, connections, depth }: Row, server: string) {
   return (row: Row) =>
     row.server === server &&

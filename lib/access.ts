@@ -1,13 +1,13 @@
 /**
- * Who may do what: the words that listeners, services and the authorities share. The authorities
- * are in `lib/auth`; here is only what the others need to ask them.
+ * Who may do what: the types that listeners, services and authorities share. The authorities are in
+ * `lib/auth`; here is only what the others need in order to ask them.
  */
 import { EncServerError } from './errors.ts';
 
 /**
  * What a caller may be allowed. `frontend` is everything that a front end asks of a back end;
- * `store`, `retrieve` and `delete` are operations of a front end; `admin` is what operators ask
- * of either, and at a back end has `frontend` in it: they work on records through its wire.
+ * `store`, `retrieve` and `delete` are operations of a front end; `admin` is what operators ask of
+ * either, and at a back end includes `frontend`, as operators work on records through its protocol.
  */
 export const SCOPES = ['store', 'retrieve', 'delete', 'admin', 'frontend'] as const;
 
@@ -21,18 +21,18 @@ export interface Peer {
   readonly secure: boolean;
   /** Names in its client certificate, verified; none without one. */
   readonly certificateNames: readonly string[];
-  /** Why its client certificate is not valid, where it has shown such a one. */
+  /** Why its client certificate is not valid, if it has presented an invalid one. */
   readonly certificateError: string | undefined;
 }
 
-/** Somebody who asks for something. Lives as long as what it stands for is valid. */
+/** Somebody who makes requests. Lives as long as what identifies it is valid. */
 export interface Caller {
   /** For logs: `anyone`, `nobody`, `token 3f9a12…`, `certificate fe`. Never a secret. */
   readonly label: string;
-  /** The only namespace that it may touch: requests that name none mean it. */
+  /** The only namespace that it may touch: requests that name none refer to it. */
   readonly namespace: Buffer | undefined;
   /**
-   * @throws EncServerError `UNAUTHENTICATED` for nobody, and for a token that has ended since;
+   * @throws EncServerError `UNAUTHENTICATED` for nobody, and for a token that has ended;
    *   `NOT_ALLOWED` without the scope, or in another namespace
    */
   require(scope: Scope, namespace?: Buffer): void;
@@ -40,13 +40,16 @@ export interface Caller {
 
 /** The authority of one port. */
 export interface Gate {
-  /** Who has just connected, before it says who it is. Refuses nothing: that comes with asking. */
+  /**
+   * The caller of a new connection, before it identifies itself. Never refuses: that comes with the
+   * first request.
+   */
   greet(peer: Peer): Caller;
-  /** Whom a token stands for. @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED` */
+  /** The caller of a token. @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED` */
   identify(token: Buffer, peer: Peer): Caller;
   /** Lets a request in. @throws EncServerError `RATE_LIMITED` */
   admit(caller: Caller, peer: Peer): void;
-  /** Takes note of a wrong record key, so that whoever tries many is slowed down. */
+  /** Notes a wrong record key, so that a caller that tries many is slowed down. */
   noteWrongKey(caller: Caller, peer: Peer): void;
 }
 
@@ -57,7 +60,7 @@ export const ANYONE: Caller = {
   require: () => undefined,
 };
 
-/** May do nothing: whoever has not said who it is where that is asked for. */
+/** May do nothing: a caller that has not identified itself where that is required. */
 export const NOBODY: Caller = {
   label: 'nobody',
   namespace: undefined,
@@ -66,13 +69,13 @@ export const NOBODY: Caller = {
   },
 };
 
-/** Whether a caller has not said who it is where that is asked for, or not in a way that counts. */
+/** Whether a caller has not identified itself validly where that is required. */
 export function isNobody({ label }: Caller): boolean {
   return label === NOBODY.label;
 }
 
 /**
- * Refuses who has not said who it is, where nothing is to be held for such.
+ * Refuses callers that have not identified themselves, where no resources may be held for them.
  *
  * @throws EncServerError `UNAUTHENTICATED`
  */
@@ -80,12 +83,12 @@ export function refuseNobody(caller: Caller): void {
   if (isNobody(caller)) caller.require('store');
 }
 
-/** Whether a caller has shown who it is: `anyone` may do everything, and is nobody in particular. */
+/** Whether a caller is identified: `anyone` may do everything, but is nobody in particular. */
 export function isKnown({ label }: Caller): boolean {
   return label !== ANYONE.label && label !== NOBODY.label;
 }
 
-/** Whether a caller has a scope, where it is no error not to. */
+/** Whether a caller has a scope, where lacking it is not an error. */
 export function hasScope(caller: Caller, scope: Scope, namespace?: Buffer): boolean {
   try {
     caller.require(scope, namespace);
@@ -95,7 +98,7 @@ export function hasScope(caller: Caller, scope: Scope, namespace?: Buffer): bool
   }
 }
 
-/** For what this process asks itself; bounds nothing. */
+/** For requests that this process makes of itself; bounds nothing. */
 export const OPEN_GATE: Gate = {
   greet: () => ANYONE,
   identify: () => ANYONE,

@@ -1,4 +1,4 @@
-/** `docs/ERRORS.md`, written from the table of errors. */
+/** Generates `docs/ERRORS.md` from the table of errors. */
 import { ERRORS, type ErrorCode, EXIT, GRPC, type Retry } from './errors.ts';
 
 const INTRODUCTION = `# Errors
@@ -28,7 +28,7 @@ The same request may be sent again:
 - **if idempotent**: it may have been done. Only what reads, or writes the same when repeated, may be sent again.
 `;
 
-/** By the lowest status of each. */
+/** Each section begins at its lowest status. */
 const SECTIONS: readonly (readonly [from: number, title: string])[] = [
   [1, 'The wire itself'],
   [20, 'What a request says'],
@@ -39,7 +39,7 @@ const SECTIONS: readonly (readonly [from: number, title: string])[] = [
   [70, 'The program and its machine'],
 ];
 
-/** What each tells, whatever the message of one case adds. */
+/** What each code means, whatever details the message of one case adds. */
 const HAPPENED: Readonly<Record<ErrorCode, string>> = {
   BAD_FRAME: 'what came is no frame, or no frame that may come here',
   UNSUPPORTED_VERSION: 'the frame is of another version',

@@ -1,12 +1,12 @@
 /**
- * The one table of errors. Every failure that a caller can see has a row here: a stable code,
- * its number on the wire, what it becomes in HTTP and gRPC, the exit code of a command, whether
- * asking again can help, and a hint. Callers match on `code`, never on the words.
+ * The one table of errors. Every failure that a caller can see has a row here: a stable code, its
+ * number on the wire, its HTTP and gRPC status, the exit code of a command, whether a retry can
+ * help, and a hint. Callers should match on `code`, never on the message.
  */
 
 /**
  * Whether the same request may be sent again.
- * - `never`: the answer will be the same.
+ * - `never`: the answer would be the same.
  * - `always`: the server says that it did not execute the request.
  * - `if-idempotent`: it may have been executed; only a read, or a write that is the same when
  *   repeated, may be sent again.
@@ -205,11 +205,11 @@ export type ErrorCode = keyof typeof ERRORS;
 
 /** Extra facts of one error. None may hold a key, a record or a user ID. */
 export interface ErrorFacts {
-  /** Replaces the hint of the table where a better one is known. */
+  /** Replaces the hint of the table if a better one is known. */
   readonly hint?: string | undefined;
   /** `LARGE`: the size of the body, in bytes. */
   readonly sizeBytes?: number | undefined;
-  /** What was thrown first; for a log, never for a caller. */
+  /** The original error; for a log, never for a caller. */
   readonly cause?: unknown;
 }
 
@@ -220,7 +220,7 @@ export interface ErrorFacts {
 export class EncServerError extends Error {
   /** Always the same. */
   override readonly name = 'EncServerError';
-  /** What programs look at; it never changes its meaning. */
+  /** What programs should check; its meaning never changes. */
   readonly code: ErrorCode;
   /** What to do about it, as one sentence without its full stop. */
   readonly hint: string;
@@ -250,17 +250,17 @@ const CODE_OF_STATUS = new Map<number, ErrorCode>(
   (Object.keys(ERRORS) as ErrorCode[]).map((code) => [ERRORS[code].status, code]),
 );
 
-/** The code of a status number from the wire; `INTERNAL` where a newer server's is not known. */
+/** The code of a status number from the wire; `INTERNAL` if a newer server sent an unknown one. */
 export function codeOfStatus(status: number): ErrorCode {
   return CODE_OF_STATUS.get(status) ?? 'INTERNAL';
 }
 
-/** The code of a thrown value; undefined where it has none of ours. */
+/** The code of a thrown value; undefined if it is not one of our errors. */
 export function codeOf(thrown: unknown): ErrorCode | undefined {
   return thrown instanceof EncServerError ? thrown.code : undefined;
 }
 
-/** What comes of it; undefined where it rejects with that code. */
+/** The result of `work`; undefined if it rejects with `code`. */
 export async function orUndefined<T>(work: Promise<T>, code: ErrorCode): Promise<T | undefined> {
   try {
     return await work;
@@ -271,8 +271,8 @@ export async function orUndefined<T>(work: Promise<T>, code: ErrorCode): Promise
 }
 
 /**
- * Any thrown value as an {@link EncServerError}. What is not one already becomes `INTERNAL`
- * without its message, which could hold anything; the original stays as `cause` for the log.
+ * Any thrown value as an {@link EncServerError}. Any other error becomes `INTERNAL` without its
+ * message, which could contain anything; the original stays as `cause` for the log.
  */
 export function toEncServerError(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;

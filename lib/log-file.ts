@@ -1,6 +1,6 @@
 /**
- * The files of a log: bounded in size and in number, so that a log never fills a disk. Written
- * synchronously by this module alone: the libraries for it buffer, and lose the last lines before
+ * The files of a log: bounded in size and in number, so that a log never fills a disk. This module
+ * writes them itself, synchronously: the available libraries buffer, and lose the last lines before
  * a crash.
  */
 import {
@@ -17,19 +17,21 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-/** Somewhere lines go; never throws. */
+/** Where lines go; never throws. */
 export interface Sink {
   write(line: string): void;
   close(): void | Promise<void>;
 }
 
 export interface LogFileOptions {
-  /** The folder; made with mode 0700 where there is none. */
+  /** The folder; made with mode 0700 if it does not exist. */
   readonly dir: string;
   readonly program: string;
-  /** A file that has this many bytes is followed by another; 0 for no bound. */
+  /** A file that reaches this size is followed by another; 0 for no bound. */
   readonly fileBytesMax: number;
-  /** Files of the program in the folder, above which the oldest are removed; 0 for no bound. */
+  /**
+   * Files of the program kept in the folder; beyond that the oldest are removed. 0 for no bound.
+   */
   readonly filesMax: number;
 }
 
@@ -41,8 +43,8 @@ interface OpenFile {
 /**
  * Opens a file `PROGRAM.YYYYMMDD-HHMMSS-PID.log` (UTC) of mode 0600.
  *
- * @returns its path, and where lines go: to it, later to those that follow it
- * @throws Error of the system, or in words where the folder cannot be trusted
+ * @returns its path, and a sink that writes to it, and later to the files that follow it
+ * @throws Error of the system, or with a message if the folder cannot be trusted
  */
 export function openLogFile(options: LogFileOptions): { path: string; sink: Sink } {
   const first = openFile(options);
@@ -50,11 +52,11 @@ export function openLogFile(options: LogFileOptions): { path: string; sink: Sink
   return { path: first.path, sink: new FileSink(options, first) };
 }
 
-/** A full disk costs lines, and the log says how many; it never costs a request. */
+/** A full disk costs lines, and the log says how many; it never fails a request. */
 class FileSink implements Sink {
   readonly #options: LogFileOptions;
   #fd: number | undefined;
-  /** Bytes after which the next file begins. */
+  /** Bytes left until the next file begins. */
   #leftBytes: number;
   #lost = 0;
   #torn = false;
@@ -76,7 +78,7 @@ class FileSink implements Sink {
     try {
       written = writeSync(this.#fd, bytes);
     } catch {
-      // Counted below, and told of as soon as there is room.
+      // Counted below, and reported as soon as there is room.
     }
     this.#leftBytes -= written;
     this.#lost = written === bytes.length ? 0 : this.#lost + 1;
@@ -88,7 +90,7 @@ class FileSink implements Sink {
     this.#fd = undefined;
   }
 
-  /** Where none can be opened, the file that is open goes on, for as long again. */
+  /** If none can be opened, the current file is used on, for as many bytes again. */
   #next(): void {
     this.#leftBytes = this.#options.fileBytesMax;
     try {
@@ -97,7 +99,7 @@ class FileSink implements Sink {
       this.#fd = next.fd;
       prune(this.#options, next.path);
     } catch {
-      // A line in a file that is too long is worth more than none.
+      // A line in a file that is too long is better than none.
     }
   }
 }
@@ -107,8 +109,8 @@ function openFile({ dir, program }: LogFileOptions): OpenFile {
   checkFolder(dir);
   const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const base = join(dir, `${program}.${timeOfName(new Date())}-${process.pid}`);
-  // The same second and process ID are there already where a container starts anew, or where
-  // files fill quickly: number them.
+  // The same second and process ID may exist already, if a container restarts or files fill
+  // quickly: number them.
   for (let again = 1; ; again++) {
     const path = again === 1 ? `${base}.log` : `${base}.${again}.log`;
     try {
@@ -121,10 +123,10 @@ function openFile({ dir, program }: LogFileOptions): OpenFile {
 }
 
 /**
- * The default folder is in /tmp, where another user may have planted one, or a link to
- * somewhere. Only what belongs to this user or to root is used. Checked after it was made: in a
- * folder with the sticky bit, nobody else can change it any more.
- * @throws Error in words
+ * The default folder is in /tmp, where another user may have planted a folder or a link. Only what
+ * belongs to this user or to root is used. Checked after it was made: in a folder with the sticky
+ * bit, nobody else can change it any more.
+ * @throws Error with a message
  */
 function checkFolder(dir: string): void {
   for (const stats of [lstatSync(dir), statSync(dir)]) {
@@ -136,7 +138,7 @@ function isTrusted(stats: Stats): boolean {
   return stats.uid === 0 || stats.uid === process.getuid?.();
 }
 
-/** Removes the files of the program that were written to the longest ago. */
+/** Removes the files of the program that have not been written to for the longest time. */
 function prune({ dir, program, filesMax }: LogFileOptions, current: string): void {
   if (filesMax === 0) return;
   try {
@@ -148,7 +150,7 @@ function prune({ dir, program, filesMax }: LogFileOptions, current: string): voi
       unlinkSync(path);
     }
   } catch {
-    // What cannot be removed today is tried again with the next file.
+    // What cannot be removed now is tried again with the next file.
   }
 }
 
@@ -163,7 +165,7 @@ function filesOf(dir: string, program: string) {
   });
 }
 
-/** A server beside this one would go on writing to a file that nobody can open any more. */
+/** Another running server would go on writing to a file that nobody can open any more. */
 function isAnotherRunning(pid: number): boolean {
   if (pid === process.pid) return false;
   try {

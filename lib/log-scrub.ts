@@ -1,6 +1,6 @@
 /**
- * What may reach a line of the log. Code that logs is expected to log nothing secret; this is
- * the second line of defence, and it is strict: rather a line that says too little.
+ * What may reach a line of the log. Code that logs is expected to log nothing secret; this is the
+ * second line of defence, and it is strict: it would rather log too little.
  */
 
 import { EncServerError } from './errors.ts';
@@ -25,20 +25,20 @@ const DEPTH_MAX = 4;
 const ITEMS_MAX = 32;
 const CAUSES_MAX = 8;
 
-/** The fields of a line: bytes as their number, errors without foreign words, no secrets. */
+/** The fields of a line: bytes as their length, errors without foreign messages, no secrets. */
 export function scrubFields(fields: object): Record<string, unknown> {
   return scrubObject(fields, 0);
 }
 
-/** Any value as {@link scrubFields} has it. */
+/** Any value, scrubbed as by {@link scrubFields}. */
 export function scrub(value: unknown): unknown {
   return scrubValue(value, 0);
 }
 
 /**
- * The words of an error that may be logged. Our own never hold anything secret, and the
- * system's name a call and a path or an address. Any other may quote what it choked on, as
- * JSON.parse does, so only its name and code are told.
+ * The message of an error if it may be logged. Our own never hold secrets, and the system's name a
+ * call and a path or an address. Any other may quote its input, as JSON.parse does, so only its
+ * name and code are logged.
  */
 export function messageOf(error: Error): string {
   if (error instanceof EncServerError || isSystemError(error)) return error.message;
@@ -65,7 +65,7 @@ function scrubObject(fields: object, depth: number): Record<string, unknown> {
   return scrubbed;
 }
 
-/** An error with its causes. None of its other properties: they may hold a request. */
+/** An error with its causes, but without its other properties, which may hold a request. */
 function describeError(error: Error, depth: number): Record<string, unknown> {
   const described: Record<string, unknown> = { name: nameOf(error) };
   const code = codeOf(error);
@@ -88,7 +88,7 @@ function isSystemError(error: Error): boolean {
   return typeof code === 'string' && typeof syscall === 'string';
 }
 
-/** Names and codes are identifiers; anything else in their place is not told. */
+/** Names and codes must be identifiers; anything else in their place is not logged. */
 function nameOf(error: Error): string {
   return isIdentifier(error.name) ? error.name : 'Error';
 }
@@ -102,7 +102,7 @@ function isIdentifier(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z]\w{0,39}$/.test(value);
 }
 
-/** Where it happened, without the message that heads a stack. */
+/** Where it happened, without the message at the head of a stack. */
 function framesOf(error: Error): string[] {
   const stack = typeof error.stack === 'string' ? error.stack : '';
   const message = stack.indexOf(error.message);

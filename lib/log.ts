@@ -1,7 +1,7 @@
 /**
- * The log of a server: one JSON object a line, to a file of its own and to standard output.
- * Written synchronously, so that the last lines before a crash are there. What is logged is
- * scrubbed on its way: bytes, secrets' names and foreign errors' words never reach a line.
+ * The log of a server: one JSON object per line, to a file of its own and to standard output.
+ * Written synchronously, so that the last lines before a crash are there. Everything logged is
+ * scrubbed first: bytes, secret fields and foreign errors' messages never reach a line.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -15,25 +15,27 @@ export interface LogOptions {
   readonly program: 'feserver' | 'beserver';
   /** The folder of the log files; empty for no files. */
   readonly dir: string;
-  /** A file that has this many bytes is followed by another; 0 for no bound. */
+  /** A file that reaches this size is followed by another; 0 for no bound. */
   readonly fileBytesMax: number;
-  /** Files of the program in the folder, above which the oldest are removed; 0 for no bound. */
+  /**
+   * Files of the program kept in the folder; beyond that the oldest are removed. 0 for no bound.
+   */
   readonly filesMax: number;
   /** Whether to log to standard output too. */
   readonly stdout: boolean;
   /** A level of pino, such as `info`; `silent` for none. */
   readonly level: string;
-  /** Instead of standard output. */
+  /** Used instead of standard output. */
   readonly stdoutStream?: NodeJS.WritableStream;
 }
 
 export interface OpenLog {
   readonly log: Logger;
-  /** The first file, where one could be made. */
+  /** The first file, if one could be made. */
   readonly file: string | undefined;
-  /** Why there is no file although one was asked for; logged, too. */
+  /** Why there is no file although one was asked for; also logged. */
   readonly warning: string | undefined;
-  /** Lines logged afterwards are dropped. */
+  /** Lines logged after this are dropped. */
   close(): Promise<void>;
 }
 
@@ -68,7 +70,7 @@ export function openLog(options: LogOptions): OpenLog {
 }
 
 function createLogger(options: LogOptions, sinks: readonly Sink[]): Logger {
-  // The logger's own level decides; a sink takes whatever comes.
+  // The logger's own level decides; a sink takes every line it gets.
   const streams = sinks.map((sink) => ({ stream: sink, level: 'trace' as const }));
   const log: Logger = pino(
     {
@@ -92,7 +94,7 @@ function createLogger(options: LogOptions, sinks: readonly Sink[]): Logger {
   return log;
 }
 
-/** pino takes an error's own message as the line's; here only words that are known to be safe. */
+/** pino uses an error's own message as the line's; here only messages known to be safe. */
 function logMethod(this: Logger, args: unknown[], method: pino.LogFn): void {
   const [first, ...rest] = args;
   const error = first instanceof Error ? first : (first as { err?: unknown } | null)?.err;
@@ -106,7 +108,7 @@ function reasonOf(thrown: unknown): string {
   return code ?? message;
 }
 
-/** A reader that went away (EPIPE) costs lines; without the listener it would end the process. */
+/** A reader that went away (EPIPE) costs lines; without the listener, it would end the process. */
 function streamSink(stream: NodeJS.WritableStream): Sink {
   let open = true;
   const onError = () => {
@@ -119,7 +121,7 @@ function streamSink(stream: NodeJS.WritableStream): Sink {
     },
     close: async () => {
       open = false;
-      // The error of the last write comes a turn later.
+      // The error of the last write arrives a turn later.
       await setImmediate();
       stream.off('error', onError);
     },

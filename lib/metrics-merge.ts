@@ -1,10 +1,10 @@
-/** Puts the metrics of several processes together, as if one had counted all of it. */
+/** Combines the metrics of several processes, as if one had counted everything. */
 import type { Metric } from './metrics.ts';
 
 type Value = Metric['values'][number];
 
 /**
- * One metric for all of the same name: values of the same labels become one. The buckets of
+ * One metric for all of the same name: values with the same labels become one. The buckets of
  * histograms are counts like others.
  */
 export function mergeMetrics(pages: readonly (readonly Metric[])[]): Metric[] {
@@ -17,7 +17,7 @@ export function mergeMetrics(pages: readonly (readonly Metric[])[]): Metric[] {
   return [...byName.values()].map(mergeOne);
 }
 
-/** What stays true of a process that has ended: what it has counted, not what it was like. */
+/** What stays true of a process that has ended: its counts, not its state. */
 export function countedIn(page: readonly Metric[]): Metric[] {
   return page.filter(({ type }) => type === 'counter' || type === 'histogram');
 }
@@ -47,6 +47,6 @@ const MERGES: Readonly<Record<string, (values: readonly number[]) => number>> = 
   max: (values) => Math.max(...values),
   average: (values) => sum(values) / values.length,
   first: (values) => values[0] as number,
-  // What prom-client leaves out is the time of the start: the server's is that of its first process.
+  // prom-client omits the start time: the server's is that of its first process.
   omit: (values) => Math.min(...values),
 };

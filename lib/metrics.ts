@@ -1,6 +1,6 @@
 /**
- * What a server counts while it works: plain numbers, so that a request costs next to nothing
- * and nothing is loaded before somebody asks. {@link exposition} makes a page of them.
+ * What a server counts while it works: plain numbers, so that a request costs next to nothing and
+ * nothing is loaded before metrics are requested. {@link exposition} makes a page of them.
  */
 
 /** Upper bounds of the buckets for times, in seconds: 50 µs to 10 s. */
@@ -11,7 +11,7 @@ export const SECONDS_BOUNDS: readonly number[] = [
 /** Upper bounds of the buckets for sizes of groups. */
 export const COUNT_BOUNDS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
-/** Values in buckets. */
+/** Counts values in buckets. */
 export class Histogram {
   readonly bounds: readonly number[];
   /** How many fell into each bucket; the last one has no upper bound. */
@@ -33,14 +33,14 @@ export class Histogram {
   }
 }
 
-/** Labels and their values; all of them from closed lists, never from a request. */
+/** Labels and their values; all from closed lists, never from a request. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** One metric of a page, with what it is right now. */
+/** One metric of a page, with its current value. */
 export type Family = {
   readonly name: string;
   readonly help: string;
-  /** How the values of several processes become one, where that is not their sum. */
+  /** How the values of several processes are combined, if not by their sum. */
   readonly together?: 'min';
 } & (
   | {
@@ -65,18 +65,18 @@ export function single(
   return { type, name, help, values, ...(together && { together }) };
 }
 
-/** A page in the text format of Prometheus, with what is known of the process itself. */
+/** A page in the text format of Prometheus, including metrics of the process itself. */
 export interface Page {
   readonly contentType: string;
   readonly text: string;
 }
 
-/** One metric of one process, as prom-client has it; it can be sent to another process. */
+/** One metric of one process, in prom-client's form; it can be sent to another process. */
 export interface Metric {
   readonly name: string;
   readonly help: string;
   readonly type: string;
-  /** How it is put together: `sum`, `min`, `max`, `average`, `first`; `omit` where it cannot be. */
+  /** How it is combined: `sum`, `min`, `max`, `average`, `first`; `omit` if it cannot be. */
   readonly aggregator: string;
   readonly values: readonly {
     /** Of a histogram, with `_bucket`, `_sum`, `_count`; else the name of the metric. */
@@ -91,7 +91,7 @@ type PromClient = typeof import('prom-client');
 
 const PREFIX = 'enc_server_';
 
-/** Loaded at the first page; from then on the delays of the event loop are watched. */
+/** Loaded for the first page; from then on the event loop's delay is monitored. */
 let loaded: Promise<PromClient> | undefined;
 
 export async function exposition(families: readonly Family[]): Promise<Page> {
@@ -102,14 +102,14 @@ export async function exposition(families: readonly Family[]): Promise<Page> {
   return { contentType: register.contentType, text: `${own}${process}` };
 }
 
-/** What {@link exposition} makes a page of, to be put together with that of other processes. */
+/** The content of {@link exposition}'s page, to be combined with that of other processes. */
 export async function metricsOf(families: readonly Family[]): Promise<Metric[]> {
   const { register } = await load();
   const own = await Promise.all(families.map((family) => metricOf(family).get()));
   return [...own, ...((await register.getMetricsAsJSON()) as unknown as Metric[])];
 }
 
-/** A page of metrics that were put together. */
+/** A page of combined metrics. */
 export async function pageOf(metrics: readonly Metric[]): Promise<Page> {
   const { Registry } = await load();
   const registry = new Registry();
@@ -127,7 +127,7 @@ function load(): Promise<PromClient> {
   return loaded;
 }
 
-/** Its counters of processor time begin when they are made; the process is older than they. */
+/** prom-client's counters of processor time start when they are made, later than the process. */
 function watchProcess({ collectDefaultMetrics, register }: PromClient): void {
   const { user, system } = process.cpuUsage();
   collectDefaultMetrics({ prefix: PREFIX });
@@ -138,7 +138,7 @@ function watchProcess({ collectDefaultMetrics, register }: PromClient): void {
   }
 }
 
-/** What prom-client takes for a metric: something that gives its values when it is asked. */
+/** What prom-client accepts as a metric: an object that returns its values on request. */
 function metricOf(family: Family) {
   const { name, help, type } = family;
   const values =
@@ -149,7 +149,7 @@ function metricOf(family: Family) {
   return { name, help, get: async () => ({ name, help, type, values, aggregator }) };
 }
 
-/** Buckets of a page count what is in the smaller ones too. */
+/** Buckets are cumulative in a page. */
 function linesOf(name: string, labels: Labels, { bounds, counts, sum, count }: Histogram) {
   let total = 0;
   const buckets = bounds.map((bound, index) => {

@@ -1,4 +1,4 @@
-/** What a process says to the one that started it, over the channel that Node makes for them. */
+/** What a process tells the one that started it, over the channel that Node makes for them. */
 import { EncServerError, ERRORS, type ErrorCode } from './errors.ts';
 
 /** Why a process does not start. */
@@ -18,7 +18,7 @@ export function errorOf({ code, message, hint }: Failed): EncServerError {
   return new EncServerError(known, message, { hint });
 }
 
-/** Resolves once it is handed over, or there is no parent any more. */
+/** Resolves once the message is handed over, or there is no parent any more. */
 export function tellParent(message: object): Promise<void> {
   return new Promise((resolve) => {
     if (process.connected) process.send?.(message, () => resolve());

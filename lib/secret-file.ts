@@ -1,6 +1,6 @@
 /**
- * Files of secrets that commands change while servers read them: always whole, for their owner
- * alone, and no change is lost where two come at once.
+ * Files of secrets that commands change while servers read them: always complete, readable by their
+ * owner only, and no change is lost if two come at once.
  */
 import { open, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -9,12 +9,12 @@ import { EncServerError } from './errors.ts';
 
 const LOCK_TRIES = 200;
 const LOCK_PAUSE_MS = 25;
-/** How often who works says so on the lock, in milliseconds. */
+/** How often the holder of a lock refreshes it, in milliseconds. */
 const LOCK_BEAT_MS = 2_000;
-/** After so long without a word, who left the lock is gone. */
+/** A lock that was not refreshed for this long is abandoned, in milliseconds. */
 const LOCK_STALE_MS = 10_000;
 
-/** Puts new content in the place of a file (0600). When it resolves, it is on disk. */
+/** Replaces the content of a file (0600). When it resolves, it is on disk. */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const aside = `${path}.new`;
   const file = await open(aside, 'w', 0o600);
@@ -34,8 +34,8 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
 }
 
 /**
- * Does something, for as long as it takes, while no other command changes the file. Rejects with
- * `CONFLICT` when another one holds it for long, and with what the system says against the lock.
+ * Runs `work`, for as long as it takes, while no other command changes the file. Rejects with
+ * `CONFLICT` if another one holds it for long, and with the system's errors about the lock.
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   const unlock = await lock(`${path}.lock`);
@@ -46,7 +46,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   }
 }
 
-/** A file that only one can make. Resolves to what removes it. */
+/** A file that only one process can make. Resolves to a function that removes it. */
 async function lock(path: string): Promise<() => Promise<void>> {
   for (let tries = 1; ; tries++) {
     try {
@@ -73,7 +73,7 @@ async function removeStale(path: string): Promise<void> {
   try {
     if (Date.now() - (await stat(path)).mtimeMs > LOCK_STALE_MS) await unlink(path);
   } catch (thrown) {
-    // Its owner was faster.
+    // Its owner removed it first.
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
   }
 }

@@ -11,5 +11,5 @@ const manifest = JSON.parse(
 /** The release of this package. */
 export const VERSION: string = manifest.version;
 
-/** How the program names itself on the wire. */
+/** How the program identifies itself on the wire. */
 export const AGENT = `enc-server-ts/${VERSION}`;

@@ -1,4 +1,4 @@
-/** Small things with elements. Text is put in as text: nothing here makes markup of it. */
+/** Helpers for elements. Text is inserted as text: nothing here turns it into markup. */
 import { wordsOf } from './words.js';
 
 export const find = (selector, within = document) => within.querySelector(selector);
@@ -11,7 +11,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Something to be copied, and a button for it. */
+/** A text to copy, with a button for it. */
 export function copyable(title, text) {
   const button = make('button', { type: 'button' }, 'Copy');
   button.setAttribute('aria-label', `Copy: ${title}`);
@@ -28,7 +28,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Not on pages that came without TLS, nor where it is forbidden.
+    // Not available on pages without TLS, nor where it is forbidden.
     return false;
   }
 }
@@ -39,7 +39,7 @@ export function showError(within, error) {
   place.hidden = error === undefined;
 }
 
-/** Runs what a button or a form asks for, once at a time, and shows what goes wrong. */
+/** Runs the action of a button or a form, one at a time, and shows errors. */
 export async function doing(within, button, work) {
   if (button.disabled) return;
   button.disabled = true;

@@ -1,6 +1,6 @@
 /**
- * Links that hold everything: version, key, ID and a checksum, after the `#`, which a browser
- * never sends. The checksum tells a link that was cut or mistyped before anything is asked.
+ * Links that hold everything: version, key, ID and a checksum, after the `#`, which a browser never
+ * sends. The checksum detects a truncated or mistyped link before any request.
  *
  * 1 ‖ key of 32 bytes ‖ ID ‖ CRC-32 of all before it (IEEE 802.3), in base64url (RFC 4648).
  */
@@ -22,7 +22,7 @@ export function encodeLink(key, id) {
   return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
 
-/** @returns {{ key: Uint8Array, id: string } | undefined} undefined if it is no whole link */
+/** @returns {{ key: Uint8Array, id: string } | undefined} undefined if it is not a complete link */
 export function decodeLink(text) {
   let bytes;
   try {

@@ -1,4 +1,4 @@
-/** Which view is shown, and the line that says how the server is. */
+/** Chooses the view to show, and keeps the line with the state of the server. */
 import { doing, find } from './dom.js';
 import * as server from './server.js';
 import * as views from './views.js';
@@ -23,7 +23,7 @@ function show(name) {
 
 for (const button of document.querySelectorAll('nav button')) {
   button.addEventListener('click', () => {
-    // What is in the address is a secret: it does not stay there.
+    // The fragment of the address is a secret, so it must not stay there.
     if (location.hash !== '') history.replaceState(null, '', '/');
     show(button.dataset.view);
   });
@@ -61,7 +61,7 @@ async function look() {
         ? 'The access token is not valid'
         : 'No answer from the server';
   }
-  // Said again only when it changes, to whoever listens to the page.
+  // Changed only when it differs, so that screen readers do not repeat it.
   if (line.textContent !== words) line.textContent = words;
   line.classList.toggle('bad', isBad);
   return isBad ? words : undefined;

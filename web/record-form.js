@@ -1,4 +1,4 @@
-/** A form that stores a text or a file: the choice, the drop, the progress. */
+/** A form that stores a text or a file: choosing, dropping, progress. */
 import { doing, find } from './dom.js';
 import { typeWithName } from './record-view.js';
 

@@ -1,4 +1,4 @@
-/** A record that was retrieved: text is shown, everything can be saved. */
+/** A retrieved record: text is shown, everything can be saved. */
 import { make } from './dom.js';
 
 const TEXT_BYTES_MAX = 1024 * 1024;
@@ -16,7 +16,7 @@ export async function showRecord(place, { body, type }) {
   place.hidden = false;
 }
 
-/** Undefined for what is no text, or too much of it. */
+/** Undefined if it is not text, or too much of it. */
 async function textOf(body, type) {
   if (body.size > TEXT_BYTES_MAX || /^(?:image|audio|video)\//.test(type)) return undefined;
   try {
@@ -28,7 +28,7 @@ async function textOf(body, type) {
   }
 }
 
-/** The content type says the file's name, sealed with the record. */
+/** The content type carries the file's name, sealed with the record. */
 export function typeWithName(file) {
   const type = file.type || 'application/octet-stream';
   const whole = `${type}; name="${encodeURIComponent(file.name)}"`;

@@ -1,6 +1,6 @@
-/** What is asked of the server. IDs and keys travel in headers: no proxy logs those. */
+/** Requests to the server. IDs and keys travel in headers, which proxies do not log by default. */
 
-/** An answer that is no success, or none at all. */
+/** An answer that is not a success, or no answer. */
 export class Refusal extends Error {
   constructor(status, code, title, detail) {
     super(title);
@@ -10,7 +10,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Where no answer came: nobody knows what was done. */
+/** No answer came, so the outcome is unknown. */
 const NO_ANSWER = 'NO_ANSWER';
 
 let token = '';
@@ -23,7 +23,7 @@ function access() {
   return token === '' ? {} : { Authorization: `Bearer ${token}` };
 }
 
-/** Percent-encoded, as the headers have it: any text is then visible ASCII. */
+/** Percent-encoded, as the headers require: any text is then visible ASCII. */
 function nameHeaders(id) {
   return { 'Enc-Record-Id': encodeURIComponent(id) };
 }
@@ -33,7 +33,7 @@ export async function status() {
 }
 
 /**
- * Stores a record, and tells how much of it is sent.
+ * Stores a record, and reports how much of it has been sent.
  *
  * @param {{ id: string, key: string, body: Blob, type: string, seconds: string, once: boolean,
  *   ifAbsent: boolean }} record
@@ -49,7 +49,7 @@ export function store({ id, key, body, type, seconds, once, ifAbsent }, told) {
     ...(once && { 'Enc-Once': '1' }),
     ...(ifAbsent && { 'If-None-Match': '*' }),
   };
-  // fetch() does not tell how much of a body has left.
+  // fetch() does not report how much of a body has been sent.
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open('PUT', '/v1/record');
@@ -64,14 +64,14 @@ export function store({ id, key, body, type, seconds, once, ifAbsent }, told) {
   });
 }
 
-/** @param {string} reader who sends the same again may read again what can be read once */
+/** @param {string} reader with the same value, a record that can be read once can be read again */
 export async function retrieve(id, key, reader) {
   const headers = { ...nameHeaders(id), 'Enc-Record-Key': key, 'Enc-Reader': reader };
   const answer = await ask('GET', '/v1/record', { headers });
   return { body: await answer.blob(), type: answer.headers.get('Content-Type') ?? '' };
 }
 
-/** @param {string} key empty where there is none to show */
+/** @param {string} key empty if there is none */
 export async function remove(id, key) {
   const headers = { ...nameHeaders(id), ...(key !== '' && { 'Enc-Record-Key': key }) };
   await ask('DELETE', '/v1/record', { headers });

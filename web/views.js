@@ -1,4 +1,4 @@
-/** The five views of the page, each with what it does. */
+/** The five views of the page, and their actions. */
 import { copyable, doing, find, make, showError } from './dom.js';
 import { decodeLink, drawKey, encodeLink, toHex } from './link.js';
 import { recordForm } from './record-form.js';
@@ -74,7 +74,7 @@ export function retrieve() {
     found.replaceChildren();
     done.hidden = true;
   };
-  // The same again for the same record, so that an answer that got lost can be asked for again.
+  // The same token for the same record, so that it can be requested again if an answer was lost.
   const readers = new Map();
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -99,7 +99,7 @@ export function retrieve() {
   });
 }
 
-/** Opens nothing by itself: whatever makes a preview of links would read it, and it would be gone. */
+/** Opens nothing by itself: link previews would read the record, and it would be gone. */
 export function link() {
   const section = find('#link');
   const [button, found] = [find('#link-open'), find('.found', section)];

@@ -1,4 +1,4 @@
-/** What a failure means for whoever looks at the page, and what can be done about it. */
+/** What a failure means for the user of the page, and what they can do about it. */
 
 const WORDS = {
   NOT_FOUND: 'There is no such record. Look at the ID; it may have ended, or been deleted.',

@@ -1,9 +1,9 @@
 /** How the load generator speaks to one kind of server. */
 
-/** What one request is about: the ID of a record, made from its number. */
+/** The subject of one request: the ID of a record, made from its number. */
 export interface Item {
   readonly id: Buffer;
-  /** What opens the record, where the server gave one out. */
+  /** The key that opens the record, if the server returned one. */
   key?: Buffer | undefined;
 }
 
@@ -20,12 +20,12 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** What a driver is told on the generator's command line. */
+/** What the generator's command line tells a driver. */
 export interface Target {
   readonly protocol: 'frames' | 'http' | 'echo' | 'redis' | 'postgres' | 'mongo';
   readonly host: string;
   readonly port: number;
-  /** MongoDB alone: the connection string, and how many operations go in one call. */
+  /** MongoDB only: the connection string, and how many operations go into one call. */
   readonly uri?: string;
   readonly database?: string;
   readonly batch?: number;

@@ -1,4 +1,4 @@
-/** Our frames, and the same frames to a server that only sends them back. */
+/** Our frames, and the same frames to a server that only echoes them. */
 import { connect, type Socket } from 'node:net';
 import type { FieldEntry } from '../../lib/protocol/fields.ts';
 import { bytesField, Fields } from '../../lib/protocol/fields.ts';
@@ -8,7 +8,7 @@ import type { Connection, Driver, Item, Target } from './driver.ts';
 
 const FRAME_BYTES_MAX = 16 * 1024 * 1024 - 1;
 
-/** Requests on one connection, told apart by their IDs. */
+/** Requests on one connection, distinguished by their IDs. */
 class FramesConnection implements Connection {
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder(FRAME_BYTES_MAX);
@@ -74,7 +74,7 @@ export class FramesDriver implements Driver {
   }
 }
 
-/** Counts bytes: what is sent comes back. */
+/** Counts bytes: everything that is sent comes back. */
 class EchoConnection implements Connection {
   readonly #socket: Socket;
   readonly #waiting: { left: number; readonly resolve: () => void }[] = [];

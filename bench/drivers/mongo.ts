@@ -1,6 +1,6 @@
 /**
  * What a person would write by hand on the `mongodb` driver: each record sealed by AES-256-GCM
- * under a fresh key, one operation a call, or as many as the target says.
+ * under a fresh key, one operation per call, or as many as the target says.
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { type Collection, MongoClient } from 'mongodb';
@@ -23,7 +23,7 @@ interface Queued<T> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Gathers what is asked for until there are `size`, then does it at once. */
+/** Gathers requests until there are `size`, then executes them at once. */
 class Batch<T> {
   readonly #size: number;
   readonly #work: (items: readonly Item[]) => Promise<T[]>;

@@ -44,7 +44,7 @@ class RedisConnection implements Connection {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The bytes of the next answer's value; undefined while it is not whole. */
+  /** The size of the next answer's value; undefined until it is complete. */
   #next(): number | undefined {
     const end = this.#received.indexOf(LINE_END);
     if (end < 0) return undefined;

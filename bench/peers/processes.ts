@@ -1,4 +1,4 @@
-/** Servers that the benchmark starts, all of it on loopback, and the processor time they take. */
+/** The servers that the benchmark starts, all on loopback, and the processor time they take. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Target } from '../drivers/driver.ts';
 
-/** A server that runs, and the processes that do its work, by name. */
+/** A running server, and the processes that do its work, by name. */
 export interface Running {
   readonly target: Target;
   readonly processes: Readonly<Record<string, number>>;
@@ -25,7 +25,7 @@ export interface SpawnOptions {
   readonly gid?: number;
 }
 
-/** A child whose output is kept for the case that it does not come up. */
+/** A child whose output is kept in case it does not come up. */
 export class Child {
   readonly process: ChildProcess;
   said = '';
@@ -46,7 +46,7 @@ export class Child {
     return this.process.pid ?? 0;
   }
 
-  /** Resolves to what `look` gives, once it gives something. */
+  /** Resolves to the result of `look`, once it returns one. */
   async until<T>(look: (said: string) => T | undefined | Promise<T | undefined>): Promise<T> {
     const deadlineMs = Date.now() + READY_MS_MAX;
     for (;;) {
@@ -67,7 +67,7 @@ export class Child {
   }
 }
 
-/** A port that nobody has. */
+/** A port that nobody uses. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -77,7 +77,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Processor time of a process and all below it until now, in microseconds (Linux). */
+/** Processor time of a process and all its descendants so far, in microseconds (Linux). */
 export function cpuMicrosOf(pid: number): number {
   return treeOf(pid).reduce((sum, one) => sum + TICK_MICROS * ticksOf(one), 0);
 }
@@ -97,7 +97,7 @@ function ticksOf(pid: number): number {
   return Number(user ?? 0) + Number(system ?? 0);
 }
 
-/** What stands after the name: the state is the first. */
+/** The fields after the name; the first one is the state. */
 function statOf(pid: number): string[] {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,4 +1,4 @@
-/** The servers that are measured: ours, and those of others where their programs are installed. */
+/** The servers that are measured: ours, and those of others if they are installed. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
@@ -14,19 +14,19 @@ const HOST = '127.0.0.1';
 const BIN = (name: string) => fileURLToPath(new URL(`../../bin/${name}.js`, import.meta.url));
 const ECHO = fileURLToPath(new URL('../echo.js', import.meta.url));
 
-/** Ours, and how long each took from its call to its first answer, in milliseconds. */
+/** Our servers, and how long each took from its start to its first answer, in milliseconds. */
 export interface OursRunning extends Running {
   readonly startMs: { readonly fe: number; readonly be: number };
 }
 
-/** Room for ten thousand connections of one address, and what is under way beside them. */
+/** Room for ten thousand connections from one address, and some more besides. */
 const CONNECTIONS_MAX = '12000';
 
 /**
- * Both of ours.
+ * Both of our servers.
  *
- * @param mongoUri keeps records there; else in the embedded store
- * @param nodeFlags what Node is started with for each of the two
+ * @param mongoUri keeps records there; otherwise in the embedded store
+ * @param nodeFlags Node's flags for each of the two
  */
 export async function startOurs(
   folder: string,
@@ -100,7 +100,7 @@ export async function startEcho(): Promise<Running> {
   };
 }
 
-/** Every write on the disk before it is answered. Undefined where it is not installed. */
+/** Every write is on disk before it is answered. Undefined if Redis is not installed. */
 export async function startRedis(folder: string): Promise<Running | undefined> {
   const program = programOf('redis-server', ['/usr/bin', '/usr/local/bin']);
   if (program === undefined) return undefined;
@@ -117,12 +117,15 @@ export async function startRedis(folder: string): Promise<Running | undefined> {
   };
 }
 
-/** With pgcrypto, its defaults (`fsync`, `synchronous_commit` on). Undefined where it is not installed. */
+/**
+ * With pgcrypto and default settings (`fsync`, `synchronous_commit` on). Undefined if PostgreSQL is
+ * not installed.
+ */
 export async function startPostgres(folder: string): Promise<Running | undefined> {
   const bin = postgresFolder();
   if (bin === undefined) return undefined;
   mkdirSync(folder, { recursive: true });
-  // It does not run as root.
+  // PostgreSQL does not run as root.
   const user = process.getuid?.() === 0 ? userOf('postgres') : {};
   if (user.uid !== undefined) chownSync(folder, user.uid, user.gid ?? user.uid);
   const data = join(folder, 'data');

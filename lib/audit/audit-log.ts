@@ -1,7 +1,7 @@
 /**
- * The audit log of one server: who asked for what, of which record, and what became of it. Lines
- * that come while a group of them goes to disk form the next one, so that all who wait share the
- * price of a sync.
+ * The audit log of one server: who asked for what, on which record, and what became of it. Lines
+ * that come while a group of them goes to disk form the next group, so that all who wait share the
+ * cost of a sync.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { EncServerError, toEncServerError } from '../errors.ts';
@@ -22,22 +22,22 @@ export interface AuditSettings {
   readonly keyFile: string;
   /** `closed`: nothing is answered without its line on disk; `open`: lines may be lost. */
   readonly failure: 'open' | 'closed';
-  /** A file that reaches it is put aside, in bytes. */
+  /** Size at which a file is put aside, in bytes. */
   readonly bytesMax: number;
   readonly checkpoints: CheckpointSettings;
 }
 
 interface Entry {
   readonly fields: object;
-  /** Told when the line is on disk, or could not be put there. */
+  /** Called when the line is on disk, or could not be put there. */
   readonly settle: ((error?: unknown) => void) | undefined;
 }
 
-/** Lines of one group, so that no buffer grows without bound. */
+/** The most lines of one group, so that no buffer grows without bound. */
 const GROUP_LINES_MAX = 4_096;
-/** Lines for which nobody waits; more are lost. */
+/** The most lines without anyone waiting for them; further ones are lost. */
 const WAITING_LINES_MAX = 16_384;
-/** How often it is tried again while lines cannot be written, in milliseconds. */
+/** How often to retry while lines cannot be written, in milliseconds. */
 const RETRY_MS = 250;
 
 export class AuditLog {
@@ -50,14 +50,14 @@ export class AuditLog {
   #waiting: Entry[] = [];
   #flushing: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
-  /** Why lines cannot be written right now. */
+  /** Why lines cannot be written at the moment. */
   #failure: EncServerError | undefined;
-  /** What the log began with here; told before anything else, as soon as that can be. */
+  /** What was found at the end of the log; recorded before anything else, as soon as possible. */
   #end: Pick<Recovered, 'torn' | 'prefix'> | undefined;
   #isClosed = false;
   #lines = 0;
   #lost = 0;
-  /** Lost lines that no line tells of yet. */
+  /** Lost lines that no line has reported yet. */
   #lostUntold = 0;
 
   private constructor(
@@ -78,9 +78,9 @@ export class AuditLog {
   }
 
   /**
-   * Goes on where the log ended. Rejects with `FILE_ERROR` when a file is missing, or the log is
-   * not what it was, `FOLDER_LOCKED` when another server writes it; with `closed`, also when it
-   * cannot be written.
+   * Continues where the log ended. Rejects with `FILE_ERROR` if a file is missing or the log was
+   * changed, `FOLDER_LOCKED` if another server writes it; with `closed`, also if it cannot be
+   * written.
    */
   static async open(settings: AuditSettings, log: Logger): Promise<AuditLog> {
     const key = await readAuditKey(settings.keyFile);
@@ -107,9 +107,9 @@ export class AuditLog {
   }
 
   /**
-   * Does something and takes note of it. With `closed`, it is not begun while lines cannot be
-   * written (`UNAVAILABLE`), and its outcome is told once the line is on disk; where that fails,
-   * it rejects with `UNKNOWN_OUTCOME`, and the line is written as soon as it can be.
+   * Runs an operation and records it. With `closed`, it is not begun while lines cannot be written
+   * (`UNAVAILABLE`), and its outcome is returned once the line is on disk; if that fails, it
+   * rejects with `UNKNOWN_OUTCOME`, and the line is written as soon as possible.
    */
   async around<T>(asked: Asked, work: () => Promise<T>): Promise<T> {
     if (this.#settings.failure === 'closed' && this.#failure !== undefined) throw refused();
@@ -124,7 +124,7 @@ export class AuditLog {
     return result;
   }
 
-  /** Takes note of something for whose line nobody waits. */
+  /** Records something without anyone waiting for its line. */
   tell(asked: Asked, outcome: string): void {
     this.#push(operationLine(asked, outcome, this.#key.nameKey), undefined);
   }
@@ -146,7 +146,7 @@ export class AuditLog {
     ];
   }
 
-  /** Writes what waits and a last line, and signs the end. Never rejects. */
+  /** Writes the waiting lines and a last one, and signs the end. Never rejects. */
   async close(): Promise<void> {
     clearTimeout(this.#retry);
     this.#push(ownLine('audit-close', {}), undefined);
@@ -200,14 +200,14 @@ export class AuditLog {
       return;
     }
     this.#waiting.push({ fields, settle });
-    // While it fails with `closed`, the timer tries again.
+    // While it fails with `closed`, the timer retries.
     if (this.#failure !== undefined && this.#settings.failure === 'closed') return;
     this.#flushing ??= this.#flush();
   }
 
   /** Never rejects. */
   async #flush(): Promise<void> {
-    // What comes in one turn of the event loop goes together.
+    // Everything from one turn of the event loop is written together.
     await turn();
     while (this.#waiting.length > 0) {
       const group = this.#waiting.splice(0, GROUP_LINES_MAX);
@@ -244,7 +244,7 @@ export class AuditLog {
     this.#checkpointer.reached(chain);
   }
 
-  /** With `closed`, the lines wait for the disk, and nobody waits for them any more. */
+  /** With `closed`, the lines wait for the disk, but their callers no longer do. */
   #failed(group: readonly Entry[], thrown: unknown): void {
     if (this.#failure === undefined) this.#log.error({ err: thrown }, 'no audit lines are written');
     this.#failure = new EncServerError('UNAVAILABLE', 'the audit log cannot be written', {
@@ -280,12 +280,12 @@ export class AuditLog {
 
 const FULL_HINT = 'its disk may be full: see the log of the server; auditFailure says what follows';
 
-/** Nothing was begun. */
+/** The operation was not begun. */
 function refused(): EncServerError {
   return new EncServerError('UNAVAILABLE', 'the audit log cannot be written', { hint: FULL_HINT });
 }
 
-/** It may have been done, and nobody may know more before its line is on disk. */
+/** The operation may have been done, but its result must not be told before its line is on disk. */
 function unproven(): EncServerError {
   const words = 'the audit log could not take the line of this operation';
   return new EncServerError('UNKNOWN_OUTCOME', words, { hint: FULL_HINT });

@@ -1,6 +1,6 @@
 /**
  * Checkpoints: how many lines an audit log had and the MAC of the last one, signed (Ed25519, RFC
- * 8032). Kept elsewhere, they prove what the log was, to people who do not have its key.
+ * 8032). Kept elsewhere, they prove the state of the log to people who do not have its key.
  */
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { open } from 'node:fs/promises';
@@ -41,14 +41,14 @@ export function isSigned(checkpoint: SignedCheckpoint, publicKey: KeyObject): bo
   return verify(null, textOf(checkpoint), publicKey, signature);
 }
 
-/** A public key as it stands in files: PEM of SPKI (RFC 8410). @throws Error for another one */
+/** A public key as files hold it: PEM of SPKI (RFC 8410). @throws Error for another kind of key */
 export function readPublicKey(pem: string): KeyObject {
   const key = createPublicKey(pem);
   if (key.asymmetricKeyType === 'ed25519') return key;
   throw new Error('it is no Ed25519 key');
 }
 
-/** A line of a checkpoint file; undefined for what is none. */
+/** A line of a checkpoint file; undefined if it is malformed. */
 export function parseCheckpoint(line: string): SignedCheckpoint | undefined {
   try {
     const { log, time, count, head, signature } = JSON.parse(line);
@@ -66,7 +66,7 @@ export async function appendCheckpoint(path: string, checkpoint: SignedCheckpoin
   try {
     const file = await open(path, 'a+', 0o600);
     try {
-      // After a torn line, on a line of its own.
+      // Begins a new line after a torn one.
       const { size } = await file.stat();
       const last = Buffer.alloc(1, '\n');
       if (size > 0) await file.read(last, 0, 1, size - 1);

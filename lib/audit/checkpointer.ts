@@ -1,4 +1,4 @@
-/** Signs where a log stands: every so many lines, every so often, and at its close. */
+/** Signs the state of a log: every so many lines, every so often, and when it is closed. */
 import type { Logger } from '../log.ts';
 import type { ChainState } from './chain.ts';
 import { appendCheckpoint, type SignedCheckpoint, signCheckpoint } from './checkpoint.ts';
@@ -6,9 +6,9 @@ import type { AuditKey } from './key-files.ts';
 
 export interface CheckpointSettings {
   readonly file: string;
-  /** Lines from one to the next, at the most about. */
+  /** The most lines between two checkpoints, approximately. */
   readonly lines: number;
-  /** Milliseconds from one to the next, at the most, where there are new lines. */
+  /** The most milliseconds between two checkpoints, if there are new lines. */
   readonly ms: number;
 }
 
@@ -17,7 +17,7 @@ export class Checkpointer {
   readonly #key: AuditKey;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
-  /** What the last one was of. */
+  /** Lines that the last checkpoint covered. */
   #signedCount = 0;
   #newest: Pick<ChainState, 'count' | 'head'> | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -35,13 +35,13 @@ export class Checkpointer {
     return this.#failed;
   }
 
-  /** Told where the chain stands on disk. */
+  /** Told the position of the chain on disk. */
   reached({ count, head }: ChainState): void {
     this.#newest = { count, head };
     if (count - this.#signedCount >= this.#settings.lines) this.#sign();
   }
 
-  /** Signs the end, and resolves when it is written, or could not be. */
+  /** Signs the end; resolves when that is written, or could not be. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#sign();
@@ -64,7 +64,7 @@ export class Checkpointer {
     this.#writing = this.#writing.then(() => this.#write(checkpoint));
   }
 
-  /** It stands in the server's log too: whoever collects that has it elsewhere. Never rejects. */
+  /** Also logs it: whoever collects the server's log has it elsewhere. Never rejects. */
   async #write(checkpoint: SignedCheckpoint): Promise<void> {
     this.#log.info({ checkpoint: JSON.stringify(checkpoint) }, 'audit checkpoint');
     try {

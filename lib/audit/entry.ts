@@ -1,7 +1,7 @@
-/** What stands in the lines of an audit log. */
+/** The content of lines in an audit log. */
 import { pseudonymOf } from './names.ts';
 
-/** What is told of one operation. */
+/** What is recorded of one operation. */
 export interface Asked {
   readonly operation: string;
   /** The label of the caller. */
@@ -10,15 +10,15 @@ export interface Asked {
   readonly from: string;
   /** 32 hexadecimal digits. */
   readonly trace?: string;
-  /** Tells the record from all others; only its pseudonym reaches the log. */
+  /** Identifies the record; only its pseudonym reaches the log. */
   readonly name?: Buffer | undefined;
   /** The same for a whole namespace. */
   readonly namespace?: Buffer | undefined;
-  /** Of the keyring, where it is about that. */
+  /** Epoch of the keyring, for operations on it. */
   readonly epoch?: number | undefined;
 }
 
-/** A line about an operation, at this moment. `nameKey` has 32 bytes. */
+/** A line about an operation, stamped with the current time. `nameKey` has 32 bytes. */
 export function operationLine(asked: Asked, outcome: string, nameKey: Buffer): object {
   const { operation, who, from, trace, name, namespace, epoch } = asked;
   return {
@@ -34,7 +34,7 @@ export function operationLine(asked: Asked, outcome: string, nameKey: Buffer): o
   };
 }
 
-/** A line of the log about itself. */
+/** A line about the log itself. */
 export function ownLine(
   op: 'audit-open' | 'audit-close' | 'audit-recover' | 'audit-lost',
   facts: object,

@@ -1,6 +1,6 @@
 import { EncServerError } from '../errors.ts';
 
-/** What the system says against a file of the audit log, in words. */
+/** The system's error for a file of the audit log, in words. */
 export function fileError(
   words: string,
   path: string,

@@ -1,9 +1,9 @@
-/** A gate whose refusals stand in an audit log. */
+/** A gate that records its refusals in an audit log. */
 import type { Caller, Gate, Peer } from '../access.ts';
 import { toEncServerError } from '../errors.ts';
 import type { AuditLog } from './audit-log.ts';
 
-/** What is refused for its rate has no line: it would fill the disk of the log. */
+/** Refusals for too high a rate are not recorded: they would fill the disk of the log. */
 export class AuditedGate implements Gate {
   readonly #gate: Gate;
   readonly #audit: AuditLog;

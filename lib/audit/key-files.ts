@@ -15,13 +15,13 @@ import { StateFile } from './state-file.ts';
 export interface AuditKey {
   /** The ID of the log, 32 hexadecimal digits. */
   readonly log: string;
-  /** Records stand in the log by their HMAC under it, 32 bytes. */
+  /** The log names records by their HMAC under this key, 32 bytes. */
   readonly nameKey: Buffer;
   /** Signs checkpoints. */
   readonly signingKey: KeyObject;
 }
 
-/** What proves every line of a log, and could make them: it is kept away from the server. */
+/** Proves every line of a log, and could forge them: it is kept away from the server. */
 export interface VerificationKey {
   readonly log: string;
   /** The key of the first line, 32 bytes. */
@@ -42,14 +42,14 @@ const LOG_ID = /^[0-9a-f]{32}$/;
 const KEY_DIGITS = /^[0-9a-f]{64}$/;
 const OTHERS_BITS = 0o077;
 
-/** Where the state of a log is: beside its key. */
+/** Where the state of a log is: next to its key. */
 export function stateFileOf(keyFile: string): string {
   return `${keyFile}.state`;
 }
 
 /**
- * Makes all files of a new log; resolves to its ID. Rejects with `FILE_ERROR`, also where one of
- * them is there: none is overwritten, and those that were made are taken away again.
+ * Makes all files of a new log; resolves to its ID. Rejects with `FILE_ERROR`, also if one of them
+ * exists: none is overwritten, and those already made are removed again.
  */
 export async function initAudit(files: NewAuditFiles): Promise<string> {
   const log = randomBytes(LOG_ID_BYTES).toString('hex');
@@ -85,7 +85,7 @@ export async function initAudit(files: NewAuditFiles): Promise<string> {
   return log;
 }
 
-/** Rejects with `FILE_ERROR`, also where others may read the file. */
+/** Rejects with `FILE_ERROR`, also if others may read the file. */
 export async function readAuditKey(path: string): Promise<AuditKey> {
   const { kind, log, nameKey, signingKey } = await readSecret(path);
   if (kind !== KEY_KIND || !isLogId(log) || !isKey(nameKey)) throw wrongFile(path, 'audit key');
@@ -140,7 +140,7 @@ async function readSecret(path: string): Promise<Record<string, unknown>> {
   }
 }
 
-/** The public key of checkpoints alone. Rejects with `FILE_ERROR`. */
+/** Only the public key of checkpoints. Rejects with `FILE_ERROR`. */
 export async function readPublicKeyFile(path: string): Promise<KeyObject> {
   const pem = await readFile(path, 'utf8').catch((thrown: unknown) => {
     throw fileError('cannot read', path, thrown);

@@ -1,21 +1,23 @@
-/** Reads the files of an audit log line by line, and knows which bytes a crash tore. */
+/**
+ * Reads the files of an audit log line by line, and knows which bytes are left over from a crash.
+ */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { macIn, type ParsedLine, parseLine } from './chain.ts';
 import { fileError } from './file-error.ts';
 
-/** A line where it stands. */
+/** A line and its place. */
 export interface PlacedLine {
   readonly path: string;
   /** From 1. */
   readonly lineNumber: number;
-  /** Undefined for what is no line of an audit log. */
+  /** Undefined if it is not a line of an audit log. */
   readonly parsed: ParsedLine | undefined;
-  /** The MAC that stands in it, also where it is no line. */
+  /** The MAC at its end, even if it is not a valid line. */
   readonly mac: Buffer | undefined;
   /** Whether its line feed is there. */
   readonly isWhole: boolean;
-  /** Whether it is of the bytes that a later line says were torn. */
+  /** Whether it belongs to the bytes that a later line reports as torn. */
   readonly isTorn: boolean;
 }
 
@@ -31,7 +33,7 @@ interface Range {
 }
 
 const LINE_FEED = 0x0a;
-/** Far longer than any line; what is longer comes in pieces, none of which is a line. */
+/** Far longer than any line; longer input comes in pieces, none of which is a valid line. */
 const LINE_BYTES_MAX = 1024 * 1024;
 const RECOVERY = Buffer.from('"op":"audit-recover"');
 
@@ -48,7 +50,7 @@ export async function* readLines(paths: readonly string[]): AsyncGenerator<Place
   }
 }
 
-/** What lines of recovery say of the bytes before them, where those are what they say. */
+/** The torn ranges that recovery lines report, where the bytes match the reported hash. */
 async function tornRanges(path: string): Promise<Range[]> {
   const claims: { readonly range: Range; readonly sha256: unknown }[] = [];
   for await (const { bytes, offset } of rawLines(path)) {

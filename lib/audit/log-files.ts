@@ -1,4 +1,4 @@
-/** The files of one audit log: the one that is written, and those that were put aside, numbered. */
+/** The files of one audit log: the current one, and those that were put aside, numbered. */
 import { readdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { fileError } from './file-error.ts';
@@ -7,7 +7,7 @@ const NUMBER_DIGITS = 6;
 const NUMBER = /^\.(\d{6,})$/;
 
 export interface LogFile {
-  /** From 1; undefined for the one that is written, which comes last. */
+  /** From 1; undefined for the current file, which comes last. */
   readonly number: number | undefined;
   readonly path: string;
 }
@@ -17,7 +17,7 @@ export function numberedFile(path: string, number: number): string {
   return `${path}.${String(number).padStart(NUMBER_DIGITS, '0')}`;
 }
 
-/** Those that are there, in the order of their lines. Rejects with `FILE_ERROR`. */
+/** The files that exist, in the order of their lines. Rejects with `FILE_ERROR`. */
 export async function filesOf(path: string): Promise<LogFile[]> {
   const [folder, name] = [dirname(path), basename(path)];
   const names = await readdir(folder).catch((thrown: unknown) => {

@@ -1,9 +1,9 @@
-/** The numbers of lines that were not where they belong; some turn up later. */
+/** The numbers of lines that are not where they belong; some turn up later. */
 
 export interface MissingRange {
   readonly first: number;
   readonly last: number;
-  /** The line that stands where they should. */
+  /** The line that stands in their place. */
   readonly path: string;
   readonly lineNumber: number;
 }
@@ -19,7 +19,7 @@ export class Missing {
     this.#ranges.push(range);
   }
 
-  /** Takes out a number that turned up; false if it was not missing. */
+  /** Removes a number that turned up; false if it was not missing. */
   fill(number: number): boolean {
     const found = this.#ranges.find(({ first, last }) => number >= first && number <= last);
     if (found === undefined) return false;

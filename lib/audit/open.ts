@@ -1,12 +1,12 @@
-/** Gives a server its audit log, where its settings ask for one. */
+/** Gives a server its audit log, if its settings ask for one. */
 import type { ServerSection } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { AuditLog } from './audit-log.ts';
 
 /**
- * Opens the log, starts the server with it, and closes it after the server, or when that does not
- * start. Rejects as `AuditLog.open`, with `BAD_CONFIG`, and as `start`.
+ * Opens the log, starts the server with it, and closes it after the server, or if the server does
+ * not start. Rejects as `AuditLog.open`, with `BAD_CONFIG`, and as `start`.
  */
 export async function withAudit<T extends { close(): Promise<void> }>(
   section: ServerSection,
@@ -39,7 +39,7 @@ async function openAudit(section: ServerSection, log: Logger): Promise<AuditLog 
       hint,
     });
   }
-  // Most servers do without.
+  // Most servers do without an audit log.
   const { AuditLog } = await import('./audit-log.ts');
   const file = section.auditCheckpoints === '' ? `${path}.checkpoints` : section.auditCheckpoints;
   const {

@@ -1,6 +1,6 @@
 /**
- * Finds the end of a log again. The state on disk may be one group behind the log: what follows
- * and proves itself is taken over. What does not is what a crash tore.
+ * Finds the end of a log after a restart. The state on disk may be one group behind the log: later
+ * lines that verify are adopted. What does not verify was torn by a crash.
  */
 import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
@@ -10,18 +10,18 @@ import { fileError } from './file-error.ts';
 import { filesOf } from './log-files.ts';
 import type { LogState } from './state-file.ts';
 
-/** Bytes at the end of a log that are no line. They stay; a line says what they are. */
+/** Bytes at the end of a log that are not a line. They stay; a line records what they are. */
 export interface Torn {
   readonly bytes: number;
   readonly sha256: string;
 }
 
 export interface Recovered {
-  /** Its offset is after the torn bytes. */
+  /** The state to continue from; its offset is after the torn bytes. */
   readonly state: LogState;
-  /** With the line feed that is to be written after them. */
+  /** Includes the line feed that is to be written after them. */
   readonly torn: Torn | undefined;
-  /** What is to be written first, so that the next line begins a line. */
+  /** What must be written first, so that the next entry begins a new line. */
   readonly prefix: string;
 }
 
@@ -35,8 +35,8 @@ interface Part {
 }
 
 /**
- * Rejects with `FILE_ERROR` where the log ends before the state does, or does not go on as it
- * must: no crash does that.
+ * Rejects with `FILE_ERROR` if the log ends before the state does, or does not continue as it must:
+ * no crash does that.
  */
 export async function recover(path: string, state: LogState): Promise<Recovered> {
   const parts = await partsFrom(path, state);
@@ -54,7 +54,7 @@ export async function recover(path: string, state: LogState): Promise<Recovered>
   return { state: now, torn: undefined, prefix: '' };
 }
 
-/** The file that the state ends in, and those after it; the last one is the one to write. */
+/** The file that the state ends in, and later ones; the last one is the one to write. */
 async function partsFrom(path: string, { fileNumber, offset }: LogState): Promise<Part[]> {
   const files = await filesOf(path);
   const parts: Part[] = [];
@@ -67,7 +67,8 @@ async function partsFrom(path: string, { fileNumber, offset }: LogState): Promis
     throw broken(`${path} is gone, or a file that was put aside`);
   }
   if (files.at(-1)?.number === undefined && parts.length > 0) return parts;
-  // None yet, or it was cut off between putting a full one aside and the next.
+  // There is no current file yet, or a crash came between putting a full one aside and making the
+  // next.
   return [...parts, { number: (parts.at(-1)?.number ?? 0) + 1, path }];
 }
 
@@ -96,7 +97,7 @@ function nothing(thrown: NodeJS.ErrnoException): { size: number } {
   throw thrown;
 }
 
-/** Takes over the lines that prove themselves. */
+/** Adopts the lines that verify. */
 function follow(start: LogState, tail: Buffer): { state: LogState; rest: Buffer } {
   let state = start;
   let at = 0;

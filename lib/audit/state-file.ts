@@ -1,7 +1,8 @@
 /**
- * Where a chain stands, on disk: the key of the next line, and how far the log was written. It is
- * written in place, twice 4 KiB in turn, so that a full disk never refuses it and a cut never
- * spoils both. The older one is wiped once the newer is on disk: its key must not be found later.
+ * The position of a chain, on disk: the key of the next line, and how far the log was written. It
+ * is written in place, alternating between two slots of 4 KiB, so that a full disk never prevents
+ * it and a power cut never damages both. The older one is wiped once the newer is on disk, as its
+ * key must not be found later.
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -11,19 +12,19 @@ import { fileError } from './file-error.ts';
 
 /** A state and how far it reaches. */
 export interface LogState extends ChainState {
-  /** The file that the last line is in: 1 for the first, one more for each that was put aside. */
+  /** The file that holds the last line: 1 for the first, one more for each that was put aside. */
   readonly fileNumber: number;
   /** Where in that file the next line begins, in bytes. */
   readonly offset: number;
 }
 
-/** What a file system writes whole, or nearly so. */
+/** A size that file systems write atomically, or nearly so. */
 const SLOT_BYTES = 4096;
 const OTHERS_BITS = 0o077;
 
 export class StateFile {
   readonly #file: FileHandle;
-  /** The slot that the newest state is in. */
+  /** The slot that holds the newest state. */
   #slot: 0 | 1;
 
   private constructor(file: FileHandle, slot: 0 | 1) {
@@ -31,7 +32,7 @@ export class StateFile {
     this.#slot = slot;
   }
 
-  /** Makes the file (0600); there must be none. Rejects with `FILE_ERROR`. */
+  /** Makes the file (0600), which must not exist. Rejects with `FILE_ERROR`. */
   static async create(path: string, state: LogState): Promise<void> {
     try {
       const file = await open(path, 'wx', 0o600);
@@ -46,7 +47,7 @@ export class StateFile {
     }
   }
 
-  /** Rejects with `FILE_ERROR`, also where others may read it, or it is damaged. */
+  /** Rejects with `FILE_ERROR`, also if others may read the file or it is damaged. */
   static async open(path: string): Promise<{ readonly file: StateFile; readonly state: LogState }> {
     try {
       const file = await open(path, 'r+');
@@ -63,14 +64,15 @@ export class StateFile {
     }
   }
 
-  /** When it resolves, the state is on disk and the one before is overwritten. */
+  /** When it resolves, the state is on disk and the previous one is overwritten. */
   async write(state: LogState): Promise<void> {
     const next = this.#slot === 0 ? 1 : 0;
     await this.#file.write(encode(state), 0, SLOT_BYTES, next * SLOT_BYTES);
     await this.#file.datasync();
     const before = this.#slot;
     this.#slot = next;
-    // Goes to disk with the next state; a cut until then leaves two, and the newer one counts.
+    // Reaches the disk with the next state; a crash before that leaves two, and the newer one
+    // counts.
     await this.#file.write(Buffer.alloc(SLOT_BYTES), 0, SLOT_BYTES, before * SLOT_BYTES);
   }
 
@@ -79,7 +81,7 @@ export class StateFile {
   }
 }
 
-/** The state of a log, for whoever only looks. Rejects with `FILE_ERROR`. */
+/** The state of a log, for reading only. Rejects with `FILE_ERROR`. */
 export async function readState(path: string): Promise<LogState> {
   try {
     const file = await open(path, 'r');

@@ -1,6 +1,6 @@
 /**
- * Proves an audit log line by line, and says what was done to it where it does not hold. After a
- * fault it goes on: one finding should not hide the next.
+ * Verifies an audit log line by line, and says what was done to it where it does not hold. It
+ * continues after a fault: one finding should not hide the next.
  */
 import type { KeyObject } from 'node:crypto';
 import { type ChainState, isNext, NO_MAC, nextKey, type ParsedLine } from './chain.ts';
@@ -20,10 +20,10 @@ export type FindingKind =
 
 export interface Finding {
   readonly kind: FindingKind;
-  /** The file and the line in it, from 1; absent where it is of none. */
+  /** The file and the line in it, from 1; absent if it belongs to none. */
   readonly path?: string;
   readonly lineNumber?: number;
-  /** For people: what, and of which number. */
+  /** For people: what is wrong, and with which number. */
   readonly what: string;
 }
 
@@ -34,16 +34,16 @@ export interface VerifyOptions {
   readonly checkpoints: readonly SignedCheckpoint[];
   /** The public key of the checkpoints; default: the one in the verification key. */
   readonly publicKey?: KeyObject;
-  /** Where the log must stand at least. */
+  /** The position that the log must have reached at least. */
   readonly expected?: Pick<ChainState, 'count' | 'head'> | undefined;
 }
 
 export interface Verified {
   readonly findings: readonly Finding[];
-  /** Lines that the log reaches to, and the MAC of the last, 64 hexadecimal digits. */
+  /** Number of lines in the log, and the MAC of the last, 64 hexadecimal digits. */
   readonly count: number;
   readonly head: string;
-  /** Stretches that a crash tore, each marked by a line that holds. */
+  /** Stretches torn by a crash, each marked by a valid line. */
   readonly torn: number;
   /** Lines that the log says it lost (`auditFailure: open`). */
   readonly lost: number;
@@ -51,14 +51,14 @@ export interface Verified {
   readonly vouched: number;
 }
 
-/** What must hold at a number of lines. */
+/** What must hold after a number of lines. */
 interface Mark {
   readonly count: number;
   readonly head: string;
   readonly says: string;
 }
 
-/** Hashes to reach the key of a line: seconds. A number further on is a lie. */
+/** The most hashes to reach the key of a line, which take seconds. A larger number is a lie. */
 const GAP_MAX = 5_000_000;
 
 /** Rejects with `FILE_ERROR`. */
@@ -80,12 +80,12 @@ class Verifier {
   readonly #log: string;
   readonly #findings: Finding[] = [];
   readonly #missing = new Missing();
-  /** Number, key and MAC before of the line that is to come. */
+  /** Number, key and previous MAC of the line that comes next. */
   #next = 0;
   #key: Buffer;
-  /** Undefined where the line before is missing. */
+  /** Undefined if the previous line is missing. */
   #head: Buffer | undefined = NO_MAC;
-  /** Lines since the last good one that are none. */
+  /** Malformed lines since the last good one. */
   #strange = 0;
   /** The MAC in the last of them. */
   #strangeMac: Buffer | undefined;
@@ -110,7 +110,7 @@ class Verifier {
     }
   }
 
-  /** `following` is the number of the line after it, where that is one. */
+  /** `following` is the number of the next line, if it is a line. */
   take(line: PlacedLine, following: number | undefined): void {
     const { parsed, isTorn, isWhole } = line;
     if (isTorn) {
@@ -151,7 +151,7 @@ class Verifier {
     };
   }
 
-  /** Where the next line goes on from here, only the number of this one is wrong. */
+  /** If the next line continues from here, only the number of this one is wrong. */
   #isMisnumbered(number: number, following: number | undefined): boolean {
     if (number - this.#next > GAP_MAX) return true;
     return number !== this.#next && following === this.#next + 1;
@@ -175,7 +175,7 @@ class Verifier {
     const { number } = parsed;
     const gap = number - this.#next;
     if (gap > 0) {
-      // Lines that were changed beyond recognition are told of already.
+      // Lines that were changed beyond recognition are reported already.
       const isTold = gap === this.#strange;
       if (!isTold) {
         this.#missing.add({ first: this.#next, last: number - 1, path, lineNumber });
@@ -194,7 +194,7 @@ class Verifier {
     this.#advance(parsed.mac, line);
   }
 
-  /** What a line that holds says of the log itself. */
+  /** What a valid line says of the log itself. */
   #note(line: PlacedLine): void {
     const { op, log, lost } = line.parsed?.fields ?? {};
     if (op === 'audit-recover' && this.#wasTorn) this.#torn++;
@@ -230,7 +230,7 @@ class Verifier {
     return [{ count, head, says }];
   }
 
-  /** In the order of the files; what is of no line comes last. */
+  /** In the order of the files; findings without a line come last. */
   #sorted(): Finding[] {
     const fileOf = ({ path }: Finding) =>
       path === undefined ? this.#paths.length : this.#paths.indexOf(path);

@@ -1,4 +1,4 @@
-/** Puts lines on disk, then the state that they lead to; full files are put aside. */
+/** Puts lines on disk, then the state after them; full files are put aside. */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -14,9 +14,9 @@ export class LogWriter {
   #file: FileHandle;
   #chain: ChainState;
   #fileNumber: number;
-  /** Where the next line goes; what is beyond it is not part of the log. */
+  /** Where the next line goes; anything beyond it is not part of the log. */
   #offset: number;
-  /** Set while the full file is renamed and the next one is not there. */
+  /** Set after the full file was renamed, until the next one exists. */
   #isBetween = false;
 
   private constructor(
@@ -36,8 +36,8 @@ export class LogWriter {
   }
 
   /**
-   * Goes on where `state` says; the file is made (0600) if it is not there. One that reaches
-   * `bytesMax` is put aside before the next line. Rejects with `FILE_ERROR`.
+   * Continues at `state`; the file is made (0600) if it does not exist. One that reaches `bytesMax`
+   * is put aside before the next line. Rejects with `FILE_ERROR`.
    */
   static async open(
     path: string,
@@ -51,15 +51,16 @@ export class LogWriter {
     return new LogWriter(path, bytesMax, stateFile, file, state);
   }
 
-  /** Where the chain stands on disk. */
+  /** The position of the chain on disk. */
   get chain(): ChainState {
     return this.#chain;
   }
 
   /**
    * When it resolves, the lines and the state after them are on disk, and the keys before it are
-   * wiped. When it rejects, the log is what it was; the same lines or others may follow. With
-   * `goesOn`, what they speak of stays in the same file, however full it is.
+   * wiped. When it rejects, the log is unchanged; the same lines or others may follow. With
+   * `goesOn`, the lines stay in the current file, however full it is, because they refer to its
+   * content.
    */
   async write(lines: string, chain: ChainState, goesOn: boolean): Promise<void> {
     const bytes = Buffer.from(lines);
@@ -71,7 +72,7 @@ export class LogWriter {
       await this.#stateFile.write({ ...chain, fileNumber: this.#fileNumber, offset });
       this.#offset = offset;
     } catch (thrown) {
-      // Half a line in the middle would look like somebody's work.
+      // Half a line in the middle would look like tampering.
       await this.#file.truncate(this.#offset).catch(() => undefined);
       throw thrown;
     }
@@ -104,7 +105,7 @@ export class LogWriter {
   }
 }
 
-/** Made if it is not there, and then there for good. */
+/** Made if it does not exist, and then durable. */
 async function openLogFile(path: string): Promise<FileHandle> {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   const file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);

@@ -1,16 +1,16 @@
-/** What is bounded for each caller and each address. */
+/** The bounds for each caller and each address. */
 
-/** How often something may happen, for each of many. */
+/** Limits how often something may happen, for each of many callers or addresses. */
 export interface Bound {
   /** Takes one; false if there is none left. */
   take(who: string): boolean;
   /** Whether there is one left, without taking it. */
   has(who: string): boolean;
-  /** Takes one for what has happened already. */
+  /** Takes one for something that has happened already. */
   note(who: string): void;
 }
 
-/** Which settings they come from, and of how long a time those speak. */
+/** The setting that each bound comes from, and the time window that the setting refers to. */
 export const BOUNDS = {
   requests: { setting: 'requestsPerSecondMax', windowMs: 1_000 },
   wrongKeys: { setting: 'wrongKeysPerMinuteMax', windowMs: 60_000 },
@@ -21,5 +21,5 @@ export type BoundName = keyof typeof BOUNDS;
 
 export const BOUND_NAMES = Object.keys(BOUNDS) as BoundName[];
 
-/** Of the settings of a server, those that bound callers. */
+/** The settings of a server that bound callers. */
 export type BoundSettings = Readonly<Record<(typeof BOUNDS)[BoundName]['setting'], number>>;

@@ -1,9 +1,9 @@
-/** Who may do what: callers with scopes, by token or by client certificate. */
+/** Callers with scopes, identified by token or by client certificate. */
 import { type Caller, SCOPES, type Scope } from '../access.ts';
 import { EncServerError } from '../errors.ts';
 import type { TokenEntry } from './token-file.ts';
 
-/** Whose callers they are: at a back end, `admin` has `frontend` in it. */
+/** The server that the callers belong to: at a back end, `admin` includes `frontend`. */
 export type Role = 'fe' | 'be';
 
 /** What a caller may do, and where. */
@@ -17,7 +17,7 @@ export class ScopedCaller implements Caller {
   readonly namespace: Buffer | undefined;
   readonly #scopes: ReadonlySet<Scope>;
   readonly #expiresMs: number;
-  /** Why it may do nothing any more. */
+  /** Why it may do nothing any more; undefined while it may. */
   #ended: string | undefined;
 
   constructor(label: string, grant: Grant, role: Role, expiresMs = Number.POSITIVE_INFINITY) {
@@ -28,12 +28,12 @@ export class ScopedCaller implements Caller {
     this.#expiresMs = expiresMs;
   }
 
-  /** From here on it may do nothing, on connections that are open too. */
+  /** From here on it may do nothing, not even on connections that are open. */
   end(why: string): void {
     this.#ended = why;
   }
 
-  /** @throws EncServerError `UNAUTHENTICATED` when what it stands for has ended */
+  /** @throws EncServerError `UNAUTHENTICATED` if what it stands for has ended */
   checkValid(): void {
     if (this.#ended !== undefined) throw new EncServerError('UNAUTHENTICATED', this.#ended);
     if (Date.now() < this.#expiresMs) return;
@@ -59,7 +59,7 @@ export function callerOfToken(entry: TokenEntry, role: Role): ScopedCaller {
 }
 
 /**
- * `name=scope+scope@namespace, …`: what a setting grants to the names in certificates.
+ * `name=scope+scope@namespace, …`: what a setting grants to names in certificates.
  *
  * @throws EncServerError `BAD_CONFIG`
  */

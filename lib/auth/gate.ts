@@ -1,4 +1,4 @@
-/** The authority of one server: who its callers are, and how often they may ask. */
+/** The authority of one server: it knows the callers, and how often they may ask. */
 import { stat } from 'node:fs/promises';
 import { ANYONE, type Caller, type Gate, isKnown, NOBODY, type Peer } from '../access.ts';
 import type { ServerSection } from '../config/load.ts';
@@ -16,7 +16,7 @@ import { Limiter } from './limiter.ts';
 import { hashesAgree, parseToken } from './token.ts';
 import { readTokens, type TokenEntry } from './token-file.ts';
 
-/** A gate that looks after its tokens. */
+/** A gate that watches its token file. */
 export interface RunningGate extends Gate {
   /** Reads the tokens again if their file has changed. Never rejects. */
   refresh(): Promise<void>;
@@ -38,13 +38,13 @@ interface Known {
   readonly caller: ScopedCaller;
 }
 
-/** How long a revoked token may go on, in milliseconds. */
+/** How long a revoked token may remain valid, in milliseconds. */
 const REFRESH_MS = 500;
-/** What an unknown ID is compared with, so that it takes no less time than a wrong secret. */
+/** What an unknown ID is compared with, so that it takes as long as a wrong secret. */
 const NO_HASH = Buffer.alloc(32);
 
 export interface GateOptions {
-  /** Where this process alone does not know how often callers ask. */
+  /** Set where several processes count together how often callers ask. */
   readonly boundOf?: ((name: BoundName) => Bound) | undefined;
 }
 
@@ -102,7 +102,7 @@ class Limits {
   }
 }
 
-/** Without authentication: whoever reaches the port may do everything. */
+/** Without authentication: anyone who reaches the port may do everything. */
 class OpenGate implements RunningGate {
   readonly #limits: Limits;
 
@@ -114,7 +114,7 @@ class OpenGate implements RunningGate {
     return ANYONE;
   }
 
-  /** A client that has a token may send it wherever it goes. */
+  /** A client that has a token may send it to any server. */
   identify(): Caller {
     return ANYONE;
   }
@@ -143,7 +143,7 @@ class TokenGate implements RunningGate {
   readonly #log: Logger;
   readonly #certificates: ReadonlyMap<string, Grant>;
   #known = new Map<string, Known>();
-  /** What the file was like when it was read. */
+  /** The state of the file when it was last read. */
   #seen = '';
   #timer: NodeJS.Timeout | undefined;
 
@@ -170,7 +170,7 @@ class TokenGate implements RunningGate {
       this.#take(await readTokens(this.#path));
       this.#seen = seen;
     } catch (err) {
-      // What was revoked stays so; who was let in stays, rather than everyone being locked out.
+      // Revoked tokens stay revoked, and valid ones stay valid, rather than locking everyone out.
       this.#log.error({ err }, 'the tokens cannot be read; the ones from before go on');
     }
   }
@@ -208,7 +208,7 @@ class TokenGate implements RunningGate {
     this.#limits.noteWrongKey(caller, peer);
   }
 
-  /** Callers live on while their token is what it was. */
+  /** A caller stays the same object as long as its token is unchanged. */
   #take(entries: readonly TokenEntry[]): void {
     const known = new Map<string, Known>();
     for (const entry of entries) {

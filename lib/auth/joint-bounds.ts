@@ -1,16 +1,16 @@
 /**
- * Bounds that several processes keep together. Who asks is answered at once, from what this
- * process may let happen by itself: its part of what is left for the caller. What it let happen it
- * tells the one that keeps the account, and hears what is left then, for all of them to divide
- * anew. Two that spend the same at one moment are in debt by it, and the caller waits that off.
+ * Bounds that several processes enforce together. A caller is answered at once, from what this
+ * process may allow by itself: its part of what is left for the caller. The process reports what it
+ * allowed to the one that keeps the account, and learns what is left, for all of them to divide
+ * anew. If two spend the same allowance at once, the caller goes into debt, and must wait that off.
  */
 import { BOUND_NAMES, BOUNDS, type Bound, type BoundName, type BoundSettings } from './bounds.ts';
 import { BUCKETS_MAX, type Clock, Limiter } from './limiter.ts';
 
-/** How often each has done what is bounded. */
+/** How often each caller or address has done what is bounded. */
 export type Taken = readonly (readonly [bound: BoundName, who: string, count: number])[];
 
-/** What is left for each; below 0 for who has had too much. */
+/** What is left for each; below 0 if it has had too much. */
 export type Left = readonly (readonly [bound: BoundName, who: string, left: number])[];
 
 /** The account of all processes. */
@@ -33,7 +33,7 @@ export class BoundsAccount {
     return taken.map(([bound, who, count]) => [bound, who, this.#limiters[bound].owe(who, count)]);
   }
 
-  /** For a process that begins: whoever is not in it has all. */
+  /** For a process that starts: callers that are not listed have their full bound. */
   get left(): Left {
     return BOUND_NAMES.flatMap((name) =>
       [...this.#limiters[name].lefts()].map(([who, left]) => [name, who, left] as const),
@@ -41,7 +41,7 @@ export class BoundsAccount {
   }
 }
 
-/** What a process tells its {@link BoundsAccount}, in milliseconds from one time to the next. */
+/** How often a process reports to its {@link BoundsAccount}, in milliseconds. */
 const TELL_MS = 50;
 
 /** One process's part of the bounds. */
@@ -82,12 +82,12 @@ export class SharedBounds {
     this.#tell(taken);
   }
 
-  /** What another process's telling has left. */
+  /** What is left after another process's report. */
   learn(left: Left): void {
     for (const [name, who, count] of left) this.#bound(name).learn(who, count);
   }
 
-  /** What is left after what this process told. */
+  /** What is left after this process's report. */
   answered(left: Left): void {
     this.#isAnswered = true;
     for (const bound of this.#bounds.values()) bound.settle();
@@ -111,7 +111,7 @@ interface SharedBoundOptions {
   readonly clock: Clock;
 }
 
-/** What was left for all processes, as it was learned last. */
+/** What was left for all processes, when last learned. */
 interface Account {
   readonly left: number;
   readonly atMs: number;
@@ -119,11 +119,11 @@ interface Account {
 
 class SharedBound implements Bound {
   readonly #options: SharedBoundOptions;
-  /** Whoever is not in it has all. */
+  /** Callers that are not listed have their full bound. */
   readonly #accounts = new Map<string, Account>();
-  /** What this process has let happen that is in no account: told and not answered, … */
+  /** What this process allowed that is not in an account yet: reported and not answered, … */
   #told = new Map<string, number>();
-  /** … and not told yet. */
+  /** … and not reported yet. */
   #untold = new Map<string, number>();
 
   constructor(options: SharedBoundOptions) {
@@ -141,7 +141,7 @@ class SharedBound implements Bound {
     if (max === 0) return true;
     const left = this.#leftOf(this.#accounts.get(who));
     if (left < 1) return false;
-    // One each even where fewer are left than there are processes: else there would be none at all.
+    // At least one, even if fewer are left than there are processes: otherwise nobody got any.
     const part = Math.max(1, Math.floor(left / processes));
     return (this.#told.get(who) ?? 0) + (this.#untold.get(who) ?? 0) < part;
   }
@@ -151,7 +151,7 @@ class SharedBound implements Bound {
     this.#untold.set(who, (this.#untold.get(who) ?? 0) + 1);
   }
 
-  /** What has been taken since the last time, which is told from here on. */
+  /** What was taken since the last report, which counts as reported from here on. */
   untold(): Iterable<readonly [who: string, count: number]> {
     this.#told = this.#untold;
     this.#untold = new Map();
@@ -173,7 +173,7 @@ class SharedBound implements Bound {
     return Math.min(max, account.left + ((clock() - account.atMs) * max) / windowMs);
   }
 
-  /** First those who have all again, who lose nothing; then the oldest. */
+  /** First those with their full bound, who lose nothing; then the oldest. */
   #forget(): void {
     for (const [who, account] of this.#accounts) {
       if (this.#leftOf(account) >= this.#options.max) this.#accounts.delete(who);

@@ -1,6 +1,6 @@
 /**
- * How often something may happen in a while, for each of many: a bucket that fills at a steady
- * pace (a token bucket, as in RFC 2698 section 3) and is taken from.
+ * Limits how often something may happen in a period, for each of many: a bucket that fills at a
+ * steady pace (a token bucket, as in RFC 2698 section 3) and is taken from.
  */
 
 import type { Bound } from './bounds.ts';
@@ -13,7 +13,7 @@ interface Bucket {
   filledAtMs: number;
 }
 
-/** Buckets that are remembered at once; whoever has been forgotten begins with a full one. */
+/** Buckets that are remembered at once; a forgotten caller starts again with a full one. */
 export const BUCKETS_MAX = 10_000;
 
 export class Limiter implements Bound {
@@ -47,8 +47,8 @@ export class Limiter implements Bound {
   }
 
   /**
-   * Takes what others have let happen, also what is not there: it is waited for, but for no longer
-   * than a bucket takes to fill. Returns what is left.
+   * Takes what other processes have allowed, even if that is more than is left: the caller then
+   * waits it off, but no longer than a full bucket takes to fill. Returns what is left.
    */
   owe(who: string, count: number): number {
     if (this.#max === 0) return 0;
@@ -57,7 +57,7 @@ export class Limiter implements Bound {
     return bucket.left;
   }
 
-  /** Those whose buckets are not full, with what is left. */
+  /** The callers whose buckets are not full, with what is left. */
   *lefts(): Iterable<readonly [who: string, left: number]> {
     for (const who of this.#buckets.keys()) {
       const { left } = this.#filled(who);

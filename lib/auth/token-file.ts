@@ -1,6 +1,7 @@
 /**
  * The file of the access tokens: JSON that people can read, with the hashes of the secrets. It is
- * written aside and renamed, under a lock, so that it is always whole and no change is lost.
+ * written to a temporary file and renamed, under a lock, so that it is always complete and no
+ * change is lost.
  */
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -32,7 +33,7 @@ const NOTE_CHARACTERS_MAX = 200;
 const GROUP_AND_OTHERS = 0o077;
 const MEMBERS = ['id', 'sha256', 'scopes', 'namespace', 'expires', 'created', 'note'];
 
-/** None where there is no file. Rejects with `FILE_ERROR`. */
+/** Empty if there is no file. Rejects with `FILE_ERROR`. */
 export async function readTokens(path: string): Promise<TokenEntry[]> {
   let file: FileHandle;
   try {
@@ -59,8 +60,8 @@ export async function readTokens(path: string): Promise<TokenEntry[]> {
 }
 
 /**
- * Changes the file: `change` gets what is there and returns what shall be. When it resolves, the
- * change is on disk. Rejects with `FILE_ERROR`, `CONFLICT` when another command holds the lock.
+ * Changes the file: `change` gets the current entries and returns the new ones. When it resolves,
+ * the change is on disk. Rejects with `FILE_ERROR`, `CONFLICT` if another command holds the lock.
  */
 export async function changeTokens(
   path: string,
@@ -96,7 +97,7 @@ export function decodeTokens(text: string, path: string): TokenEntry[] {
   try {
     file = JSON.parse(text);
   } catch {
-    // The parser's own words quote the file.
+    // The parser's own message quotes the file.
     throw fileError(path, 'it is cut short, or no JSON');
   }
   if (!isMembers(file) || file['format'] !== FORMAT) throw fileError(path, 'it holds no tokens');

@@ -1,7 +1,7 @@
 /**
  * The file of a backup: `docs/BACKUP.md`, "The file". A line that says what it is, a line of JSON
- * that says how its key is made, then a stream sealed under that key: items, and at the end how
- * many there were.
+ * that says how its key is made, then a stream sealed under that key: the items, and at the end
+ * their number.
  */
 import { createHash } from 'node:crypto';
 import { deriveKey } from '../crypto/kdf.ts';
@@ -16,7 +16,7 @@ const [ITEM, END] = [1, 2];
 const ITEM_HEADER_BYTES = 1 + 2 + 2 + 8 + 8 + 4;
 const END_BYTES = 1 + 8;
 
-/** What is known of a backup without its key. */
+/** What can be known of a backup without its key. */
 export interface BackupHeader {
   /** When it was begun, in milliseconds since 1970 (UTC). */
   readonly madeAtMs: number;
@@ -25,11 +25,11 @@ export interface BackupHeader {
   readonly epoch: number | undefined;
   /** `level`, `mongo` or `memory`. */
   readonly store: string;
-  /** Whether it shows one moment. */
+  /** Whether it shows a single moment. */
   readonly isOneMoment: boolean;
-  /** 32 random bytes in hexadecimal digits: the key of the stream is of this file alone. */
+  /** 32 random bytes in hexadecimal digits, so that the stream key belongs to this file only. */
   readonly salt: string;
-  /** How the backup key comes from a passphrase (scrypt); absent for a key file. */
+  /** How the backup key is derived from a passphrase (scrypt); absent for a key file. */
   readonly scrypt?: Readonly<Record<string, string | number>>;
 }
 
@@ -43,18 +43,18 @@ export interface BackupItem {
   readonly body: Buffer;
 }
 
-/** One that was read. */
+/** An item that was read. */
 export interface ReadItem extends BackupItem {
-  /** All of it, as {@link encodeItem} has made it. */
+  /** The whole item, as {@link encodeItem} made it. */
   readonly encoded: Buffer;
 }
 
-/** Both lines. */
+/** Both header lines. */
 export function encodeHeader(header: BackupHeader): Buffer {
   return Buffer.from(`${MAGIC}\n${JSON.stringify(header)}\n`);
 }
 
-/** @throws EncServerError `INVALID_RECORD` if it is no backup, or of a newer release */
+/** @throws EncServerError `INVALID_RECORD` if it is not a backup, or of a newer release */
 export function decodeHeader(lines: Buffer): BackupHeader {
   const [magic, json = '', ...rest] = lines.toString('utf8').split('\n');
   if (magic !== MAGIC) {
@@ -66,14 +66,14 @@ export function decodeHeader(lines: Buffer): BackupHeader {
     const isWhole = typeof header.madeAtMs === 'number' && /^[0-9a-f]{64}$/.test(header.salt);
     if (isWhole && rest.length === 1) return header;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw noBackup('the header of the backup is malformed');
 }
 
 /**
- * The key of the stream: from the backup key and the whole header, so that a header which was
- * changed opens nothing. 32 bytes.
+ * The key of the stream: derived from the backup key and the whole header, so that nothing opens
+ * under a changed header. 32 bytes.
  *
  * @param backupKey 32 bytes
  */
@@ -101,9 +101,9 @@ export function encodeEnd(items: number): Buffer {
 }
 
 /**
- * The items of a text that comes bit by bit.
+ * The items of a text that arrives piece by piece.
  *
- * @throws EncServerError `ALTERED` if it is none, or its count is another
+ * @throws EncServerError `ALTERED` if it is malformed, or its count is wrong
  */
 export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<ReadItem> {
   const queue = new ByteQueue();
@@ -125,7 +125,7 @@ export async function* decodeItems(text: AsyncIterable<Buffer>): AsyncGenerator<
   if (!isEnded || queue.bytes > 0) throw broken();
 }
 
-/** The next item, or the count at the end; undefined while it is not whole. */
+/** The next item, or the count at the end; undefined until it is complete. */
 function takeNext(queue: ByteQueue): ReadItem | number | undefined {
   if (queue.bytes === 0) return undefined;
   const [type] = queue.front();

@@ -1,10 +1,10 @@
-/** Some at once: so many, and so many bytes, whichever is less. */
+/** Groups with a bounded number of items and of bytes, whichever is reached first. */
 
 const COUNT_MAX = 32;
-/** So that a few large records fill neither this process nor the back end. */
+/** Bounded so that a few large records fill neither this process nor the back end. */
 const BYTES_MAX = 16 * 1024 * 1024;
 
-/** Groups of items, in their order; one that is larger than the bound stands alone. */
+/** Groups of items, in order; an item larger than the bound forms a group of its own. */
 export async function* groupsOf<T>(
   items: AsyncIterable<T> | Iterable<T>,
   bytesOf: (item: T) => number,

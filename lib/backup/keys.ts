@@ -7,7 +7,7 @@ export type BackupSecret =
   | { readonly kind: 'key' /** 32 bytes. */; readonly key: Buffer }
   | { readonly kind: 'passphrase'; readonly passphrase: Buffer };
 
-/** The backup key for a new file, and what of it the header says. */
+/** The backup key for a new file, and what the header says of it. */
 export async function drawBackupKey(
   secret: BackupSecret,
 ): Promise<{ readonly key: Buffer; readonly header: Pick<BackupHeader, 'scrypt'> }> {
@@ -17,8 +17,8 @@ export async function drawBackupKey(
 }
 
 /**
- * The backup key of a file. Rejects with `USAGE` if it is sealed the other way, `INVALID_RECORD`
- * if what it says of its passphrase is out of bounds.
+ * The backup key of a file. Rejects with `USAGE` if it is sealed the other way, `INVALID_RECORD` if
+ * the parameters for its passphrase are out of bounds.
  */
 export async function backupKeyOf(secret: BackupSecret, { scrypt }: BackupHeader): Promise<Buffer> {
   if (secret.kind === 'key') {

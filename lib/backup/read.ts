@@ -18,7 +18,7 @@ import { type BackupSecret, backupKeyOf } from './keys.ts';
 export interface Verified {
   readonly header: BackupHeader;
   readonly items: number;
-  /** Of them, how many have ended since. */
+  /** How many of them have expired since. */
   readonly ended: number;
   /** SHA-256 over the items, in hexadecimal digits. */
   readonly digest: string;
@@ -29,7 +29,7 @@ const HEADER_BYTES_MAX = 4_096;
 
 /**
  * Reads a backup to its end. Rejects with `WRONG_KEY`, `ALTERED`, `INVALID_RECORD` if the file is
- * no backup, `FILE_ERROR`.
+ * not a backup, `FILE_ERROR`.
  */
 export async function verifyBackup(
   path: string,
@@ -50,14 +50,14 @@ export async function verifyBackup(
 
 export interface Restored {
   readonly restored: number;
-  /** Left out: their time was over. */
+  /** Left out because they had expired. */
   readonly ended: number;
 }
 
 /**
- * Puts a backup back. It is read to its end before anything is written. Rejects with `CONFLICT`
- * if the store has something already, unless that may be replaced; `KEYRING_MISMATCH` if it
- * belongs to another keyring; and as {@link verifyBackup} does.
+ * Restores a backup. It is read to its end before anything is written. Rejects with `CONFLICT` if
+ * the store is not empty, unless its content may be replaced; `KEYRING_MISMATCH` if it belongs to
+ * another keyring; and as {@link verifyBackup} does.
  */
 export async function restoreBackup(
   path: string,
@@ -103,7 +103,7 @@ async function openBackup(path: string, secret: BackupSecret): Promise<OpenBacku
   return { header, items: decodeItems(withFirstChunkProven(openStream(key, rest))) };
 }
 
-/** Where the first chunk does not open, it is the key, most likely; or the header was changed. */
+/** If the first chunk does not open, most likely the key is wrong; or the header was changed. */
 async function* withFirstChunkProven(chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   let isProven = false;
   try {
@@ -154,7 +154,7 @@ async function takeHeader(file: AsyncGenerator<Buffer>) {
 
 async function refuseUnlessEmpty(client: BeClient, hasRecords: boolean): Promise<void> {
   for (const table of TABLES) {
-    // Without a keyring there are no records of ours to ask for.
+    // Without a keyring there are no records of ours to request.
     if (table === TABLES[0] && !hasRecords) continue;
     const { items } = await client.scan(Buffer.of(table), undefined, 1);
     if (items.length === 0) continue;

@@ -1,4 +1,4 @@
-/** Makes a backup while the back end runs: through its wire, from a snapshot that it lends. */
+/** Makes a backup while the back end runs: through its protocol, from a snapshot that it lends. */
 import { createHash, randomBytes } from 'node:crypto';
 import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
 import { TABLES, type Told } from '../be/copy.ts';
@@ -21,10 +21,10 @@ const PAGE_ITEMS = 1_000;
 const SALT_BYTES = 32;
 
 /**
- * Rejects with `UNAVAILABLE`, `NOT_ALLOWED` without the scope admin, `NOT_FOUND` when the
- * snapshot ended in the midst of it, and as `write` does.
+ * Rejects with `UNAVAILABLE`, `NOT_ALLOWED` without the scope admin, `NOT_FOUND` if the snapshot
+ * ends meanwhile, and as `write` does.
  *
- * @param write gets the file, bit by bit
+ * @param write gets the file, piece by piece
  */
 export async function writeBackup(
   link: BeClientOptions,
@@ -101,14 +101,14 @@ async function writeItems(
   return { items, bytes: bytes + last.length, digest: hash.digest('hex') };
 }
 
-/** Undefined for what has ended since it was listed. */
+/** Undefined for a value that has expired since it was listed. */
 async function readItem(snapshot: BeSnapshot, { key }: ScanItem): Promise<Buffer | undefined> {
   try {
     const { head, revision, expiryMs, body = Buffer.alloc(0) } = await snapshot.get(key);
     return encodeItem({ key, head, revision, expiryMs, body });
   } catch (error) {
     if (codeOf(error) !== 'NOT_FOUND') throw error;
-    // Either it has ended, or the snapshot is over, which the next page tells.
+    // Either the value has expired, or the snapshot is over, which the next page tells.
     await snapshot.scan(Buffer.of(TABLES[0]), undefined, 1);
     return undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * The back end's service with an audit log: what reaches the store, by whatever dialect. Of a
- * record it knows the store key alone, and of that the log has a keyed hash.
+ * The back end's service with an audit log: whatever reaches the store, in any dialect. Of a record
+ * it knows only the store key, and the log has a keyed hash of that.
  */
 import type { AuditLog } from '../audit/audit-log.ts';
 import { askerOf } from '../net/asker.ts';
@@ -21,7 +21,10 @@ import { BeService, type BeSession, type Welcome } from './service.ts';
 import { Snapshots } from './snapshots.ts';
 import { tokenKey } from './token-key.ts';
 
-/** That one was lent says that everything may have been read: not each value has a line. */
+/**
+ * Recording that a snapshot was lent means that everything may have been read: values have no lines
+ * of their own.
+ */
 class AuditedSnapshots extends Snapshots {
   readonly #audit: AuditLog;
 
@@ -44,7 +47,7 @@ export class AuditedBeService extends BeService {
     this.#audit = audit;
   }
 
-  /** Who binds itself to which state of the keyring: a rotation is seen here. */
+  /** Records who binds itself to which state of the keyring, so a rotation is visible here. */
   override async hello(
     session: BeSession,
     mark: KeyringMark | undefined,

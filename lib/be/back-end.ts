@@ -1,4 +1,4 @@
-/** What a front end asks of its back end, whichever program that is. */
+/** What a front end asks of its back end, whatever program that is. */
 import type { Config } from '../config/load.ts';
 import { callOf } from '../net/call-settings.ts';
 import { BeClient, type KeyringFacts } from './client.ts';
@@ -17,7 +17,7 @@ export type BackEnd = Pick<
   | 'info'
   | 'close'
 > & {
-  /** Whether it knows conditions, ends and pages: those of the family's other programs do not. */
+  /** Whether it supports conditions, expiry and pages, which the family's other programs do not. */
   readonly isWhole: boolean;
 };
 
@@ -27,7 +27,7 @@ export interface BackEndOptions {
   readonly keyring: () => Promise<KeyringFacts>;
 }
 
-/** The back end of the settings, in its dialect; it connects by itself. */
+/** The configured back end, in its dialect; it connects by itself. */
 export async function openBackEnd(options: BackEndOptions): Promise<BackEnd> {
   const { section, keyring } = options;
   const { dialect, timeoutMs, smallConnections, bulkConnections } = section;
@@ -47,8 +47,8 @@ export async function openBackEnd(options: BackEndOptions): Promise<BackEnd> {
 }
 
 /**
- * The keyring that the store was filled under, if any; asked on a connection that is bound to
- * none. The family's other programs know of no keyring: undefined where one listens.
+ * The keyring that the store was filled under, if any; asked on a connection bound to none. The
+ * family's other programs have no keyring: undefined if one of them listens.
  */
 export async function askKeyring(
   section: Config['beClientConfigs'],

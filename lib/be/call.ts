@@ -1,20 +1,20 @@
-/** What goes with every call to a back end, and the fields that say it. */
+/** What accompanies every call to a back end, and its fields. */
 import type { CallOptions } from '../net/client.ts';
 import { bytesField, emptyField, type FieldEntry, u32Field } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
 import type { Condition } from '../store/store.ts';
 
-/** What goes with a call from a front end. */
+/** What accompanies a call from a front end. */
 export interface BeCall extends CallOptions {
-  /** Trace ID of what the asker does, 16 bytes. */
+  /** Trace ID of the request that the caller serves, 16 bytes. */
   readonly trace?: Buffer | undefined;
-  /** The asker's span in it, as the field SPAN has it: 9 bytes. */
+  /** The caller's span in that trace, as the field SPAN has it: 9 bytes. */
   readonly span?: Buffer | undefined;
   /** Epoch of the keyring that the store key comes from: `STALE_EPOCH` if there is a newer one. */
   readonly epoch?: number | undefined;
 }
 
-/** The fields for what goes with a call; none for what is not given. */
+/** The fields of what accompanies a call; absent values have none. */
 export function fieldsOf(call: BeCall): FieldEntry[] {
   const fields: FieldEntry[] = [];
   pushCall(fields, call);
@@ -34,7 +34,7 @@ export function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
   return fields;
 }
 
-/** Adds what a write depends on. */
+/** Adds the condition of a write. */
 export function pushCondition(fields: FieldEntry[], condition: Condition): void {
   if (condition.kind === 'absent') fields.push(emptyField(FIELD.IF_ABSENT));
   if (condition.kind === 'revision') {

@@ -58,35 +58,35 @@ export interface KeyringFacts {
   readonly epoch: number;
 }
 
-/** Where the back end is, and how its client calls it. */
+/** Where the back end is, and how to call it. */
 export interface BeClientOptions {
   /** From {@link parseAddress}. */
   readonly address: Address;
   /** Connections for records up to 64 KiB; default 2. */
   readonly smallConnections?: number;
-  /** Connections for larger ones, so that they hold no small one up; default 1. */
+  /** Connections for larger records, so that they do not delay small ones; default 1. */
   readonly bulkConnections?: number;
-  /** Longest time for an answer, in milliseconds; default 10,000. */
+  /** Longest time to wait for an answer, in milliseconds; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is taken, in bytes; default: the largest that there can be, 16 MiB. */
+  /** Largest frame that is accepted, in bytes; default: the largest of the format, 16 MiB. */
   readonly frameBytesMax?: number;
-  /** The keyring that the connections are bound to; without it, only tokens can be asked for. */
+  /** The keyring that the connections are bound to; without it, only tokens can be requested. */
   readonly keyring?: () => Promise<KeyringFacts>;
-  /** Access token; sent as each connection begins. */
+  /** Access token; sent at the start of each connection. */
   readonly token?: string | undefined;
-  /** Calls over TLS where it is given, in the clear otherwise. */
+  /** Calls over TLS if given, in the clear otherwise. */
   readonly tls?: TlsClientFiles | undefined;
-  /** Asks on behalf of others: what the back end has against the asker is none of theirs. */
+  /** Calls on behalf of others: refusals of this client itself reach them as `UNAVAILABLE`. */
   readonly forOthers?: boolean;
-  /** Connects at once and again by itself; default: at the first call. */
+  /** Connects at once and reconnects by itself; default: at the first call. */
   readonly stayConnected?: boolean;
 }
 
-/** One page of what the back end has. */
+/** One page of keys in the back end. */
 export interface BeScan {
   /** In ascending order of their keys, bytewise. */
   readonly items: readonly ScanItem[];
-  /** Key to go on after, or undefined at the end. */
+  /** Key to continue after, or undefined at the end. */
   readonly next: Buffer | undefined;
 }
 
@@ -94,20 +94,20 @@ export interface BeScan {
  * A client of one back end. Store keys are 27 bytes for records (docs/ENVELOPE.md, "Pseudonyms")
  * and 2 to 4097 for tokens; a token is 1 to 4096 bytes.
  *
- * Every method rejects with {@link EncServerError}. What can come of any of them, beside what
- * stands there: `UNAVAILABLE`, `TIMEOUT`, `CANCELLED`, `OVERLOADED`, `RATE_LIMITED`, `TLS_FAILED`,
- * `UNAUTHENTICATED`, `NOT_ALLOWED`, `KEYRING_MISMATCH`, `STALE_EPOCH`, `INVALID_FIELD`; of those
- * that write, `UNKNOWN_OUTCOME`. docs/ERRORS.md has them all.
+ * Every method rejects with {@link EncServerError}. Besides the codes listed for each method, any
+ * may reject with `UNAVAILABLE`, `TIMEOUT`, `CANCELLED`, `OVERLOADED`, `RATE_LIMITED`,
+ * `TLS_FAILED`, `UNAUTHENTICATED`, `NOT_ALLOWED`, `KEYRING_MISMATCH`, `STALE_EPOCH` or
+ * `INVALID_FIELD`, and those that write also with `UNKNOWN_OUTCOME`. docs/ERRORS.md lists them all.
  */
 export class BeClient {
-  /** It knows conditions, ends and pages. */
+  /** Whether it supports conditions, expiry and pages. */
   readonly isWhole: boolean = true;
   readonly #small: FrameClient;
   readonly #bulk: FrameClient;
 
   readonly #token: string | undefined;
 
-  /** Connects to nothing yet, but with `stayConnected`; cannot fail. */
+  /** Does not connect yet, except with `stayConnected`; cannot fail. */
   constructor(options: BeClientOptions) {
     const { keyring, token } = options;
     this.#token = token;
@@ -136,14 +136,14 @@ export class BeClient {
     return this.#small.connected;
   }
 
-  /** Why there is no connection, where one was tried. */
+  /** Why there is no connection, if connecting was tried. */
   get lastError(): EncServerError | undefined {
     return this.#small.lastError;
   }
 
   /**
-   * Writes a sealed value under a store key; once it resolves, it is on disk. Rejects with
-   * `CONFLICT` when the condition does not hold, and `RECORD_TOO_LARGE`.
+   * Writes a sealed value under a store key; once it resolves, the value is on disk. Rejects with
+   * `CONFLICT` if the condition does not hold, and `RECORD_TOO_LARGE`.
    */
   async put(key: Buffer, value: Value, condition = ALWAYS, call: BeCall = {}): Promise<PutResult> {
     const fields = keyFields(key, call);
@@ -160,8 +160,8 @@ export class BeClient {
   }
 
   /**
-   * The value under a store key. Rejects with `NOT_FOUND`, or `LARGE` with the size when the body
-   * is above `acceptBytes`.
+   * The value under a store key. Rejects with `NOT_FOUND`, or `LARGE` with the size if the body is
+   * above `acceptBytes`.
    */
   async get(key: Buffer, acceptBytes: number, call: BeCall = {}): Promise<StoredValue> {
     const fields = keyFields(key, call);
@@ -204,7 +204,7 @@ export class BeClient {
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
-  /** Keeps bytes under a token, as they are. Rejects with `INVALID_ID`, `RECORD_TOO_LARGE`. */
+  /** Stores bytes under a token, unchanged. Rejects with `INVALID_ID`, `RECORD_TOO_LARGE`. */
   async store(
     token: string | Uint8Array,
     record: Uint8Array,
@@ -214,7 +214,7 @@ export class BeClient {
     return await this.put(tokenKey(token), value, ALWAYS, call);
   }
 
-  /** As {@link store}, only if nothing is there: `CONFLICT`. */
+  /** As {@link store}, but only if nothing is stored there: `CONFLICT`. */
   async storeIfAbsent(
     token: string | Uint8Array,
     record: Uint8Array,
@@ -232,7 +232,7 @@ export class BeClient {
         return (await this.get(key, acceptBytes, call)).body ?? NO_BYTES;
       } catch (error) {
         const isLarge = error instanceof EncServerError && error.code === 'LARGE';
-        // What lies there may be replaced by something larger in between.
+        // The stored bytes may be replaced by something larger in between.
         if (!isLarge || tries >= LARGE_TRIES_MAX) throw error;
         acceptBytes = error.sizeBytes ?? 0;
       }
@@ -246,7 +246,7 @@ export class BeClient {
 
   /**
    * Tells the server of a newer epoch of the keyring, on every open connection. Once it resolves,
-   * nothing is done any more that was meant under an older one.
+   * nothing under an older epoch is executed any more.
    */
   async greet(keyring: KeyringFacts): Promise<void> {
     const hello = readCall(OPCODE.HELLO, helloFields(keyring, this.#token), {});
@@ -256,7 +256,7 @@ export class BeClient {
 
   /**
    * The keyring that the store was filled under, if any; asks on a connection of its own. Rejects
-   * with `BAD_CONFIG` where the server is no back end.
+   * with `BAD_CONFIG` if the server is not a back end.
    */
   async askKeyring(): Promise<KeyringFacts | undefined> {
     const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
@@ -267,7 +267,7 @@ export class BeClient {
     return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
   }
 
-  /** Lends a snapshot for a backup, which takes the scope admin. Rejects with `OVERLOADED`. */
+  /** Opens a snapshot for a backup; needs the scope `admin`. Rejects with `OVERLOADED`. */
   async openSnapshot(): Promise<BeSnapshot> {
     const { fields } = await this.#bulk.call(readCall(OPCODE.SNAPSHOT_OPEN, [], {}));
     return new BeSnapshot(this.#bulk, fields.requireBytes(FIELD.LEASE));
@@ -278,25 +278,25 @@ export class BeClient {
     await this.#small.call(readCall(OPCODE.PING, [], {}));
   }
 
-  /** Facts that the server tells of itself, as JSON has them; needs the scope `frontend`. */
+  /** Facts that the server reports of itself, as parsed JSON; needs the scope `frontend`. */
   async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
     const answer = await this.#small.call(readCall(OPCODE.INFO, [], call));
     return infoOf(answer);
   }
 
-  /** Returns at once; what is under way is still answered, then the connections close. */
+  /** Returns at once; requests under way are still answered, then the connections close. */
   close(): void {
     this.#small.close();
     this.#bulk.close();
   }
 }
 
-/** A front end loads the newer keyring, and asks for other store keys. */
+/** Before a retry, a front end loads the newer keyring and derives other store keys. */
 const MENDED_BY_FRONT_END: ReadonlySet<ErrorCode> = new Set(['STALE_EPOCH'] as const);
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
 
-/** The errors that are between a front end and its back end. */
+/** Errors that concern only a front end and its back end. */
 const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
   'UNAUTHENTICATED',
   'NOT_ALLOWED',
@@ -305,7 +305,7 @@ const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
   'FILE_ERROR',
 ] as const);
 
-/** A front end, perhaps: it has no store. */
+/** The called server may be a front end, which has no store. */
 export function noBackEnd(): EncServerError {
   const hint = 'check serverAddr in beClientConfigs (--be)';
   return new EncServerError('BAD_CONFIG', 'the server that is called is no back end', { hint });

@@ -1,6 +1,6 @@
 /**
- * Copies one back end's store into another's, through the wire: what is sealed stays as it is.
- * Nothing in the target is ever replaced, so that a copy which was cut off may be begun again.
+ * Copies one back end's store into another's, through the protocol: what is sealed stays as it is.
+ * Nothing in the target is ever replaced, so that an interrupted copy can be started again.
  */
 import { createHash } from 'node:crypto';
 import { orUndefined } from '../errors.ts';
@@ -9,16 +9,16 @@ import { BeClient, type BeClientOptions, type KeyringFacts, type ScanItem } from
 
 export interface Copied {
   readonly copied: number;
-  /** Were there already, the same. */
+  /** Already there, and identical. */
   readonly known: number;
-  /** Something else lies there, and was left alone. */
+  /** Something else is stored there, and was left alone. */
   readonly conflicts: number;
 }
 
 export interface Verified {
   /** Items of the source that are in the target, byte for byte. */
   readonly same: number;
-  /** Those that are not. */
+  /** Items of the source that are not. */
   readonly different: number;
   /** Items that the target has. */
   readonly targetItems: number;
@@ -26,16 +26,16 @@ export interface Verified {
   readonly digest: string;
 }
 
-/** How far it is, for whoever watches. */
+/** Reports progress. */
 export type Told = (done: number, all: number) => void;
 
 const PAGE_ITEMS = 500;
 const AT_ONCE = 16;
-/** Any body that a frame brings. */
+/** Any body that fits into a frame. */
 const BODY_BYTES_MAX = 0xffff_ffff;
 const NO_BYTES = Buffer.alloc(0);
 const ABSENT = { kind: 'absent' } as const;
-/** What of a store is copied: records of our front ends, and tokens of the family's. */
+/** What is copied of a store: records of our front ends, and the family's tokens. */
 export const TABLES = [TABLE.RECORDS, TABLE.FOREIGN] as const;
 
 export class StoreCopy {
@@ -50,8 +50,8 @@ export class StoreCopy {
   }
 
   /**
-   * Connects to both; the target takes the keyring of the source for its own. Rejects with
-   * `KEYRING_MISMATCH` if it has another, `UNAVAILABLE`, `NOT_ALLOWED`.
+   * Connects to both; the target adopts the keyring of the source. Rejects with `KEYRING_MISMATCH`
+   * if it has another, `UNAVAILABLE`, `NOT_ALLOWED`.
    */
   static async open(from: BeClientOptions, to: BeClientOptions): Promise<StoreCopy> {
     const keyring = await keyringOf(from);
@@ -70,7 +70,7 @@ export class StoreCopy {
     return new StoreCopy(source, target, keyring?.epoch);
   }
 
-  /** Rejects with `UNAVAILABLE` and what else ends it; then it may be begun again. */
+  /** Rejects with `UNAVAILABLE` and whatever else ends it; then it can be started again. */
   async copy(told: Told): Promise<Copied> {
     const counts = { copied: 0, known: 0, conflicts: 0 };
     let done = 0;
@@ -83,7 +83,7 @@ export class StoreCopy {
     return counts;
   }
 
-  /** Reads both. What has ended in between counts for nothing. */
+  /** Reads both stores. What expired in between is ignored. */
   async verify(told: Told): Promise<Verified> {
     const hash = createHash('sha256');
     let [same, different, targetItems] = [0, 0, 0];
@@ -125,7 +125,7 @@ export class StoreCopy {
 
   async *#pages(be: BeClient): AsyncGenerator<readonly ScanItem[]> {
     for (const table of TABLES) {
-      // Where no front end of ours ever was, there are no records of ours.
+      // If no front end of ours ever used the store, it has no records of ours.
       if (table === TABLE.RECORDS && this.#epoch === undefined) continue;
       let after: Buffer | undefined;
       do {
@@ -146,7 +146,7 @@ async function keyringOf(options: BeClientOptions): Promise<KeyringFacts | undef
   }
 }
 
-/** Of everything that is kept under a key; undefined where nothing is. */
+/** The digest of everything stored under a key; undefined if there is nothing. */
 async function digestOf(be: BeClient, key: Buffer): Promise<Buffer | undefined> {
   const found = await orUndefined(be.get(key, BODY_BYTES_MAX), 'NOT_FOUND');
   if (found === undefined) return undefined;
@@ -159,7 +159,7 @@ async function digestOf(be: BeClient, key: Buffer): Promise<Buffer | undefined> 
   return hash.update(facts).update(key).update(head).update(revision).update(body).digest();
 }
 
-/** Some at once, in any order. */
+/** Processes several at once, in any order. */
 async function forEach<T>(
   items: readonly T[],
   work: (item: T, index: number) => Promise<void>,

@@ -1,7 +1,7 @@
 /**
- * Lets in only what was meant under the newest epoch of the keyring. When the epoch is raised, no
- * write of an older one is under way any more: front ends that follow the new state can rely on
- * where the others no longer write.
+ * Lets in only operations under the newest epoch of the keyring. Once the epoch is raised, no write
+ * of an older one is under way any more: front ends that follow the new state can rely on where the
+ * others no longer write.
  */
 import { EncServerError } from '../errors.ts';
 
@@ -12,19 +12,19 @@ export class EpochFence {
   #raising: Promise<void> = Promise.resolve();
   #drained: (() => void) | undefined;
 
-  /** The newest that was seen; 0 while there was none. */
+  /** The newest epoch that was seen; 0 if none was. */
   get epoch(): number {
     return this.#epoch;
   }
 
   /**
-   * From now on only `epoch` is let in, and that once this has resolved: it is to be awaited
-   * before anybody is told that the epoch is taken. An older one changes nothing.
+   * From now on only `epoch` is let in, and only once this has resolved: await it before telling
+   * anybody that the epoch is accepted. An older one changes nothing.
    */
   async raise(epoch: number): Promise<void> {
     if (epoch > this.#epoch) {
       this.#epoch = epoch;
-      // Who raises it again meanwhile waits for the same writes: none has come since.
+      // If it is raised again meanwhile, that waits for the same writes: none was let in since.
       if (this.#writes > 0 && this.#drained === undefined) {
         this.#raising = new Promise((resolve) => {
           this.#drained = resolve;
@@ -44,7 +44,7 @@ export class EpochFence {
     throw new EncServerError('STALE_EPOCH', words);
   }
 
-  /** A write begins; {@link leave} it when it is done, whatever became of it. */
+  /** A write begins; call {@link leave} when it is done, whatever its outcome. */
   enter(): void {
     this.#writes++;
   }

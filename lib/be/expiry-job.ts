@@ -1,9 +1,9 @@
-/** Removes the bytes of values whose time has come, soon after they count as absent. */
+/** Removes expired values, soon after they count as absent. */
 import type { Logger } from '../log.ts';
 import type { OpenedStore } from '../store/open.ts';
 
 const INTERVAL_MS = 1_000;
-/** Few at a time, so that no caller waits long behind a sweep. */
+/** A few at a time, so that no caller waits long behind a sweep. */
 const VALUES_MAX = 500;
 
 export function sweepRegularly(

@@ -1,4 +1,4 @@
-/** What is counted of a back end's store. */
+/** The metrics of a back end's store. */
 import { type Family, single } from '../metrics.ts';
 import type { OpenedStore } from '../store/open.ts';
 

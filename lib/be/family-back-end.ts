@@ -1,7 +1,7 @@
 /**
- * A back end of the family's other programs: it keeps a string under a string, and that is all.
- * A store key and a value stand in them as hexadecimal digits. There are no conditions, no ends
- * and no pages, so what needs those is refused; docs/INTEROP.md says what that leaves.
+ * A back end of the family's other programs: it stores a string under a string, and that is all.
+ * Store keys and values are written to it as hexadecimal digits. There are no conditions, expiry or
+ * pages, so requests that need those are refused; docs/INTEROP.md says what remains.
  */
 import { createHash } from 'node:crypto';
 import { EncServerError, toEncServerError } from '../errors.ts';
@@ -13,17 +13,17 @@ import type { BeCall, BeScan } from './client.ts';
 
 export type FamilyDialect = 'go-v1' | 'go-v2' | 'python';
 
-/** How one of the programs is spoken to. The strings hold hexadecimal digits. */
+/** How to speak to one of the programs. The strings hold hexadecimal digits. */
 export interface FamilyLink {
-  /** The longest value that its messages hold, in bytes before they are written in digits. */
+  /** The longest value that fits into its messages, in bytes before they become digits. */
   readonly valueBytesMax: number;
-  /** Rejects with `UNAVAILABLE` where it was not handed over, else `UNKNOWN_OUTCOME`. */
+  /** Rejects with `UNAVAILABLE` if the request was not handed over, else `UNKNOWN_OUTCOME`. */
   store(id: string, data: string, timeoutMs: number): Promise<void>;
-  /** Undefined where there is nothing. Rejects with `UNAVAILABLE`. */
+  /** Undefined if there is nothing. Rejects with `UNAVAILABLE`. */
   retrieve(id: string, timeoutMs: number): Promise<string | undefined>;
-  /** As {@link store}; what is not there is no error. */
+  /** As {@link store}; deleting what is not there is not an error. */
   delete(id: string, timeoutMs: number): Promise<void>;
-  /** Whether somebody listens. Rejects with `UNAVAILABLE`. */
+  /** Checks whether somebody listens. Rejects with `UNAVAILABLE`. */
   probe(timeoutMs: number): Promise<void>;
   close(): void;
 }
@@ -32,7 +32,7 @@ const FORMAT = 1;
 const HEAD_AT = 3;
 const REVISION_BYTES = 8;
 
-/** Does not wait for the back end; `connected` tells whether it was there. */
+/** Does not wait for the back end; `connected` tells whether it is reachable. */
 export async function openFamilyBackEnd(
   dialect: FamilyDialect,
   call: CallSettings,
@@ -41,7 +41,7 @@ export async function openFamilyBackEnd(
   return new FamilyBackEnd(await openLink(dialect, call), timeoutMs);
 }
 
-/** Rejects with `UNAVAILABLE` where nobody listens. */
+/** Rejects with `UNAVAILABLE` if nobody listens. */
 export async function probeFamily(
   dialect: FamilyDialect,
   call: CallSettings,
@@ -78,7 +78,7 @@ class FamilyBackEnd implements BackEnd {
   constructor(link: FamilyLink, timeoutMs: number) {
     this.#link = link;
     this.#timeoutMs = timeoutMs;
-    // So that it is known, before anybody asks for something, whether it is there.
+    // Finds out whether it is reachable before the first request needs it.
     this.info().catch(() => undefined);
   }
 
@@ -96,7 +96,7 @@ class FamilyBackEnd implements BackEnd {
       const words = `sealed, the record has ${bytes.length} bytes; its back end takes ${valueBytesMax}`;
       throw new EncServerError('RECORD_TOO_LARGE', words, { hint: 'see docs/INTEROP.md' });
     }
-    // Nobody else tells whether there was something.
+    // The back end does not tell whether something was there.
     const before = await this.#retrieve(key, call);
     const id = key.toString('hex');
     await this.#noting(this.#link.store(id, bytes.toString('hex'), this.#timeOf(call)));
@@ -130,7 +130,7 @@ class FamilyBackEnd implements BackEnd {
     throw tooPlain('gives no list of what it has');
   }
 
-  /** It knows of no keyring: nothing to tell it. */
+  /** It knows of no keyring, so there is nothing to tell it. */
   async greet(): Promise<void> {}
 
   async info(call: BeCall = {}): Promise<Record<string, unknown>> {
@@ -152,7 +152,7 @@ class FamilyBackEnd implements BackEnd {
     return text === undefined ? undefined : Buffer.from(text, 'hex');
   }
 
-  /** What is known of the back end is what came of the last call. */
+  /** The last call's outcome is all that is known of the back end. */
   async #noting<T>(call: Promise<T>): Promise<T> {
     try {
       const answer = await call;
@@ -185,7 +185,7 @@ function decodeValue(bytes: Buffer): StoredValue & { readonly body: Buffer } {
   return { head, body, bodyBytes: body.length, expiryMs: 0, revision: revisionOf(bytes) };
 }
 
-/** Each sealing has a nonce of its own, so that it is another for each write. */
+/** Each sealing has its own nonce, so each write has a different revision. */
 function revisionOf(bytes: Buffer): Buffer {
   return createHash('sha256').update(bytes).digest().subarray(0, REVISION_BYTES);
 }

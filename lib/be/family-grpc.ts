@@ -6,10 +6,10 @@ import { loadService } from '../net/grpc-server.ts';
 import type { Address } from '../net/lane.ts';
 import type { FamilyLink } from './family-back-end.ts';
 
-/** What grpc-go takes, unless it is told otherwise; two digits a byte, and a little around. */
+/** The limit of grpc-go by default. A message has two digits for each byte, and some overhead. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 const MESSAGE_OVERHEAD_BYTES = 1024;
-/** What it says of a token that it does not have: an error of its database, of no kind. */
+/** Its answer for an unknown token: an error of its database, without a specific code. */
 const NOT_THERE = 'mongo: no documents in result';
 
 interface RetrieveReply {
@@ -25,7 +25,7 @@ export class FamilyGrpc implements FamilyLink {
     const target = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     this.#client = new Client(target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': -1,
-      // Otherwise a back end that was away for long is not looked for again in as long a time.
+      // Otherwise a back end that was away for long would not be retried for just as long.
       'grpc.max_reconnect_backoff_ms': 1_000,
     });
     this.#service = loadService('service.proto', 'service.BackendService');
@@ -57,7 +57,7 @@ export class FamilyGrpc implements FamilyLink {
     this.#client.close();
   }
 
-  /** Undefined where there is nothing. */
+  /** Undefined if there is nothing. */
   #call<T>(
     name: string,
     request: object,

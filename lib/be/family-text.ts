@@ -1,29 +1,30 @@
 /**
  * The text lines of the family's older back ends (Go v1, Python). They serve one connection at a
- * time, drop what is sent ahead, and end as a whole when a connection is reset: so each request
- * has a connection of its own, one after the other, which is read to its end and then closed.
+ * time, drop what is sent ahead, and exit altogether when a connection is reset: so requests are
+ * sent one after the other, each on a connection of its own, which is read to its end and then
+ * closed.
  */
 import { connect, type Socket } from 'node:net';
 import { EncServerError } from '../errors.ts';
 import type { Address } from '../net/lane.ts';
 import type { FamilyDialect, FamilyLink } from './family-back-end.ts';
 
-/** Python takes what one `recv` of this size gives it for a message, and so does its client. */
+/** Python takes the result of one `recv` of this size as a message, and so does its client. */
 const PYTHON_MESSAGE_BYTES = 1024;
 /** The verb, two spaces, a store key in digits, a line feed; a reply is shorter. */
 const LINE_OVERHEAD_BYTES = 'STORE'.length + 3 + 2 * 27;
-/** A document of MongoDB, 16 MB, with a little room for its other members. */
+/** A document of MongoDB, 16 MB, less a little for its other members. */
 const DOCUMENT_BYTES = 15_900_000;
 const REPLY_BYTES_MAX = 16 * 1024 * 1024;
 const LINE_FEED = 0x0a;
-/** What they say of a token that they do not have. */
+/** Their answer for an unknown token. */
 const NOT_THERE =
   /^ERROR:? (?:mongo: no documents in result|'NoneType' object is not subscriptable)/;
 
 export class FamilyText implements FamilyLink {
   readonly valueBytesMax: number;
   readonly #address: Address;
-  /** One at a time. */
+  /** The last request; they run one at a time. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(address: Address, dialect: Exclude<FamilyDialect, 'go-v2'>) {
@@ -61,7 +62,7 @@ export class FamilyText implements FamilyLink {
     return this.#inTurn(timeoutMs, (leftMs) => exchange(this.#address, line, writes, leftMs));
   }
 
-  /** Its time runs while it waits for its turn, too. */
+  /** The timeout includes the wait for its turn. */
   async #inTurn<T>(timeoutMs: number, work: (leftMs: number) => Promise<T>): Promise<T> {
     const deadlineMs = Date.now() + timeoutMs;
     const turn = this.#last.then(async () => {
@@ -74,7 +75,7 @@ export class FamilyText implements FamilyLink {
   }
 }
 
-/** One line there and one back; without a line, it is only seen whether somebody listens. */
+/** One line there and one back; without a line, only checks whether somebody listens. */
 function exchange(
   { host, port }: Address,
   line: string | undefined,
@@ -106,7 +107,8 @@ function exchange(
     });
     const end = (reply: string) => {
       clearTimeout(timer);
-      // The other side sees an end, never a reset, and is free for the next when this is closed.
+      // The other side sees an end, never a reset, and is free for the next request after this
+      // closes.
       socket.removeAllListeners('end').removeAllListeners('data');
       socket.once('close', () => resolve(reply));
       socket.resume();
@@ -122,7 +124,7 @@ function exchange(
   });
 }
 
-/** What they say is about their store; it quotes nothing of ours. */
+/** Their message is about their store; it quotes nothing of ours. */
 function refused(reply: string, writes: boolean): EncServerError {
   const code = writes ? 'UNKNOWN_OUTCOME' : 'UNAVAILABLE';
   return new EncServerError(code, `the back end says: ${reply.slice(0, 200)}`);

@@ -1,16 +1,19 @@
-/** Reading what is stored without holding more of it than there is room for. */
+/** Reads stored values without holding more of them than there is room for. */
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
 import type { Store, StoredValue } from '../store/store.ts';
 
-/** What is read may be replaced by something larger in between; then it is read anew. */
+/**
+ * A value may be replaced by something larger in between; it is then read again, at most this
+ * often.
+ */
 const LARGE_TRIES_MAX = 5;
 
 /**
- * A large body is read only when there is room for it: its own size, whatever is accepted. Rejects
- * with `NOT_FOUND`, `LARGE` when the body is above `acceptBytes`, `OVERLOADED`.
+ * A large body is read only when there is room for its own size, however much is accepted. Rejects
+ * with `NOT_FOUND`, `LARGE` if the body is above `acceptBytes`, `OVERLOADED`.
  */
 export async function readWithRoom(
   source: Pick<Store, 'get'>,

@@ -5,9 +5,9 @@
 import { EncServerError } from '../errors.ts';
 import { REVISION_BYTES, type ScanItem, type ScanPage } from '../store/store.ts';
 
-/** Keys and heads of up to 4 KiB each: without this, a page could outgrow every frame. */
+/** Keys and heads have up to 4 KiB each: without this bound, a page could outgrow every frame. */
 const SCAN_PAGE_BYTES_MAX = 1024 * 1024;
-/** Of one page. */
+/** The most items of one page. */
 export const SCAN_ITEMS_MAX = 10_000;
 const LENGTH_BYTES = 2;
 const FACTS_BYTES = 14;
@@ -26,12 +26,12 @@ export function encodeScanItems(items: readonly ScanItem[]): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Size of an item as it is encoded, in bytes. */
+/** Encoded size of an item, in bytes. */
 function scanItemBytes(item: ScanItem): number {
   return LENGTH_BYTES + item.key.length + REVISION_BYTES + FACTS_BYTES + item.head.length;
 }
 
-/** @throws EncServerError `BAD_FRAME` when the bytes end inside an item */
+/** @throws EncServerError `BAD_FRAME` if the bytes end inside an item */
 export function decodeScanItems(body: Buffer): ScanItem[] {
   const items: ScanItem[] = [];
   try {
@@ -42,7 +42,7 @@ export function decodeScanItems(body: Buffer): ScanItem[] {
   return items;
 }
 
-/** Returns where the next one begins. Throws a RangeError where this one is cut. */
+/** Returns the offset of the next item. Throws a RangeError if this one is cut short. */
 function decodeItem(body: Buffer, at: number, items: ScanItem[]): number {
   const keyEnd = at + LENGTH_BYTES + body.readUInt16BE(at);
   const factsAt = keyEnd + REVISION_BYTES;
@@ -59,7 +59,7 @@ function decodeItem(body: Buffer, at: number, items: ScanItem[]): number {
   return end;
 }
 
-/** At least one item: what follows the last one is asked for next. */
+/** Keeps at least one item; the caller asks for the rest next. */
 export function cutPage(page: ScanPage): ScanPage {
   let bytes = 0;
   const end = page.items.findIndex((item, index) => {

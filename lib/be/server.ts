@@ -1,4 +1,4 @@
-/** Puts a back end together: store, service, surfaces and one port. */
+/** Assembles a back end: store, service, surfaces and one port. */
 import { join } from 'node:path';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { AuditedGate } from '../audit/gate.ts';
@@ -19,8 +19,8 @@ import { BeText } from './surfaces/text.ts';
 
 /**
  * Opens the store, then listens. Rejects with `NOT_ALLOWED` for a host beyond loopback,
- * `PORT_TAKEN`, `FOLDER_LOCKED`, `BAD_CONFIG` or `STORE_DAMAGED`. A MongoDB that is away is no
- * reason not to start: what needs it is answered with `UNAVAILABLE` until it is there.
+ * `PORT_TAKEN`, `FOLDER_LOCKED`, `BAD_CONFIG` or `STORE_DAMAGED`. It starts even if MongoDB is
+ * away: requests that need it are answered with `UNAVAILABLE` until it is there.
  */
 export async function startBe(config: Config, log: Logger): Promise<RunningServer> {
   return await withAudit(config.beServerConfigs, log, (audit) => start(config, log, audit));
@@ -84,7 +84,7 @@ function openStoreOf(section: Config['beServerConfigs'], log: Logger): Promise<O
   });
 }
 
-/** What a back end has open, to be closed in this order. */
+/** What a back end has open, in the order of closing. */
 interface Opened {
   readonly port: Port;
   readonly service: BeService;
@@ -92,7 +92,7 @@ interface Opened {
   readonly authority: RunningGate;
 }
 
-/** Closes the store where it cannot listen. */
+/** Closes the store if it cannot listen. */
 async function listen(
   { port, service, store, authority }: Opened,
   kind: string,
@@ -125,7 +125,7 @@ async function listen(
   };
 }
 
-/** How many records there are, for people; or that nobody can tell. */
+/** The number of records, for people; or that it is unknown. */
 async function countRecords(store: OpenedStore): Promise<string> {
   try {
     return `about ${(await store.stats()).records} records`;

@@ -1,6 +1,6 @@
 /**
- * What the back end does, whatever the dialect: it keeps sealed values and says who may ask
- * for them. It holds no key and can read nothing.
+ * What the back end does, in any dialect: it stores sealed values and decides who may ask for them.
+ * It holds no key and can read nothing.
  */
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
@@ -29,13 +29,13 @@ const U32_MAX = 0xffff_ffff;
 /** Table byte, key number, namespace group and SIV: docs/ENVELOPE.md. In bytes. */
 const RECORD_KEY_BYTES = 27;
 
-/** What one connection said of itself. */
+/** What one connection said in its HELLO. */
 export interface BeSession {
   /** Epoch of the keyring it works with; undefined until its HELLO named one. */
   epoch: number | undefined;
 }
 
-/** What a HELLO is answered with. */
+/** The answer to a HELLO. */
 export interface Welcome {
   readonly storeId: Buffer;
   readonly keyring: KeyringMark | undefined;
@@ -46,7 +46,7 @@ export class BeService {
   readonly #budget: Budget;
   readonly #limits: Limits;
   readonly #fence = new EpochFence();
-  /** What backups read. */
+  /** For backups. */
   readonly snapshots: Snapshots;
   /** Connections of front ends. */
   readonly #sessions = new Set<BeSession>();
@@ -65,8 +65,8 @@ export class BeService {
   }
 
   /**
-   * Binds a connection to its keyring. Rejects with `KEYRING_MISMATCH` when the store was filled
-   * under another one, `STALE_EPOCH` when the store knows a newer state of it.
+   * Binds a connection to its keyring. Rejects with `KEYRING_MISMATCH` if the store was filled
+   * under another one, `STALE_EPOCH` if the store knows a newer state of it.
    */
   async hello(
     session: BeSession,
@@ -98,13 +98,13 @@ export class BeService {
     context: RequestContext,
   ): Promise<PutResult> {
     return this.#write(session, key, context, () => {
-      // What a front end has sealed is a little longer than its record.
+      // What a front end has sealed may be a little longer than the record limit.
       if (key[0] === TABLE.FOREIGN) this.#checkRecord(value.body);
       return this.#store.put(key, value, condition);
     });
   }
 
-  /** Rejects with `NOT_FOUND`, or `LARGE` when the body is above `acceptBytes`. */
+  /** Rejects with `NOT_FOUND`, or `LARGE` if the body is above `acceptBytes`. */
   get(
     session: BeSession,
     key: Buffer,
@@ -150,7 +150,7 @@ export class BeService {
     return page;
   }
 
-  /** Keeps a foreign front end's token and record as they came. */
+  /** Stores a foreign front end's token and record as they came. */
   async storeForeign(
     token: Buffer,
     record: Buffer,
@@ -181,7 +181,7 @@ export class BeService {
     return await this.#store.delete(tokenKey(token));
   }
 
-  /** Newest epoch of the keyring that was seen; 0 while there was none. */
+  /** Newest epoch of the keyring that was seen; 0 if none was. */
   get epoch(): number {
     return this.#fence.epoch;
   }
@@ -203,7 +203,7 @@ export class BeService {
     };
   }
 
-  /** How many connections of front ends work with which epoch, the lowest first. */
+  /** How many front-end connections use which epoch, the lowest first. */
   #connectionsByEpoch(): { readonly epoch: number; readonly connections: number }[] {
     const counts = new Map<number, number>();
     for (const { epoch = 0 } of this.#sessions) counts.set(epoch, (counts.get(epoch) ?? 0) + 1);
@@ -212,7 +212,7 @@ export class BeService {
       .sort((a, b) => a.epoch - b.epoch);
   }
 
-  /** Why the store does not take writes, for probes; undefined while it does. */
+  /** Why the store does not take writes, for probes; undefined if it does. */
   unreadyReason(): string | undefined {
     const { ok, reason } = this.#store.health();
     return ok ? undefined : reason;
@@ -234,7 +234,7 @@ export class BeService {
     }
   }
 
-  /** What was seen while the epoch changed may have moved: nobody is told of it. */
+  /** A result read while the epoch changed may be outdated, so it is not returned. */
   async #look<T>(
     session: BeSession,
     key: Buffer,
@@ -255,7 +255,10 @@ export class BeService {
     else if (key[0] !== TABLE.FOREIGN || key.length < 2) throw invalidKey();
   }
 
-  /** Who does not know the newest keyring may look, and worse, write in the wrong place. */
+  /**
+   * A front end that does not know the newest keyring may look, or worse, write, in the wrong
+   * place.
+   */
   #checkEpoch(session: BeSession): void {
     if (session.epoch === undefined) {
       const hint = 'begin the connection with HELLO and the keyring';

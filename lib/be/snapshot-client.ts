@@ -1,16 +1,16 @@
-/** A snapshot that a back end lends: what the store had at one moment, as far as it can tell. */
+/** A snapshot that a back end lends: the content of the store at one moment, as far as possible. */
 import { type FrameClient, readCall } from '../net/client.ts';
 import { bytesField, type FieldEntry, u32Field } from '../protocol/fields.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import type { ScanItem, StoredValue } from '../store/store.ts';
 import { decodeScanItems } from './scan-items.ts';
 
-/** Any body that a frame brings. */
+/** Any body that fits into a frame. */
 const BODY_BYTES_MAX = 0xffff_ffff;
 
 /**
- * A lent snapshot, from {@link BeClient.openSnapshot}. It is over 60 seconds after it was last
- * used, and then rejects with `NOT_FOUND` (docs/PROTOCOL.md, "Back end").
+ * A lent snapshot, from {@link BeClient.openSnapshot}. It ends 60 seconds after it was last used,
+ * and then rejects with `NOT_FOUND` (docs/PROTOCOL.md, "Back end").
  */
 export class BeSnapshot {
   readonly #lane: FrameClient;
@@ -24,7 +24,7 @@ export class BeSnapshot {
 
   /**
    * One page of keys that begin with `prefix` and lie after `after`, in ascending order: 1 to
-   * 10,000 of them, as `limit` says, and at most 1 MiB. Rejects with `NOT_FOUND` when it is over.
+   * 10,000 of them, as `limit` says, and at most 1 MiB. Rejects with `NOT_FOUND` if it has ended.
    */
   async scan(
     prefix: Buffer,
@@ -33,7 +33,7 @@ export class BeSnapshot {
   ): Promise<{
     /** In ascending order of their keys, bytewise. */
     readonly items: readonly ScanItem[];
-    /** Key to go on after, or undefined at the end. */
+    /** Key to continue after, or undefined at the end. */
     readonly next: Buffer | undefined;
   }> {
     const fields = [this.#lease, bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
@@ -42,7 +42,9 @@ export class BeSnapshot {
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
-  /** One value. Rejects with `NOT_FOUND` for what is not in it, and when it is over. */
+  /**
+   * One value. Rejects with `NOT_FOUND` if it is not in the snapshot, or the snapshot has ended.
+   */
   async get(key: Buffer): Promise<StoredValue> {
     const fields = [
       this.#lease,
@@ -61,7 +63,7 @@ export class BeSnapshot {
     };
   }
 
-  /** Gives it back. Whoever does not is helped by the 60 seconds. */
+  /** Gives it back. Otherwise it ends by itself after the 60 seconds. */
   async close(): Promise<void> {
     await this.#lane.call(readCall(OPCODE.SNAPSHOT_CLOSE, [this.#lease], {}));
   }

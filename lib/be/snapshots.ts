@@ -1,6 +1,6 @@
 /**
- * Snapshots that are lent to whoever makes a backup. They cost the store the room of everything
- * that was deleted or replaced since, so they are few, and end by themselves when nobody asks.
+ * Snapshots that are lent for backups. They cost the store the room of everything that was deleted
+ * or replaced since, so they are few, and end by themselves if they are not used.
  */
 import { randomBytes } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
@@ -26,7 +26,7 @@ interface Lease {
   readonly timer: NodeJS.Timeout;
 }
 
-/** For operators: all of it takes the scope `admin`. */
+/** For operators: every method needs the scope `admin`. */
 export class Snapshots {
   readonly #store: Pick<Store, 'snapshot'>;
   readonly #budget: Budget;
@@ -40,7 +40,7 @@ export class Snapshots {
     this.#leaseMs = leaseMs;
   }
 
-  /** Resolves to the ID of the lease, 8 bytes. Rejects with `OVERLOADED` when there are enough. */
+  /** Resolves to the ID of the lease, 8 bytes. Rejects with `OVERLOADED` if too many are open. */
   async open({ caller }: RequestContext): Promise<Buffer> {
     caller.require('admin');
     if (this.#leases.size + this.#opening >= LEASES_MAX) {
@@ -56,7 +56,7 @@ export class Snapshots {
     return id;
   }
 
-  /** One page of keys below a prefix. Rejects with `NOT_FOUND` when the lease is over. */
+  /** One page of keys with a prefix. Rejects with `NOT_FOUND` if the lease has ended. */
   async scan(
     lease: Buffer,
     prefix: Buffer,
@@ -71,8 +71,8 @@ export class Snapshots {
   }
 
   /**
-   * Rejects with `NOT_FOUND` for what is not in it, and when the lease is over; with `LARGE` when
-   * the body is above `acceptBytes`.
+   * Rejects with `NOT_FOUND` for what is not in it, and if the lease has ended; with `LARGE` if the
+   * body is above `acceptBytes`.
    */
   async get(
     lease: Buffer,
@@ -85,18 +85,18 @@ export class Snapshots {
     return await readWithRoom(this.#use(lease), key, acceptBytes, this.#budget, context);
   }
 
-  /** One that is over already is no error. */
+  /** Closing a lease that has ended already is not an error. */
   async close(lease: Buffer, { caller }: RequestContext): Promise<void> {
     caller.require('admin');
     await this.#end(lease.toString('hex'));
   }
 
-  /** Before the store is closed. */
+  /** Call this before the store is closed. */
   async closeAll(): Promise<void> {
     await Promise.all([...this.#leases.keys()].map((name) => this.#end(name)));
   }
 
-  /** A lease lasts longer from now on. */
+  /** Extends the lease. */
   #use(id: Buffer): Snapshot {
     const lease = this.#leases.get(id.toString('hex'));
     if (lease === undefined) {
@@ -116,7 +116,7 @@ export class Snapshots {
   }
 }
 
-/** Facts about the store itself are not for copying: those of another store differ. */
+/** Facts about the store itself are not copied, since each store has its own. */
 function checkTable(key: Buffer): void {
   if (key[0] === TABLE.RECORDS || key[0] === TABLE.FOREIGN) return;
   throw new EncServerError('INVALID_FIELD', 'a snapshot has records and foreign tokens');

@@ -1,4 +1,4 @@
-/** `enc-server audit`: makes the keys of an audit log, proves one, and names a record in it. */
+/** `enc-server audit`: makes the keys of an audit log, verifies one, and names a record in it. */
 import { readFile } from 'node:fs/promises';
 import type { SignedCheckpoint } from '../audit/checkpoint.ts';
 import type { Verified } from '../audit/verify.ts';
@@ -28,7 +28,7 @@ interface NameFlags {
 }
 
 export function runAudit(argv: readonly string[]): Promise<ExitCode> {
-  const about = 'Makes the keys of an audit log, and proves one; see docs/AUDIT.md.';
+  const about = 'Makes the keys of an audit log, and verifies one; see docs/AUDIT.md.';
   const group = new CommandGroup('enc-server audit', about);
   const { command, plan } = group;
   command
@@ -40,7 +40,7 @@ export function runAudit(argv: readonly string[]): Promise<ExitCode> {
     .action((flags: InitFlags) => plan(() => init(flags)));
   command
     .command('verify')
-    .description('prove an audit log; exit code 4 where it was changed')
+    .description('verify an audit log; exit code 4 if it was changed')
     .requiredOption('--log <path>', 'the log; the files put aside are found beside it', given)
     .requiredOption('--key <path>', 'its verification key', given)
     .option('--checkpoint <path>', 'its checkpoints, from wherever they were kept', given)
@@ -123,7 +123,7 @@ async function readCheckpoints(path: string): Promise<SignedCheckpoint[]> {
   const text = await readFile(path, 'utf8').catch((thrown: unknown) => {
     throw fileError('cannot read', path, thrown);
   });
-  // A line that a crash tore is none; each checkpoint stands for itself.
+  // A line torn by a crash is not a checkpoint; each checkpoint stands for itself.
   const checkpoints = text.split('\n').map(parseCheckpoint);
   const found = checkpoints.filter((one) => one !== undefined);
   if (found.length > 0) return found;

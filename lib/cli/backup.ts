@@ -41,7 +41,7 @@ export function runBackup(argv: readonly string[]): Promise<ExitCode> {
   const { command, plan } = group;
   command
     .command('key')
-    .description('make a backup key: who has it reads every backup made with it')
+    .description('make a backup key: whoever has it can read every backup made with it')
     .requiredOption('--out <path>', 'a new file for it (0600)', given)
     .action(({ out }: { readonly out: string }) => plan(() => makeKey(out)));
   addLinkFlags(command.command('create'))
@@ -59,8 +59,8 @@ export function runBackup(argv: readonly string[]): Promise<ExitCode> {
       plan(() => verify(path, flags));
     });
   addLinkFlags(command.command('restore <file>'))
-    .description('put a backup into an empty store')
-    .option('--overwrite', 'also into one that is not empty: what is there is replaced')
+    .description('restore a backup into an empty store')
+    .option('--overwrite', 'also into a store that is not empty, replacing what is there')
     .action((path: string, flags: RestoreFlags) => {
       checkSecret(flags);
       plan(() => restore(path, flags));
@@ -68,7 +68,7 @@ export function runBackup(argv: readonly string[]): Promise<ExitCode> {
   return group.run(withCommand(argv));
 }
 
-/** `enc-server backup --out FILE` makes one. */
+/** `enc-server backup --out FILE` makes a backup. */
 function withCommand(argv: readonly string[]): readonly string[] {
   const [first = ''] = argv;
   const isAbout = ['-h', '--help', '-V', '--version'].includes(first);
@@ -115,9 +115,9 @@ async function create(flags: CreateFlags): Promise<ExitCode> {
   }
 }
 
-/** The file gets its name once it is whole and on disk. */
+/** The file gets its name once it is complete and on disk. */
 async function openAside({ out, force }: CreateFlags) {
-  // Before anything is asked for.
+  // Checked before anything is requested.
   if (force !== true) await refuseExisting(out);
   const path = `${out}.part`;
   const file = await open(path, 'w', 0o600).catch((cause) => {

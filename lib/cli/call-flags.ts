@@ -1,4 +1,4 @@
-/** How commands call a server: the flags for it, and the settings that come of them. */
+/** How commands call a server: the flags, and the settings that result from them. */
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
@@ -21,7 +21,7 @@ export interface CallFlags extends TlsFlags {
   readonly tlsServerName?: string;
 }
 
-/** `whose` certificate it is, and what is called, in words for the help. */
+/** `whose` and `call` are words for the help: whose certificate it is, and what is called. */
 export function addTlsFlags(command: Command, whose = '', call = 'call'): Command {
   return command
     .option('--tls-ca <path>', `${call} over TLS, trusting this authority (PEM)`, given)
@@ -29,7 +29,7 @@ export function addTlsFlags(command: Command, whose = '', call = 'call'): Comman
     .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given);
 }
 
-/** The settings that the flags give. Rejects with `FILE_ERROR`. */
+/** The settings from the flags. Rejects with `FILE_ERROR`. */
 export async function callFlags(flags: CallFlags): Promise<Record<string, unknown>> {
   const { server, timeout, tokenFile, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
   const token = tokenFile === undefined ? undefined : await readTokenFile(tokenFile);
@@ -37,7 +37,7 @@ export async function callFlags(flags: CallFlags): Promise<Record<string, unknow
   return { serverAddr: server, timeoutMs: timeout, token, ...files };
 }
 
-/** How a server is called. @throws EncServerError `BAD_CONFIG` */
+/** How to call a server. @throws EncServerError `BAD_CONFIG` */
 export function linkOf(
   section: Config['feClientConfigs'] | Config['beClientConfigs'],
 ): CallSettings & { readonly timeoutMs: number } {

@@ -1,4 +1,4 @@
-/** What `fe-client` and `be-client` have in common. */
+/** What `fe-client` and `be-client` share. */
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import type { ExitCode } from '../errors.ts';
@@ -20,7 +20,7 @@ interface SharedFlags extends CallFlags {
   readonly json?: boolean;
 }
 
-/** Where and how a client command calls, all of it checked. */
+/** Where and how a client command calls, with everything checked. */
 export interface ClientSetting extends CallSettings {
   readonly timeoutMs: number;
   readonly trial: Config['testParams'];
@@ -38,13 +38,13 @@ export interface ClientCommand<F> {
   /** What it takes instead of `--id`: an argument such as `<file>`, or nothing. */
   readonly takes?: { readonly argument: string; readonly about: string } | 'nothing';
   readonly addFlags: (command: Command) => void;
-  /** Throws for what is wrong with the flags, before anything is read or connected. */
+  /** Throws for wrong flags, before anything is read or connected. */
   readonly check: (flags: F) => void;
-  /** `argument` is what it takes, where it takes one. */
+  /** `argument` is the command's argument, if it takes one. */
   readonly run: (flags: F, setting: ClientSetting, argument: string) => Promise<ExitCode>;
 }
 
-/** One client program: its subcommands, and the trial when there is none. */
+/** One client program: its subcommands, and the trial if none is given. */
 export class ClientProgram {
   readonly #command: Command;
   readonly #section: Section;
@@ -60,7 +60,7 @@ export class ClientProgram {
     this.#command = addSharedFlags(program(name, description))
       .usage('[options] [command]')
       .helpCommand(true)
-      // What follows a subcommand is its own: `--record -V` is a record.
+      // Whatever follows a subcommand belongs to it: `--record -V` is a record.
       .enablePositionalOptions()
       .action((flags: SharedFlags) => {
         this.#run = async () => await trial(await this.#setting(flags));
@@ -86,7 +86,7 @@ export class ClientProgram {
       parse(this.#command, argv);
       return await (this.#run as () => Promise<ExitCode>)();
     };
-    // Looked for by hand, so that a mistake on the command line is told as JSON, too.
+    // Looked for by hand, so that mistakes on the command line are also reported as JSON.
     return runProgram(this.#command.name(), start, argv.includes('--json'));
   }
 

@@ -1,4 +1,4 @@
-/** How every command line is read: the flags that all have, and mistakes in words of our own. */
+/** How every command line is read: the common flags, and our own messages for mistakes. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { Config, LoadOptions } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
@@ -8,21 +8,21 @@ import { parseAddress } from '../net/client.ts';
 import { VERSION } from '../version.ts';
 import { note, runProgram, usage } from './terminal.ts';
 
-/** More than this is no slip of the pen, and may be a secret in the wrong place. */
+/** Anything longer is not a typing mistake, and may be a secret in the wrong place. */
 const NAME_SHOWN_MAX = 24;
 
-/** A command with what every program has. */
+/** A command with the flags that every program has. */
 export function program(name: string, description: string): Command {
   return addConfigFlag(bare(name, description));
 }
 
-/** Takes what is to be done once the command line is read. */
+/** Takes the work to be done once the command line has been read. */
 export type Plan = (run: () => Promise<ExitCode>) => void;
 
-/** A command that is nothing without a subcommand: the flags are those of its subcommands. */
+/** A command that does nothing without a subcommand: all flags belong to its subcommands. */
 export class CommandGroup {
   readonly command: Command;
-  /** For the action of a subcommand. */
+  /** Pass this to the action of a subcommand. */
   readonly plan: Plan = (run) => {
     this.#planned = run;
   };
@@ -32,7 +32,7 @@ export class CommandGroup {
     this.command = bare(name, description).helpCommand(true).enablePositionalOptions();
   }
 
-  /** Does what the subcommand planned, or helps where there is none. */
+  /** Runs what the subcommand planned, or shows the help if there was none. */
   run(argv: readonly string[]): Promise<ExitCode> {
     const start = async () => {
       parse(this.command, argv);
@@ -58,8 +58,8 @@ export function addConfigFlag(command: Command): Command {
 }
 
 /**
- * Reads the arguments. Throws `USAGE` for a mistake, or commander's own error with exit code 0
- * when help or version were asked for and printed.
+ * Reads the arguments. Throws `USAGE` for a mistake, or commander's own error with exit code 0 if
+ * help or version were requested and printed.
  */
 export function parse(command: Command, argv: readonly string[]): void {
   try {
@@ -73,19 +73,19 @@ export function parse(command: Command, argv: readonly string[]): void {
     if (thrown.code === 'commander.help') {
       throw asked === undefined ? usage('no command was given') : noCommand(asked, names);
     }
-    // Of an unknown command, commander would say that its flags are unknown.
+    // For an unknown command, commander would complain about unknown flags.
     if (isWord && names.length > 0 && !names.includes(name)) throw noCommand(name, names);
     throw mistake(thrown);
   }
 }
 
-/** `USAGE` for a command that does not exist, with the nearest that does. */
+/** `USAGE` for an unknown command, with the nearest known one. */
 export function noCommand(name: string, known: readonly string[]): EncServerError {
   if (name.length > NAME_SHOWN_MAX) return usage('no such command');
   return usage(`no command ${name}`, `did you mean ${nearest(name, known)}? see --help`);
 }
 
-/** Commander's words: `error: …`, then perhaps `(Did you mean …?)` on a line of its own. */
+/** Commander's message: `error: …`, then perhaps `(Did you mean …?)` on a line of its own. */
 function mistake(error: CommanderError): EncServerError {
   const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
   // `--kye=HEX` would show the key.
@@ -94,16 +94,16 @@ function mistake(error: CommanderError): EncServerError {
   return usage(message, meant === undefined ? undefined : `${meant} see --help`);
 }
 
-/** All settings; `command` warns of those that mean nothing. Rejects with `BAD_CONFIG`. */
+/** All settings; warnings are printed under the name `command`. Rejects with `BAD_CONFIG`. */
 export async function loadFor(command: string, options: LoadOptions): Promise<Config> {
-  // Loaded when it is needed: help and mistakes on the command line are told without.
+  // Loaded when needed: help and mistakes on the command line do not need it.
   const { loadConfig } = await import('../config/load.ts');
   const { config, warnings } = await loadConfig(options);
   for (const words of warnings) note(`${command}: ${words}`);
   return config;
 }
 
-/** A text that is not empty: an unset variable of a shell must not mean "the default". */
+/** A non-empty text: an unset shell variable must not mean "the default". */
 export function given(text: string): string {
   if (text === '') throw new InvalidArgumentError('It is empty.');
   return text;
@@ -138,7 +138,7 @@ export function revision(text: string): string {
 }
 
 /**
- * Node reads arguments as UTF-8 and puts U+FFFD where they are none, so that different bytes
+ * Node reads arguments as UTF-8 and replaces invalid bytes by U+FFFD, so that different bytes
  * become the same text. Throws `USAGE`.
  */
 export function checkUtf8(flag: string, text: string | undefined, instead: string): void {

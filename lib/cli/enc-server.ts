@@ -33,7 +33,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./be-client.ts')).runBeClient,
   },
   status: {
-    about: 'show how both servers are',
+    about: 'show the state of both servers',
     load: async () => (await import('./status.ts')).runStatus,
   },
   tokens: {
@@ -45,7 +45,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./backup.ts')).runBackup,
   },
   migrate: {
-    about: 'bring along what other servers have stored',
+    about: 'import what other servers have stored',
     load: async () => (await import('./migrate.ts')).runMigrate,
   },
   keys: {
@@ -53,7 +53,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./keys.ts')).runKeys,
   },
   audit: {
-    about: 'make the keys of an audit log, and prove one',
+    about: 'make the keys of an audit log, and verify one',
     load: async () => (await import('./audit.ts')).runAudit,
   },
 };
@@ -71,12 +71,12 @@ function help(): string {
     'Commands:',
     ...rows,
     '',
-    'enc-server COMMAND --help tells more of each.',
+    'enc-server COMMAND --help tells more about each.',
     '',
   ].join('\n');
 }
 
-/** Each command reads its own arguments; this one only finds it. */
+/** Each command reads its own arguments; this only finds the command. */
 export async function runEncServer(argv: readonly string[]): Promise<ExitCode> {
   let [name, ...rest] = argv;
   if (name === 'help' && rest[0] !== undefined) [name, rest] = [rest[0], ['--help']];
@@ -85,7 +85,7 @@ export async function runEncServer(argv: readonly string[]): Promise<ExitCode> {
   return await run(rest);
 }
 
-/** What is no command. */
+/** Handles everything that is not a command. */
 function runUmbrella(name: string | undefined): Promise<ExitCode> {
   return runProgram('enc-server', async () => {
     if (name === '--version' || name === '-V') {

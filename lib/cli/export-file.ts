@@ -1,7 +1,7 @@
 /**
- * The file that an export writes. Its first line says whose keys were asked with, and holds a
- * random number; then comes a line for each record, on disk before the next are asked for. So an
- * export that was cut off goes on where it was.
+ * The file that an export writes. Its first line identifies the keys that were used, and holds a
+ * random number; then comes a line for each record, on disk before the next ones are requested. So
+ * an interrupted export continues where it was.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { access, type FileHandle, open } from 'node:fs/promises';
@@ -20,11 +20,11 @@ export class ExportFile {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #nonce: Buffer;
-  /** The last line of the keys that was asked for. */
+  /** The last line of the keys that was requested. */
   lastLine = 0;
-  /** Lines before it that were answered with an error which passes. */
+  /** Earlier lines that were answered with a temporary error. */
   readonly again = new Set<number>();
-  /** Errors that stay. */
+  /** Permanent errors. */
   readonly errors = new LineErrors();
   exported = 0;
 
@@ -35,8 +35,8 @@ export class ExportFile {
   }
 
   /**
-   * Makes the file, or goes on with the one that is there. Rejects with `CONFLICT` if that one
-   * belongs to other keys, `FILE_ERROR`.
+   * Makes the file, or continues the existing one. Rejects with `CONFLICT` if that belongs to other
+   * keys, `FILE_ERROR`.
    *
    * @param keysPath the file of the keys
    */
@@ -46,7 +46,7 @@ export class ExportFile {
       () => true,
       () => false,
     );
-    // Whose file it is is known before a byte of it is touched.
+    // Check ownership before touching the file.
     const nonce = isThere ? await nonceOf(path, keys) : undefined;
     if (nonce !== undefined) await cutTornLine(path);
     const handle = await open(path, 'a', 0o600).catch((cause) => {
@@ -64,8 +64,8 @@ export class ExportFile {
   }
 
   /**
-   * The reader's token of a record, 32 bytes: the same each time this file is gone on with, so
-   * that what can be read once, and was asked for just before an interruption, can be had again.
+   * The reader's token of a record, 32 bytes: the same each time this file is continued, so that a
+   * record that can be read once, and was requested just before an interruption, can be read again.
    *
    * @param key the record's
    */
@@ -73,7 +73,7 @@ export class ExportFile {
     return createHmac('sha256', key).update(READER_LABEL).update(this.#nonce).digest();
   }
 
-  /** Whether a line of the keys is to be asked for. */
+  /** Whether a line of the keys must still be requested. */
   isOpen(line: number): boolean {
     return line > this.lastLine || this.again.has(line);
   }
@@ -116,7 +116,7 @@ export class ExportFile {
   }
 }
 
-/** Undefined for an empty file. Rejects with `CONFLICT` if it is another file. */
+/** Undefined for an empty file. Rejects with `CONFLICT` if it is a different file. */
 async function nonceOf(path: string, keys: string): Promise<Buffer | undefined> {
   for await (const { text } of linesOf(path)) {
     const head = membersOrNone(text);
@@ -129,7 +129,7 @@ async function nonceOf(path: string, keys: string): Promise<Buffer | undefined> 
   return undefined;
 }
 
-/** SHA-256 of the first line, in hexadecimal digits: more keys may come, that one stays. */
+/** SHA-256 of the first line, in hexadecimal digits: keys may be appended, but that line stays. */
 async function digestOfHead(keysPath: string): Promise<string> {
   for await (const { text = '' } of linesOf(keysPath)) {
     return createHash('sha256').update(text).digest('hex');

@@ -75,7 +75,7 @@ class Export {
     for await (const { number, text } of linesOf(path)) {
       if (!this.#file.isOpen(number)) continue;
       const members = this.#membersOf(number, text);
-      // The head of the file, and how far the import was.
+      // The head of the file, or a mark of the import's progress.
       if (members['key'] === undefined) continue;
       const key = decodeHexKey(Buffer.from(String(members['key']), 'latin1'));
       batch.push({ ...nameOf(members), line: number, key, reader: this.#file.readerOf(key) });
@@ -86,7 +86,7 @@ class Export {
     await this.#export(batch);
   }
 
-  /** A key that was not written to its end was never used. */
+  /** A key that was not written completely was never used. */
   #membersOf(number: number, text: string | undefined): Members {
     try {
       return parseLine(text);
@@ -96,7 +96,7 @@ class Export {
     }
   }
 
-  /** What was read is on disk before anything else becomes of it: it may have been the last time. */
+  /** Whatever was read is put on disk first: it may have been the last chance to read it. */
   async #export(batch: readonly Asking[]): Promise<void> {
     if (batch.length === 0) return;
     const found = new Map<number, Found>();
@@ -118,7 +118,7 @@ class Export {
     });
   }
 
-  /** What is too long for a batch. */
+  /** Retrieves a record that is too long for a batch. */
   async #alone({ id, namespace, key, reader }: Asking): Promise<Found> {
     try {
       const call = { reader, ...(namespace !== undefined && { namespace }) };
@@ -140,7 +140,7 @@ class Export {
   }
 }
 
-/** Such an error ends the command, which asks again when it goes on. */
+/** Such an error ends the command, which retries the line when it is continued. */
 function isPassing(answer: Found): answer is { readonly error: EncServerError } {
   return 'error' in answer && answer.error.row.retry !== 'never';
 }

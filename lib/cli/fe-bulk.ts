@@ -18,7 +18,7 @@ type ListFlags = Pick<NameFlags, 'namespace'>;
 
 export const LIST: ClientCommand<ListFlags> = {
   name: 'list',
-  about: 'print the IDs of a namespace, percent-encoded, in no order; needs the scope admin',
+  about: 'print the IDs of a namespace, percent-encoded, unordered; needs the scope admin',
   takes: 'nothing',
   addFlags: addNamespaceFlag,
   check: (flags) => checkNameFlags({ ...flags, id: 'none' }),
@@ -27,7 +27,7 @@ export const LIST: ClientCommand<ListFlags> = {
 
 export const IMPORT: ClientCommand<ImportFlags> = {
   name: 'import',
-  about: 'store the records of a file of JSON lines; run again after a failure, it goes on',
+  about: 'store the records of a file of JSON lines; run it again after a failure to go on',
   takes: { argument: '<file>', about: 'lines such as {"id": "alice", "record": "hello"}' },
   addFlags(command) {
     command.requiredOption(
@@ -45,7 +45,7 @@ export const IMPORT: ClientCommand<ImportFlags> = {
 
 export const EXPORT: ClientCommand<ExportFlags> = {
   name: 'export',
-  about: 'retrieve the records of a file of keys; run again after a failure, it goes on',
+  about: 'retrieve the records of a file of keys; run it again after a failure to go on',
   takes: { argument: '<keys>', about: 'the file of keys that an import wrote' },
   addFlags(command) {
     command.requiredOption('--out <path>', 'the file of the records (JSON lines)', given);

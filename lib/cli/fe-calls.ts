@@ -6,7 +6,7 @@ import { type BatchAnswer, type BatchRequest, FeClient } from '../fe/client.ts';
 import type { ClientSetting } from './client-flags.ts';
 import { checkUtf8 } from './command-line.ts';
 
-/** How often an item is sent that the server has not done: it has too much to do. */
+/** How many times an item is sent that the server did not execute because it was overloaded. */
 const TRIES_MAX = 6;
 const PAUSE_MS = 250;
 
@@ -46,7 +46,7 @@ export async function withClient<T>(
   }
 }
 
-/** Sends a batch, and what the server had no room for again. `done` gets an answer for each. */
+/** Sends a batch, and repeats what the server had no room for. `done` gets an answer for each. */
 export async function sendBatch<T>(
   client: FeClient,
   items: readonly T[],

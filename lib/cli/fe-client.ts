@@ -101,7 +101,7 @@ const RETRIEVE: ClientCommand<RetrieveFlags> = {
 
 const DELETE: ClientCommand<DeleteFlags> = {
   name: 'delete',
-  about: 'delete a record; where a key is given, only the right one deletes',
+  about: 'delete a record; if a key is given, it must be the right one',
   addFlags(command) {
     addKeyFlags(addNamespaceFlag(command), 'a file with the key')
       .option('--must-exist', 'exit 3 if there was no record')
@@ -113,7 +113,7 @@ const DELETE: ClientCommand<DeleteFlags> = {
 
 const HEAD: ClientCommand<NameFlags> = {
   name: 'head',
-  about: 'tell of a record what can be told without its key',
+  about: 'show what can be known of a record without its key',
   addFlags: addNamespaceFlag,
   check: checkNameFlags,
   run: head,
@@ -121,7 +121,7 @@ const HEAD: ClientCommand<NameFlags> = {
 
 const REKEY: ClientCommand<RekeyFlags> = {
   name: 'rekey',
-  about: 'seal a record anew under another key; run again after a failure, it succeeds',
+  about: 'seal a record again under another key; can be repeated after a failure',
   addFlags(command) {
     addKeyFlags(addNamespaceFlag(command), 'a file with the key that it has now').requiredOption(
       '--key-out <path>',
@@ -194,7 +194,7 @@ async function tellKey(
   else await printKey(key);
 }
 
-/** Where the record may be stored although the command failed, its key must not be lost. */
+/** If the record may be stored although the command failed, its key must not be lost. */
 async function settleKey(
   error: EncServerError,
   setting: ClientSetting,
@@ -202,7 +202,7 @@ async function settleKey(
   keyOut: string | undefined,
 ): Promise<void> {
   const { code, row } = error;
-  // The server sends none of these: standard output took no result, and so no key.
+  // The server never sends this: standard output took no result, and so no key.
   if (code === 'FILE_ERROR') {
     if (keyOut === undefined) note('fe-client: the record is stored, its key lost: store it again');
     return;
@@ -219,7 +219,7 @@ async function settleKey(
 async function retrieve(flags: RetrieveFlags, setting: ClientSetting): Promise<ExitCode> {
   const key = await requireKey(flags);
   return await withClient(setting, async (client) => {
-    // Before it is asked for: it may be one that can be read once.
+    // Done before the request: the record may be one that can be read once.
     const takeBack = await prepareOut(flags.out);
     const found = await client.retrieve(flags.id, key, namespaceOf(flags)).catch(async (error) => {
       await takeBack();
@@ -266,7 +266,7 @@ function shownFacts({ revision, expiryMs, once }: RecordFacts): Record<string, u
   };
 }
 
-/** The new key is on disk before it is sent: whatever happens then, one of both opens the record. */
+/** The new key is on disk before it is sent: in any case, one of the two opens the record. */
 async function rekey(flags: RekeyFlags, setting: ClientSetting): Promise<ExitCode> {
   const oldKey = await requireKey(flags);
   const newKey = await keyFileOf(flags.keyOut);
@@ -282,7 +282,7 @@ async function rekey(flags: RekeyFlags, setting: ClientSetting): Promise<ExitCod
   });
 }
 
-/** The key of a file that an attempt before has made, or a new one in a new file. */
+/** The key from the file that an earlier attempt made, or a new one in a new file. */
 async function keyFileOf(path: string): Promise<Buffer> {
   const isThere = await access(path).then(
     () => true,

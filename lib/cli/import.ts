@@ -26,11 +26,11 @@ export interface ImportFlags {
 
 type StoreRequest = BatchRequest & { readonly op: 'store' };
 
-/** A line that is to be sent. */
+/** A line that must be sent. */
 interface Sending extends LineName {
   readonly line: number;
   readonly request: StoreRequest;
-  /** Whether its key is in the file of the keys already. */
+  /** Whether its key is already in the file of the keys. */
   readonly isKnown: boolean;
 }
 
@@ -111,7 +111,8 @@ class Import {
     const { request } = sending;
     const bytes = request.record.length + sending.id.length;
     const isFull = this.#batch.length === ITEMS_MAX || this.#bytes + bytes > BYTES_MAX;
-    // The items of a batch are done in no order: of two records of one name, the later one wins.
+    // The items of a batch are executed in no particular order, but of two records with one name,
+    // the later one must win.
     const label = labelOf(sending);
     if (isFull || this.#names.has(label)) await this.#send();
     this.#names.add(label);
@@ -163,7 +164,7 @@ class Import {
   }
 }
 
-/** Undefined for the first line of what an export wrote. Throws what is wrong with a line. */
+/** Undefined for the first line of an export's file. Throws what is wrong with a line. */
 function sendingOf(
   line: number,
   text: string | undefined,

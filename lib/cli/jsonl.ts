@@ -1,4 +1,4 @@
-/** Files of one JSON object a line: records that are imported and exported, and their keys. */
+/** Files with one JSON object per line: records that are imported and exported, and their keys. */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -9,12 +9,12 @@ import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { fileError } from './terminal.ts';
 
 const LINE_FEED = 0x0a;
-/** No record that is taken has so long a line, whatever is escaped in it. */
+/** No record that is accepted has so long a line, however much is escaped in it. */
 const LINE_BYTES_MAX = 8 * FRAME_BYTES_CEILING;
-/** Read at once when the end of a file is looked for. */
+/** Bytes read at once when looking for the end of a file. */
 const TAIL_BYTES = 64 * 1024;
 
-/** A name as it stands in a line: text where it is UTF-8, else base64. */
+/** A name as written in a line: text if it is UTF-8, else base64. */
 export interface LineName {
   readonly id: Buffer;
   readonly namespace: Buffer | undefined;
@@ -26,18 +26,16 @@ export type Members = Readonly<Record<string, unknown>>;
 export interface NumberedLine {
   /** From 1. */
   readonly number: number;
-  /** Without its end; undefined where it is no UTF-8. */
+  /** Without the line end; undefined if it is not UTF-8. */
   readonly text: string | undefined;
 }
 
-/**
- * The lines of a file; empty ones are passed over. Rejects with `FILE_ERROR`, `LINE_TOO_LONG`.
- */
+/** The lines of a file; empty ones are skipped. Rejects with `FILE_ERROR`, `LINE_TOO_LONG`. */
 export async function* linesOf(path: string): AsyncGenerator<NumberedLine> {
   let number = 0;
   for await (const bytes of rawLinesOf(path)) {
     number++;
-    // What is no UTF-8 would come out as other bytes, and be taken for what it is not.
+    // Invalid UTF-8 would be decoded to other bytes, and be mistaken for them.
     const text = isUtf8(bytes) ? bytes.toString('utf8').replace(/\r$/, '') : undefined;
     if (text === undefined || text.trim() !== '') yield { number, text };
   }
@@ -87,7 +85,7 @@ export async function measure(path: string): Promise<{ digest: string; lines: nu
 }
 
 /**
- * Cuts off a last line that was not written to its end. Resolves to how many bytes are left.
+ * Cuts off a last line that was not written completely. Resolves to how many bytes are left.
  * Rejects with `FILE_ERROR`.
  */
 export async function cutTornLine(path: string): Promise<number> {
@@ -105,7 +103,7 @@ export async function cutTornLine(path: string): Promise<number> {
   }
 }
 
-/** Up to the last line feed. */
+/** The size up to the last line feed. */
 async function wholeBytes(file: FileHandle): Promise<number> {
   const buffer = Buffer.alloc(TAIL_BYTES);
   for (let end = (await file.stat()).size; end > 0; ) {
@@ -118,7 +116,7 @@ async function wholeBytes(file: FileHandle): Promise<number> {
   return 0;
 }
 
-/** @throws EncServerError `INVALID_RECORD` in words that quote nothing */
+/** @throws EncServerError `INVALID_RECORD` with a message that quotes nothing */
 export function parseLine(text: string | undefined): Members {
   if (text === undefined) throw broken('the line is no UTF-8');
   try {
@@ -127,7 +125,7 @@ export function parseLine(text: string | undefined): Members {
       return value as Members;
     }
   } catch {
-    // The parser's own words quote the line.
+    // The parser's own message quotes the line.
   }
   throw broken('the line is no JSON object');
 }
@@ -141,13 +139,13 @@ export function nameOf(line: Members): LineName {
   return { id, namespace };
 }
 
-/** The same for the same name alone. */
+/** A label that only equal names share. */
 export function labelOf({ id, namespace }: LineName): string {
   return `${namespace?.toString('hex') ?? ''}/${id.toString('hex')}`;
 }
 
 /**
- * What stands under `name` as text, or under `name64` in base64.
+ * The bytes given as text under `name`, or in base64 under `name64`.
  *
  * @throws EncServerError `INVALID_RECORD` if it is neither, or both
  */
@@ -155,7 +153,7 @@ export function bytesOf(line: Members, name: string): Buffer | undefined {
   const [text, base64] = [line[name], line[`${name}64`]];
   if (text === undefined && base64 === undefined) return undefined;
   if (text !== undefined && base64 !== undefined) throw broken(`${name} is there twice`);
-  // UTF-8 has no form for half of a surrogate pair.
+  // Half a surrogate pair has no form in UTF-8.
   if (typeof text === 'string' && isWellFormed(text)) return Buffer.from(text, 'utf8');
   if (typeof base64 === 'string') {
     const bytes = Buffer.from(base64, 'base64');
@@ -168,7 +166,7 @@ function isWellFormed(text: string): boolean {
   return Buffer.from(text, 'utf8').toString('utf8') === text;
 }
 
-/** The members under which bytes stand in a line. */
+/** The members that hold bytes in a line. */
 export function membersOf(name: string, bytes: Buffer | undefined): Members {
   if (bytes === undefined) return {};
   const text = bytes.toString('utf8');

@@ -1,7 +1,7 @@
 /**
- * The file of the keys of an import. Its first line says which file is imported; then come the
- * keys, on disk before they are used, and after each batch up to which line it went. So an import
- * that was cut off goes on where it was, with the same keys.
+ * The file of the keys of an import. Its first line identifies the imported file; then come the
+ * keys, on disk before they are used, and after each batch the line up to which it went. So an
+ * interrupted import continues where it was, with the same keys.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { EncServerError } from '../errors.ts';
@@ -31,13 +31,13 @@ export interface KeyLine extends LineName {
 export class KeyLines {
   readonly #path: string;
   readonly #file: FileHandle;
-  /** Keys that were drawn for lines which are not done. */
+  /** Keys that were drawn for lines which are not done yet. */
   readonly keys = new Map<number, Buffer>();
-  /** The last line that was sent, and answered. */
+  /** The last line that was sent and answered. */
   doneLine = 0;
-  /** Lines up to there that were answered with an error, and for which no later one stands. */
+  /** Earlier lines that were answered with an error, and are not replaced by a later line. */
   readonly failed = new Set<number>();
-  /** The names of lines whose keys are kept, and back. */
+  /** The line of each name, for lines whose keys are kept. */
   readonly #lineOfName = new Map<string, number>();
 
   private constructor(path: string, file: FileHandle) {
@@ -46,8 +46,8 @@ export class KeyLines {
   }
 
   /**
-   * Makes the file, or goes on with the one that is there. Rejects with `CONFLICT` if that one
-   * belongs to another import, `FILE_ERROR`.
+   * Makes the file, or continues the existing one. Rejects with `CONFLICT` if that belongs to
+   * another import, `FILE_ERROR`.
    *
    * @param digest SHA-256 of the import file, in hexadecimal digits
    */
@@ -63,7 +63,7 @@ export class KeyLines {
         throw thrown instanceof EncServerError ? thrown : fileError('cannot write', path, thrown);
       }
     }
-    // Whose file it is is known before a byte of it is touched.
+    // Check ownership before touching the file.
     const isEmpty = await isEmptyOrOurs(path, digest);
     if (!isEmpty) await cutTornLine(path);
     const lines = new KeyLines(path, await open(path, 'a', 0o600));
@@ -77,7 +77,7 @@ export class KeyLines {
     await this.#append(keys.map(keyLine));
   }
 
-  /** All lines up to `line` were answered, some for the first time with an error or without. */
+  /** All lines up to `line` were answered; some newly failed, and some no longer do. */
   async markDone(line: number, failed: readonly number[], mended: readonly number[]) {
     const mark = { done: line, failed, mended };
     this.#take(mark);
@@ -110,7 +110,7 @@ export class KeyLines {
       for (const one of failed as number[]) this.failed.add(one);
       for (const one of mended as number[]) this.failed.delete(one);
       this.doneLine = Math.max(this.doneLine, done);
-      // A line that failed keeps its key: it may have been stored all the same.
+      // A line that failed keeps its key: the record may have been stored all the same.
       for (const [known] of this.keys) {
         if (known <= this.doneLine && !this.failed.has(known)) this.keys.delete(known);
       }
@@ -118,7 +118,7 @@ export class KeyLines {
         if (!this.keys.has(known)) this.#lineOfName.delete(name);
       }
     } else if (typeof number === 'number' && typeof key === 'string') {
-      // Of two lines of one name the later one counts: the earlier is not sent again after it.
+      // Of two lines with one name the later one counts: the earlier is not sent again after it.
       const name = labelOf(nameOf(line));
       const earlier = this.#lineOfName.get(name);
       if (earlier !== undefined && earlier < number) this.failed.delete(earlier);
@@ -128,7 +128,7 @@ export class KeyLines {
   }
 }
 
-/** Resolves to whether it is empty. Rejects with `CONFLICT` if it is another file. */
+/** Resolves to whether it is empty. Rejects with `CONFLICT` if it is a different file. */
 async function isEmptyOrOurs(path: string, digest: string): Promise<boolean> {
   for await (const { text } of linesOf(path)) {
     if (isHeadOf(text, digest)) return false;
@@ -154,7 +154,7 @@ function headLine(digest: string): Buffer {
   );
 }
 
-/** The key goes into the line as bytes, not by way of a string. */
+/** The key is put into the line as bytes, never as a string. */
 function keyLine({ line, id, namespace, key }: KeyLine): Buffer {
   const start = { line, ...membersOf('id', id), ...membersOf('namespace', namespace) };
   const head = `${JSON.stringify(start).slice(0, -1)},"key":"`;

@@ -1,4 +1,4 @@
-/** What commands that work with the keyring and the back end have in common. */
+/** What commands that work with the keyring and the back end share. */
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import type { KeyringJobOptions } from '../fe/keyring-job.ts';
@@ -26,7 +26,7 @@ export function addKeyringFlags(command: Command): Command {
   );
 }
 
-/** The keyring, what opens it, and how its back end is called. `command` says who warns. */
+/** The keyring, the means to open it, and how to call its back end. `command` is for warnings. */
 export async function keyringSetting(
   flags: KeyringFlags,
   command: string,
@@ -37,7 +37,7 @@ export async function keyringSetting(
   return { path, link: linkOf(beClientConfigs), means: meansOf(feServerConfigs) };
 }
 
-/** The configuration of the front end whose keyring it is. */
+/** The configuration of the front end that the keyring belongs to. */
 export async function configFor(flags: KeyringFlags, command: string): Promise<Config> {
   const { config: file, keyring, dataDir, be: server } = flags;
   return await loadFor(command, {

@@ -41,14 +41,14 @@ export function addLifeCommands(command: Command, plan: Plan): void {
     .option('--wait <time>', 'how long to wait for front ends', duration, '30s')
     .action((flags: ActivateFlags) => plan(() => activate(flags)));
   addKeyringFlags(command.command('rewrap'))
-    .description('move the records under the active entry; may be cut off and run again')
+    .description('move the records under the active entry; may be interrupted and run again')
     .option('--rate <number>', 'records a second at the most (default: no bound)')
     .action((flags: RewrapFlags) => {
       const ratePerSecond = rateOf(flags.rate);
       plan(() => rewrap(flags, ratePerSecond));
     });
   addKeyringFlags(command.command('retire'))
-    .description('end the rotation: the old entry is used no more; refused while records remain')
+    .description('end the rotation: the old entry is no longer used; refused while records remain')
     .action((flags: LifeFlags) => plan(() => retire(flags)));
   addKeyringFlags(command.command('provider <kind>'))
     .description('change who seals the secrets of the keyring: file, passphrase or transit')
@@ -59,7 +59,7 @@ export function addLifeCommands(command: Command, plan: Plan): void {
     });
 }
 
-/** Everything but how the secrets lie in the file stays, and no back end is asked. */
+/** Changes only how the secrets are sealed in the file; no back end is asked. */
 async function provider(flags: ProviderFlags, kind: ProviderKind): Promise<ExitCode> {
   const { changeProvider } = await import('../crypto/keyring.ts');
   const { meansOf } = await import('../fe/means.ts');
@@ -165,7 +165,7 @@ function rowsOf(kind: string, entries: readonly KeyringEntry[]): string[][] {
   return entries.map(({ number, state }) => [kind, String(number), state]);
 }
 
-/** Loaded when it is needed: help and mistakes on the command line are told without. */
+/** Loaded when needed: help and mistakes on the command line do not need it. */
 async function openRotation(flags: LifeFlags): Promise<Rotation> {
   const { Rotation } = await import('../fe/rotation.ts');
   return new Rotation(await keyringSetting(flags, 'enc-server keys'));

@@ -36,7 +36,7 @@ export function runKeys(argv: readonly string[]): Promise<ExitCode> {
 }
 
 async function tlsInit(flags: TlsInitFlags, days: number): Promise<ExitCode> {
-  // Loaded when it is needed: it brings a library for certificates.
+  // Loaded when needed: it brings a library for certificates.
   const { initTls } = await import('./tls-init.ts');
   const { out, host: hosts, renew = false } = flags;
   const files = await initTls({ folder: out, hosts, days, renew });

@@ -1,4 +1,4 @@
-/** What went wrong with the lines of a file, and what a command that goes through it ends with. */
+/** The errors in the lines of a file, and the exit code that follows from them. */
 import { ERRORS, type ErrorCode, EXIT, type ExitCode } from '../errors.ts';
 import { note } from './terminal.ts';
 
@@ -8,11 +8,11 @@ export interface LineError {
   readonly message: string;
 }
 
-/** A file may have a fault in every line: more are only counted. */
+/** A file may have an error in every line: beyond this they are only counted. */
 const KEPT_MAX = 1_000;
 
 export class LineErrors {
-  /** The first ones. */
+  /** The first errors. */
   readonly kept: LineError[] = [];
   count = 0;
 
@@ -21,14 +21,14 @@ export class LineErrors {
     if (this.kept.length < KEPT_MAX) this.kept.push({ line, code, message });
   }
 
-  /** That of the first line that failed. */
+  /** The exit code of the first line that failed. */
   get exit(): ExitCode {
     const code = this.kept[0]?.code;
     if (code === undefined) return EXIT.done;
     return Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].exit : EXIT.internal;
   }
 
-  /** A line each, on standard error. */
+  /** Reports them on standard error, one line each. */
   tell(): void {
     for (const { line, code, message } of this.kept) note(`line ${line}: ${code} ${message}`);
     const more = this.count - this.kept.length;

@@ -1,4 +1,4 @@
-/** `enc-server migrate store`: one back end's store into another's. */
+/** `enc-server migrate store`: copies one back end's store into another's. */
 import type { Command } from 'commander';
 import type { BeClientOptions } from '../be/client.ts';
 import { EXIT, type ExitCode } from '../errors.ts';

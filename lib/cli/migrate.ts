@@ -1,4 +1,4 @@
-/** `enc-server migrate`: brings along what other servers have stored. */
+/** `enc-server migrate`: imports what other servers have stored. */
 import { EXIT, type ExitCode } from '../errors.ts';
 import type { CallersKey } from '../fe/family-records.ts';
 import type { EntryProblem, Migrated, Survey } from '../fe/migration.ts';
@@ -24,11 +24,11 @@ interface FinishFlags extends KeyringFlags {
 }
 
 const NAME = 'enc-server migrate';
-/** Where all servers of the family keep their records. */
+/** The database in which all servers of the family keep their records. */
 const FAMILY_DATABASE = 'enc-server-go';
 
 export function runMigrate(argv: readonly string[]): Promise<ExitCode> {
-  const group = new CommandGroup(NAME, 'Bring along what other servers have stored.');
+  const group = new CommandGroup(NAME, 'Import what other servers have stored.');
   const { command, plan } = group;
   addKeyringFlags(command.command('from-mongo'))
     .description("move the records of the family's Go and Python servers; may be run again")
@@ -40,8 +40,8 @@ export function runMigrate(argv: readonly string[]): Promise<ExitCode> {
     .option('--skip', 'pass over documents that cannot be read')
     .action((flags: FromMongoFlags) => plan(() => fromMongo(flags)));
   addKeyringFlags(command.command('finish'))
-    .description('end it: old keys open nothing any more that was not retrieved since')
-    .option('--leave', 'also if such records remain')
+    .description('end it: old keys no longer open records that were not retrieved since')
+    .option('--leave', 'even if such records remain')
     .action((flags: FinishFlags) => plan(() => finish(flags)));
   addStoreCopy(command, plan);
   return group.run(argv);
@@ -100,7 +100,7 @@ async function finish(flags: FinishFlags): Promise<ExitCode> {
   return EXIT.done;
 }
 
-/** Lines of `id` or `id64`, and `key` in digits; keys stay out of what is said of a wrong line. */
+/** Lines of `id` or `id64`, and `key` in digits; errors about a line never quote its key. */
 async function readCallersKeys(path: string): Promise<CallersKey[]> {
   const keys: CallersKey[] = [];
   for await (const { text } of linesOf(path)) {

@@ -1,4 +1,4 @@
-/** How far a long command is, for people who watch it. */
+/** Shows the progress of a long command to people. */
 
 export interface Progress {
   readonly update: (done: number, all: number) => void;
@@ -7,7 +7,7 @@ export interface Progress {
 
 const SILENT: Progress = { update: () => undefined, end: () => undefined };
 
-/** A bar on a terminal; nothing elsewhere, where the result says it all. */
+/** A bar on a terminal; nothing elsewhere, where only the result matters. */
 export async function openProgress(): Promise<Progress> {
   if (!process.stderr.isTTY) return SILENT;
   const { Presets, SingleBar } = await import('cli-progress');

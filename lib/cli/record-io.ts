@@ -1,4 +1,6 @@
-/** Records and keys between files, pipes and the command line; keys as bytes, never strings. */
+/**
+ * Moves records and keys between files, pipes and the command line; keys as bytes, never strings.
+ */
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -10,7 +12,7 @@ import { checkUtf8 } from './command-line.ts';
 import { deliver, fileError, note, print, usage } from './terminal.ts';
 
 const LINE_FEED = Buffer.from('\n');
-/** A file with a key holds 64 digits; a much longer one is the wrong file. */
+/** A key file holds 64 digits; a much longer one is the wrong file. */
 const KEY_FILE_BYTES_MAX = 4096;
 
 export interface RecordFlags {
@@ -39,7 +41,10 @@ export function checkKeyFlags(flags: KeyFlags): void {
   }
 }
 
-/** A record to `out` or standard output; under `--json` facts, and the record where it has no file. */
+/**
+ * Writes a record to `out` or standard output; under `--json` facts, and the record if it has no
+ * file.
+ */
 export async function tellRecord(
   record: Buffer,
   out: string | undefined,
@@ -51,7 +56,7 @@ export async function tellRecord(
   if (json) await result('', { ...facts, ...told });
 }
 
-/** The record of `--record`, `--file` or standard input, whole. Rejects with `RECORD_TOO_LARGE`. */
+/** The whole record of `--record`, `--file` or standard input. Rejects with `RECORD_TOO_LARGE`. */
 export async function readRecord(flags: RecordFlags): Promise<Buffer> {
   if (flags.record !== undefined) return Buffer.from(flags.record, 'utf8');
   if (flags.file === undefined && process.stdin.isTTY) {
@@ -70,8 +75,8 @@ export async function requireKey(flags: KeyFlags): Promise<Buffer> {
 }
 
 /**
- * The key of `--key`, `--key-file` or ENC_SERVER_TS_KEY; undefined where there is none. Rejects
- * with `INVALID_KEY` or `FILE_ERROR`.
+ * The key of `--key`, `--key-file` or ENC_SERVER_TS_KEY; undefined if there is none. Rejects with
+ * `INVALID_KEY` or `FILE_ERROR`.
  */
 export async function readKey(flags: KeyFlags): Promise<Buffer | undefined> {
   if (flags.keyFile !== undefined || flags.key === '-') {
@@ -81,7 +86,7 @@ export async function readKey(flags: KeyFlags): Promise<Buffer | undefined> {
     }
     return parseKey(text);
   }
-  // As everywhere in the environment, empty counts as not given.
+  // As everywhere in the environment, an empty variable counts as not set.
   const text = flags.key ?? (process.env['ENC_SERVER_TS_KEY'] || undefined);
   return text === undefined ? undefined : parseKey(Buffer.from(text, 'utf8'));
 }
@@ -118,7 +123,7 @@ export async function removeKeyFile(path: string): Promise<void> {
   await unlink(path).catch(() => undefined);
 }
 
-/** 64 hex digits and a line feed, alone on standard output. Rejects where nobody takes them. */
+/** 64 hex digits and a line feed, alone on standard output. Rejects if nobody reads them. */
 export async function printKey(key: Buffer): Promise<void> {
   const text = Buffer.concat([encodeHex(key), LINE_FEED]);
   try {
@@ -129,8 +134,8 @@ export async function printKey(key: Buffer): Promise<void> {
 }
 
 /**
- * Finds out whether a file can be written before it is needed. Resolves to what takes it away again
- * if it was made by that. Rejects with `FILE_ERROR`.
+ * Finds out whether a file can be written before it is needed. Resolves to a function that removes
+ * the file again if this made it. Rejects with `FILE_ERROR`.
  */
 export async function prepareOut(path: string | undefined): Promise<() => Promise<void>> {
   const nothing = async () => undefined;
@@ -139,7 +144,7 @@ export async function prepareOut(path: string | undefined): Promise<() => Promis
   if (known?.isDirectory()) {
     throw fileError('cannot write', path, Object.assign(new Error(), { code: 'EISDIR' }));
   }
-  // Who reads from a pipe would take the end of this for the end of all.
+  // The reader of a pipe would take this end of file for the final one.
   if (known !== undefined && !known.isFile()) return nothing;
   try {
     await (await open(path, 'a', 0o600)).close();
@@ -149,14 +154,14 @@ export async function prepareOut(path: string | undefined): Promise<() => Promis
   return known === undefined ? () => removeKeyFile(path) : nothing;
 }
 
-/** The record's bytes to `--out` or standard output; a terminal gets text only. */
+/** Writes the record's bytes to `--out` or standard output; a terminal gets text only. */
 export async function writeRecord(
   record: Buffer,
   out: string | undefined,
   isOnlyTime = false,
 ): Promise<void> {
   if (out !== undefined) {
-    // What was sealed a moment ago is for its owner alone.
+    // Decrypted content is readable by its owner only.
     await writeFile(out, record, { mode: 0o600 }).catch((cause: unknown) => {
       throw fileError('cannot write', out, cause);
     });
@@ -177,7 +182,7 @@ export async function writeRecord(
 /** Whether a terminal can show the bytes without harm: UTF-8 without control characters. */
 export function isText(bytes: Buffer): boolean {
   const text = bytes.toString('utf8');
-  // A return that stands alone could hide what is before it.
+  // A lone carriage return could hide what is before it.
   const shown = text.replaceAll('\r\n', '\n');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
   return Buffer.from(text, 'utf8').equals(bytes) && !/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(shown);
@@ -193,7 +198,9 @@ function parseKey(text: Buffer): Buffer {
   }
 }
 
-/** A file, or standard input without a path; undefined if it has more than `bytesMax`. */
+/**
+ * Reads a file, or standard input if there is no path; undefined if it has more than `bytesMax`.
+ */
 async function readBytes(path: string | undefined, bytesMax: number): Promise<Buffer | undefined> {
   const stream = path === undefined ? process.stdin : createReadStream(path);
   const chunks: Buffer[] = [];
@@ -220,7 +227,7 @@ async function writeAndSync(file: FileHandle, bytes: Buffer): Promise<void> {
   }
 }
 
-/** Without this, a crash could forget that the file exists. */
+/** Without this, the file could be missing after a crash. */
 export async function syncFolderOf(path: string): Promise<void> {
   const folder = await open(dirname(path), 'r');
   try {

@@ -15,8 +15,8 @@ export async function readSecretText(path: string): Promise<Buffer> {
 }
 
 /**
- * As {@link readSecretText}, of a secret that a setting will name: read as settings are read, so
- * that nothing is sealed under what no server takes. Rejects with `USAGE`, `BAD_CONFIG`.
+ * As {@link readSecretText}, for a secret that a setting will hold: it is read as settings are, so
+ * that nothing is sealed under a secret that no server accepts. Rejects with `USAGE`, `BAD_CONFIG`.
  */
 export async function readSettingText(path: string): Promise<Buffer> {
   const isInput = path === '-';

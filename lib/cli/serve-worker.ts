@@ -1,4 +1,4 @@
-/** Serves as one of several workers of a front end, until the parent says so or is gone. */
+/** Serves as one of several workers of a front end, until the parent stops it or is gone. */
 import { EXIT, type ExitCode } from '../errors.ts';
 import type { FromWorker, ToWorker } from '../fe/workers/messages.ts';
 import { tellParent } from '../parent-process.ts';
@@ -11,7 +11,7 @@ type StartMessage = Extract<ToWorker, { kind: 'start' }>;
 
 export async function serveAsWorker(number: number): Promise<ExitCode> {
   ignoreSignals();
-  // Without its parent nobody would ever stop this process.
+  // Without its parent, nobody would ever stop this process.
   const stopped = new Promise<undefined>((resolve) => {
     process.once('disconnect', () => resolve(undefined));
     process.on('message', ({ kind }: ToWorker) => {
@@ -32,7 +32,7 @@ export async function serveAsWorker(number: number): Promise<ExitCode> {
     const link = new WorkerLink(number, start);
     const serving = serve('fe', start.config, [], link);
     serving.catch(() => undefined);
-    // One that does not serve yet has nothing to finish.
+    // A worker that does not serve yet has nothing to finish.
     const served = await Promise.race([serving, stopped]);
     if (served === undefined) return EXIT.done;
     await tell({ kind: 'listening', line: served.server.line });

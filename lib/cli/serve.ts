@@ -1,7 +1,7 @@
 /**
- * Runs one server until it is told to stop: by a signal, or, under `enc-server up`, by its
- * parent. `up` starts both as processes that load while it still reads the configuration; each
- * opens nothing before it has got it.
+ * Runs one server until it is stopped: by a signal, or, under `enc-server up`, by its parent. `up`
+ * starts both as processes that load while it still reads the configuration; each opens nothing
+ * until it has received it.
  */
 import { setFlagsFromString } from 'node:v8';
 import type { Config } from '../config/load.ts';
@@ -15,12 +15,12 @@ import { note } from './terminal.ts';
 
 export type Role = 'be' | 'fe';
 
-/** What `up` says to a server. */
+/** What `up` tells a server. */
 export type ParentMessage =
   | { readonly kind: 'start'; readonly config: Config }
   | { readonly kind: 'stop' };
 
-/** What a server says to `up`. */
+/** What a server tells `up`. */
 export type ChildMessage =
   | {
       readonly kind: 'listening';
@@ -48,7 +48,7 @@ async function startOf(role: Role): Promise<Start> {
   };
 }
 
-/** Loads what a server needs, so that starting it later is quick. */
+/** Loads a server's dependencies, so that starting it later is quick. */
 export async function preload(role: Role): Promise<void> {
   await Promise.all([startOf(role), import('../log.ts')]);
 }
@@ -56,13 +56,13 @@ export async function preload(role: Role): Promise<void> {
 interface Served {
   readonly server: RunningServer;
   readonly logsToFile: boolean;
-  /** Drains and closes the log. */
+  /** Drains, then closes the log. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts a server with its log; a worker of a front end has a link to its parent. Rejects with the
- * error that it does not start with.
+ * error that keeps it from starting.
  */
 export async function serve(
   role: Role,
@@ -75,7 +75,7 @@ export async function serve(
   const program = role === 'be' ? 'beserver' : 'feserver';
   const { log: whole, file, warning, close } = openLog({ ...config.log, program });
   const log = link === undefined ? whole : whole.child({ worker: link.share.worker });
-  // It is in the log, too; but there may be no log. The parent of a worker has said it.
+  // It is logged, too, but there may be no log. For a worker, the parent has reported it.
   if (warning !== undefined && link === undefined) note(`${role}-server: ${warning}`);
   for (const words of warnings) log.warn(words);
   process.on('uncaughtExceptionMonitor', (err) => log.fatal({ err }, 'uncaught exception'));
@@ -112,14 +112,14 @@ export async function serveUntilSignal(
   return EXIT.done;
 }
 
-/** Serves for `enc-server up`, as its child process. */
+/** Serves as a child process of `enc-server up`. */
 export async function serveUnderParent(role: Role): Promise<ExitCode> {
   // A terminal and a service manager signal all processes at once; the parent decides in which
   // order the servers stop.
   const signalled = () => void send({ kind: 'signalled' });
   void firstSignal(signalled).then(signalled);
   let config: Config | undefined;
-  // The parent says so, or it is gone: without it, nobody would ever stop this process.
+  // The parent stops it, or is gone: without it, nobody would ever stop this process.
   const stopped = new Promise<void>((resolve) => {
     process.once('disconnect', resolve);
     process.on('message', (message: ParentMessage) => {
@@ -147,7 +147,7 @@ export async function serveUnderParent(role: Role): Promise<ExitCode> {
   }
 }
 
-/** Tells the parent why this process does not start, and people the stack of a defect. */
+/** Tells the parent why this process does not start, and shows people the stack of a defect. */
 export async function tellFailure(thrown: unknown): Promise<ExitCode> {
   const error = toEncServerError(thrown);
   const { code, row, cause } = error;
@@ -156,11 +156,12 @@ export async function tellFailure(thrown: unknown): Promise<ExitCode> {
   return row.exit;
 }
 
-/** For servers, whose garbage is young, or buffers outside of the heap. */
+/** V8 flags for servers, whose garbage is short-lived, or buffers outside the heap. */
 function setEngineFlags(): void {
-  // What a request leaves behind is little: to wake threads for it costs more than they help.
+  // A request leaves little garbage: waking threads for it costs more than they help.
   setFlagsFromString('--no-parallel-scavenge');
-  // The heap has some 12 MiB. By default all of it is gone through whenever buffers of about as
-  // much were made: with large records at every fifth request. This is at most seven times as much.
+  // The heap has about 12 MiB. By default all of it is collected whenever about as many bytes of
+  // buffers were allocated: with large records, at every fifth request. This allows at most seven
+  // times as much.
   setFlagsFromString('--heap-growing-percent=600');
 }

@@ -12,9 +12,11 @@ const NAMES: Readonly<Record<Role, string>> = { be: 'back end', fe: 'front end' 
 
 export class ServerChild {
   readonly name: string;
-  /** Resolves when the process is gone and all that it said was heard. */
+  /** Resolves when the process is gone and all its messages have arrived. */
   readonly ended: Promise<void>;
-  /** Resolves when the process itself was told to stop; it goes on until its parent says so. */
+  /**
+   * Resolves when the process itself is signalled to stop; it goes on until its parent stops it.
+   */
   readonly signalled: Promise<void>;
   readonly #process: ChildProcess;
   readonly #listening: Promise<Listening>;
@@ -28,7 +30,7 @@ export class ServerChild {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#process = child;
-    // The exit can be told before the last message.
+    // The exit can be reported before the last message.
     this.ended = Promise.all([once(child, 'exit'), once(child, 'disconnect')]).then(() => {});
     this.signalled = new Promise((resolve) => {
       child.on('message', (message: ChildMessage) => {
@@ -44,16 +46,16 @@ export class ServerChild {
         reject(new EncServerError('INTERNAL', `the ${this.name} ended while it started`));
       }, reject);
     });
-    // Whoever starts the server hears of it; before that, nobody listens.
+    // Reported to whoever starts the server; before that, nobody listens.
     this.#listening.catch(() => undefined);
   }
 
-  /** Whether it has ended in order, or had not begun. */
+  /** Whether it has ended normally, or had not begun. */
   get isDone(): boolean {
     return !this.#started || this.#process.exitCode === EXIT.done;
   }
 
-  /** Resolves once the server listens; rejects with the error that it does not start with. */
+  /** Resolves once the server listens; rejects with the error that keeps it from starting. */
   async start(config: Config): Promise<Listening> {
     if (!this.#stopping) {
       this.#started = true;
@@ -62,10 +64,10 @@ export class ServerChild {
     return await this.#listening;
   }
 
-  /** Lets it finish what is under way; kills it when that takes longer than `timeoutMs`. */
+  /** Lets it finish its requests; kills it if that takes longer than `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     this.#stopping = true;
-    // What was never started has nothing to finish.
+    // A server that was never started has nothing to finish.
     if (!this.#started) this.kill();
     this.#send({ kind: 'stop' });
     const timer = setTimeout(() => this.kill(), timeoutMs);

@@ -1,4 +1,4 @@
-/** The flags of the servers, and the settings that they stand for. */
+/** The flags of the servers, and the corresponding settings. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { PartialConfig } from '../config/load.ts';
@@ -51,7 +51,7 @@ export function addPortFlag(command: Command, defaultPort: number): Command {
   return command.option('--port <port>', `port (default: ${defaultPort})`, port);
 }
 
-/** The files of one server, wherever they lie; each comes before the one in `--tls`. */
+/** The files of one server, wherever they lie; each takes precedence over the one in `--tls`. */
 export function addTlsFlags(command: Command): Command {
   return command
     .option('--tls-cert <path>', 'speak TLS with this certificate (PEM)', given)
@@ -85,7 +85,7 @@ export function feSettings(flags: ServerFlags): PartialConfig['feServerConfigs']
   };
 }
 
-/** Where a front end finds its back end, and, over TLS, how it shows who it is. */
+/** How a front end finds its back end, and, over TLS, how it identifies itself. */
 export function linkSettings(flags: ServerFlags): PartialConfig['beClientConfigs'] {
   const { tls } = flags;
   return {
@@ -100,7 +100,7 @@ function access(flags: ServerFlags, role: 'fe' | 'be') {
   const { allowOpen, auth, tls } = flags;
   return {
     allowOpen,
-    // The front end is known by its certificate, so that nobody else gets to the back end.
+    // The front end is identified by its certificate, so that nobody else can use the back end.
     auth: auth || (tls !== undefined && role === 'be') ? 'required' : undefined,
     tlsCert: flags.tlsCert ?? (tls && join(tls, `${role}.pem`)),
     tlsKey: flags.tlsKey ?? (tls && join(tls, `${role}.key`)),

@@ -38,7 +38,7 @@ function runServer(role: Role, command: Command, argv: readonly string[]): Promi
       role === 'be'
         ? { beServerConfigs: beSettings(flags) }
         : { feServerConfigs: feSettings(flags), beClientConfigs: linkSettings(flags) };
-    // Loaded when it is needed: help and mistakes on the command line are told without.
+    // Loaded when needed: help and mistakes on the command line do not need it.
     const { loadConfig } = await import('../config/load.ts');
     const { config, warnings } = await loadConfig({ file: flags.config, flags: settings });
     return await serveUntilSignal(role, config, warnings, print);

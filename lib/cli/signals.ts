@@ -1,4 +1,4 @@
-/** Ctrl-C and `kill`: the first asks for an orderly end, the second for an end. */
+/** Ctrl-C and `kill`: the first asks for an orderly end, the second ends at once. */
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /** Resolves at the first signal; every further one calls `hurry`. */
@@ -15,7 +15,7 @@ export function firstSignal(hurry: () => void): Promise<void> {
   });
 }
 
-/** For a process whose parent gets the same signals and says when to end. */
+/** For a process whose parent gets the same signals and decides when it ends. */
 export function ignoreSignals(): void {
   for (const signal of SIGNALS) process.on(signal, () => undefined);
 }

@@ -1,11 +1,11 @@
-/** What `enc-server status` shows: a table, a line for a log, or JSON. */
+/** The output of `enc-server status`: a table, a line for a log, or JSON. */
 import { formatSize } from '../config/quantity.ts';
 import { type EncServerError, EXIT } from '../errors.ts';
 import { table } from './table.ts';
 
 type Facts = Readonly<Record<string, unknown>>;
 
-/** What one server said of itself, or why it did not. */
+/** What one server reported of itself, or why it did not. */
 export interface Look {
   readonly server: 'fe' | 'be';
   readonly address: string;
@@ -28,16 +28,16 @@ const HEADINGS = [
   'EPOCH',
   'STORE',
 ];
-/** Enough of a keyring's ID to tell two apart, in characters. */
+/** Characters of a keyring's ID that are shown: enough to tell two apart. */
 const KEYRING_SHOWN = 8;
 const MIB = 1024 ** 2;
 
-/** Whether a server does its work. */
+/** Whether a server is healthy. */
 export function isWell({ facts }: Look): boolean {
   return facts?.['ok'] === true;
 }
 
-/** For people: a row for each server, and in words what is wrong. */
+/** For people: a row for each server, and problems in words. */
 export function tableOf(looks: readonly Look[], before: readonly Look[]): string {
   const rows = looks.map((look) => rowOf(look, lookBefore(look, before)));
   const words = looks.flatMap((look) => {
@@ -107,14 +107,14 @@ function lookBefore({ server }: Look, before: readonly Look[]): Look | undefined
   return before.find((look) => look.server === server);
 }
 
-/** Requests in a second since the look before; undefined where that cannot be said. */
+/** Requests per second since the previous look; undefined if unknown. */
 function rateOf(now: Look, before: Look | undefined): number | undefined {
   if (now.facts === undefined || before?.facts === undefined) return undefined;
-  // Another process counts by itself.
+  // Another process has counters of its own.
   if (now.facts['pid'] !== before.facts['pid']) return undefined;
   const requests = count(now.facts['requests']) - count(before.facts['requests']);
   const seconds = (now.atMs - before.atMs) / 1_000;
-  // It started again in between, and counts from zero.
+  // It was restarted in between, and counts from zero.
   if (requests < 0 || seconds <= 0) return undefined;
   return Math.round((requests / seconds) * 10) / 10;
 }
@@ -126,7 +126,7 @@ function storeOf(store: unknown): string {
   return `${text(kind)}, about ${text(records)} records, ${sizeOf(count(bytes))}${where}`;
 }
 
-/** To one digit behind the point, in a unit that fits. */
+/** With one decimal, in a suitable unit. */
 function sizeOf(bytes: number): string {
   if (bytes < 1024) return formatSize(bytes);
   const unit = bytes < MIB ? 'KiB' : bytes < 1024 * MIB ? 'MiB' : 'GiB';
@@ -147,7 +147,7 @@ function count(value: unknown): number {
   return typeof value === 'number' ? value : 0;
 }
 
-/** What a server says may hold anything, and a terminal obeys control characters. */
+/** A server's answer may contain anything, and a terminal obeys control characters. */
 function text(value: unknown): string {
   return value === undefined || value === null ? '-' : String(value).replace(/\p{C}/gu, '?');
 }

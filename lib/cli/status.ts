@@ -29,7 +29,7 @@ interface Asker {
 }
 
 const INTERVAL_MS = 2_000;
-/** What a timer can wait; it would take more for nothing. In milliseconds. */
+/** The longest time that a timer takes; more would count as none. In milliseconds. */
 const INTERVAL_MAX_MS = 2 ** 31 - 1;
 /** Cursor to the top left, and everything below it erased (ECMA-48, CUP and ED). */
 const REDRAW = '\x1b[H\x1b[J';
@@ -43,7 +43,7 @@ export function runStatus(argv: readonly string[]): Promise<ExitCode> {
     .option('--tls <folder>', 'call over TLS as admin, with the files of tls-init', given);
   addTlsFlags(command)
     .option('--timeout <time>', 'longest time for an answer, such as 500ms or 10s', duration)
-    .option('--watch', 'look again and again, until Ctrl-C')
+    .option('--watch', 'repeat until Ctrl-C')
     .option('--interval <time>', 'how often to look (default: 2s)', duration)
     .option('--json', 'print results and errors as JSON');
   return runProgram(
@@ -61,8 +61,8 @@ async function status(flags: StatusFlags): Promise<ExitCode> {
   try {
     const looks = flags.watch ? await watch(askers, flags) : await lookOnce(askers, flags);
     const [unwell] = looks.filter((one) => !isWell(one));
-    // A server that cannot be reached, or refuses, says so by its error; one that does not do its
-    // work counts as away.
+    // A server that cannot be reached, or refuses, determines the exit code by its error; one that
+    // is unhealthy counts as unreachable.
     return unwell === undefined ? EXIT.done : (unwell.error?.row.exit ?? EXIT.unreachable);
   } finally {
     for (const { client } of askers) client.close();
@@ -75,7 +75,9 @@ async function lookOnce(askers: readonly Asker[], { json }: StatusFlags): Promis
   return looks;
 }
 
-/** Until a signal comes, or nobody reads any more. Resolves to the last look that was whole. */
+/**
+ * Until a signal comes, or nobody reads the output any more. Resolves to the last complete look.
+ */
 async function watch(askers: readonly Asker[], flags: StatusFlags): Promise<Look[]> {
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -113,7 +115,7 @@ async function openAskers(flags: StatusFlags): Promise<Asker[]> {
   ];
 }
 
-/** How one of the servers is called. */
+/** How to call one of the servers. */
 function whomOf(
   { tls, ...rest }: StatusFlags,
   server: string | undefined,

@@ -1,4 +1,4 @@
-/** A table for people: a line of headings, columns as wide as their longest cell. */
+/** A table for people: a line of headings, then columns as wide as their longest cell. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [headings, ...rows];
   const widths = headings.map((_heading, column) =>

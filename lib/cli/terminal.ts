@@ -1,4 +1,4 @@
-/** The only home of standard output, standard error and exit codes. */
+/** The only place that uses standard output, standard error and exit codes. */
 import { CommanderError } from 'commander';
 import { EncServerError, EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 
@@ -12,7 +12,10 @@ export async function print(bytes: string | Uint8Array): Promise<void> {
   await isTaken(bytes);
 }
 
-/** As {@link print}, for what must not get lost: a reader that is gone is a `FILE_ERROR`, too. */
+/**
+ * As {@link print}, for output that must not get lost: a reader that is gone is also a
+ * `FILE_ERROR`.
+ */
 export async function deliver(bytes: string | Uint8Array): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     process.stdout.write(bytes, (cause) => {
@@ -33,13 +36,13 @@ export async function isTaken(bytes: string | Uint8Array): Promise<boolean> {
   }
 }
 
-/** Says something to a person; never a result. */
+/** Tells people something; never a result. */
 export function note(words: string): void {
   process.stderr.write(`${words}\n`);
 }
 
 /**
- * Runs one program to its exit code. Errors are told on standard error as one line with the
+ * Runs one program to its exit code. Errors are reported on standard error as one line with the
  * code and one with a hint, or as JSON.
  */
 export async function runProgram(
@@ -53,7 +56,7 @@ export async function runProgram(
   try {
     return await run();
   } catch (thrown) {
-    // Help and version are told by then.
+    // Help and version have been printed by then.
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.done;
     const error = toEncServerError(thrown);
     tell(name, error, json);
@@ -65,7 +68,7 @@ function tell(name: string, error: EncServerError, json: boolean): void {
   const { code, message, hint, cause } = error;
   if (json) note(JSON.stringify({ error: { code, message, hint } }));
   else note(`${name}: ${code} ${message}\n  hint: ${hint}`);
-  // What is nobody's fault but ours is told whole, so that it can be reported.
+  // A defect of ours is shown with its stack, so that it can be reported.
   if (code === 'INTERNAL' && cause instanceof Error) note(String(cause.stack));
 }
 
@@ -74,7 +77,7 @@ export function usage(message: string, hint?: string): EncServerError {
   return new EncServerError('USAGE', message, { hint });
 }
 
-/** What the system says against a file, in words. */
+/** The system's error for a file, in words. */
 export function fileError(
   words: string,
   path: string,
@@ -86,7 +89,7 @@ export function fileError(
   return new EncServerError('FILE_ERROR', `${words} ${path} (${reason})`, facts);
 }
 
-/** The system's code behind an error, such as `EPIPE`. */
+/** The system's code of an error, such as `EPIPE`. */
 function causeCode(thrown: unknown): string | undefined {
   const cause = thrown instanceof EncServerError ? thrown.cause : undefined;
   return (cause as NodeJS.ErrnoException | undefined)?.code;

@@ -1,6 +1,6 @@
 /**
  * A small authority and certificates for development (RFC 5280), with P-256 keys. Whoever has
- * `ca.key` can make more of them: for anything that matters, use an authority of your own.
+ * `ca.key` can issue more of them: for anything that matters, use an authority of your own.
  */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
@@ -29,10 +29,13 @@ type Provider = Parameters<typeof cryptoProvider.set>[0];
 
 export interface TlsInit {
   readonly folder: string;
-  /** Names and addresses of the servers, beside this machine's own; to renew, none for the old. */
+  /**
+   * Names and addresses of the servers, besides this machine's own; when renewing, none keeps the
+   * old.
+   */
   readonly hosts: readonly string[];
   readonly days: number;
-  /** Issues anew what is there, under the authority that is there. */
+  /** Reissues the existing certificates, under the existing authority. */
   readonly renew: boolean;
 }
 
@@ -44,7 +47,9 @@ interface Authority {
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
 const AUTHORITY_DAYS = 3_650;
-/** Clocks differ: what is valid from now is not valid yet elsewhere. In milliseconds. */
+/**
+ * Clocks differ: a certificate valid from now on would not be valid yet elsewhere. In milliseconds.
+ */
 const CLOCK_SKEW_MS = 3_600_000;
 const { clientAuth, serverAuth } = ExtendedKeyUsage;
 const LEAVES = [
@@ -54,8 +59,8 @@ const LEAVES = [
 ] as const;
 
 /**
- * Resolves to the files that were made. Rejects with `CONFLICT` rather than to overwrite one, and
- * with `FILE_ERROR`, also where an authority is to be renewed from and is not there.
+ * Resolves to the files that were made. Rejects with `CONFLICT` rather than overwriting one, and
+ * with `FILE_ERROR`, also if the authority to renew from is missing.
  */
 export async function initTls(options: TlsInit): Promise<string[]> {
   const { folder, renew } = options;
@@ -72,7 +77,7 @@ export async function initTls(options: TlsInit): Promise<string[]> {
   }
 }
 
-/** A new folder, or one in which none of the files is. */
+/** Makes a new folder, or checks that one has none of the files. */
 async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const names = ['ca', ...LEAVES.map(({ name }) => name)];
@@ -142,7 +147,7 @@ async function makeLeaf(
   files.push(await write(folder, `${name}.pem`, `${certificate.toString('pem')}\n`));
 }
 
-/** The names and addresses of a certificate; none where there is no such file. */
+/** The names and addresses of a certificate; empty if there is no such file. */
 async function hostsIn(path: string): Promise<string[]> {
   if (!(await exists(path))) return [];
   const pem = await readFile(path, 'utf8');
@@ -181,7 +186,7 @@ async function pemOf(key: CryptoKey): Promise<string> {
   return `-----BEGIN PRIVATE KEY-----\n${lines.join('\n')}\n-----END PRIVATE KEY-----\n`;
 }
 
-/** Aside and then renamed: a server that reads it now never sees half of it. */
+/** Written to a temporary file, then renamed: a server that reads it now never sees half of it. */
 async function write(folder: string, name: string, text: string): Promise<string> {
   const path = join(folder, name);
   const file = await open(`${path}.new`, 'w', 0o600);

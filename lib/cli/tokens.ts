@@ -1,4 +1,4 @@
-/** `enc-server tokens`: makes, lists and revokes access tokens. Servers see it within a second. */
+/** `enc-server tokens`: makes, lists and revokes access tokens. Servers notice within a second. */
 import type { Command } from 'commander';
 import { SCOPES, type Scope } from '../access.ts';
 import { drawToken, isTokenId } from '../auth/token.ts';
@@ -110,7 +110,7 @@ function timeOf(text: string): number {
   return atMs;
 }
 
-/** A JavaScript date takes much for a time; of `2030-02-30` it makes the 2nd of March. */
+/** A JavaScript date accepts almost anything; it turns `2030-02-30` into the 2nd of March. */
 function isDay(text: string): boolean {
   const [, day] = /^(\d{4}-\d{2}-\d{2})(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?$/.exec(text) ?? [];
   return day !== undefined && new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
@@ -119,7 +119,7 @@ function isDay(text: string): boolean {
 async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {
   const path = await pathOf(flags);
   const { id, hash, token } = drawToken();
-  // Before the token counts, so that none is made that nobody has.
+  // Written before the token counts, so that no token exists that nobody has.
   if (flags.out !== undefined) await writeNewFile(flags.out, Buffer.from(`${token}\n`));
   const entry = { ...wish, id, hash, createdMs: Date.now() };
   await changeTokens(path, (entries) => [...entries, entry]);
@@ -173,7 +173,7 @@ function describe({ id, scopes, namespace, expiresMs, createdMs, note: words }: 
   };
 }
 
-/** Somebody may paste the whole token: its ID is in it, and the secret is not repeated. */
+/** Somebody may paste the whole token: its ID is in it, and the secret is not shown. */
 function idOf(text: string): string {
   const id = text.startsWith('est_') ? (text.split('_')[1] ?? '') : text;
   if (isTokenId(id)) return id;

@@ -1,8 +1,8 @@
-/** The family's trial: store, retrieve, compare, delete, one line a step. */
+/** The family's trial: store, retrieve, compare, delete, with one line per step. */
 import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import type { ClientSetting } from './client-flags.ts';
 
-/** What the trial does with either server. */
+/** The steps of the trial on either server. */
 export interface TrialSteps {
   /** Stores only if nothing is there, so that a real record is never touched. */
   readonly store: (id: string, record: Buffer) => Promise<void>;
@@ -29,7 +29,7 @@ export async function runTrial(setting: ClientSetting, steps: TrialSteps): Promi
     }
     await done('compare', 'they are the same');
   } catch (error) {
-    // The first failure is the one to tell of.
+    // The first failure is the one to report.
     await steps.remove(id).catch(() => undefined);
     throw error;
   }

@@ -17,7 +17,9 @@ import {
 import { firstSignal } from './signals.ts';
 import { note, print, runProgram } from './terminal.ts';
 
-/** How long a server may take to end before it is killed, beyond its own bound. */
+/**
+ * How much longer than its own bound a server may take to end before it is killed, in milliseconds.
+ */
 const GRACE_MS = 2_000;
 const FE_PORT_DEFAULT = 7777;
 const WILDCARDS: readonly string[] = ['localhost', '0.0.0.0', '::'];
@@ -34,7 +36,7 @@ export function runUp(argv: readonly string[]): Promise<ExitCode> {
 }
 
 async function up(flags: ServerFlags): Promise<ExitCode> {
-  // The servers load while the configuration is read; they open nothing before they get it.
+  // The servers load while the configuration is read; they open nothing until they receive it.
   const be = new ServerChild('be');
   const fe = new ServerChild('fe');
   let isSignalled = false;
@@ -59,11 +61,11 @@ async function up(flags: ServerFlags): Promise<ExitCode> {
     await Promise.race([starting, ended]);
     reason = await ended;
   } finally {
-    // In this order, so that what the front end has under way finds the back end there.
+    // In this order, so that requests under way in the front end still reach the back end.
     await fe.stop(drainTimeoutMs + GRACE_MS);
     await be.stop(drainTimeoutMs + GRACE_MS);
   }
-  // Only now: where all processes are signalled at once, a server may be the first to say so.
+  // Reported only now: if all processes are signalled at once, a server may be the first to say so.
   if (!isSignalled) note(`enc-server up: ${reason}; both servers are stopped now`);
   return isSignalled && be.isDone && fe.isDone ? EXIT.done : EXIT.internal;
 }
@@ -72,7 +74,7 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
   const config = await loadFor('enc-server up', {
     file: flags.config,
     flags: {
-      // The tokens of `--auth` are for the front end; its own link has none to show.
+      // The tokens of `--auth` are for the front end; its own link has none to present.
       beServerConfigs: beSettings({ ...flags, auth: false }),
       feServerConfigs: feSettings(flags),
       beClientConfigs: linkSettings(flags),
@@ -83,7 +85,7 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
   return withQuietLog(config);
 }
 
-/** Starts the back end, then the front end, and says where they are. */
+/** Starts the back end, then the front end, and prints where they listen. */
 async function start(
   config: Config,
   flags: ServerFlags,
@@ -110,7 +112,7 @@ function endOf(child: ServerChild): Promise<string> {
   ]);
 }
 
-/** Standard output belongs to the lines of `up`, unless the log was put there on purpose. */
+/** Standard output belongs to `up`, unless the log was put there explicitly. */
 function withQuietLog(config: Config): Config {
   const { stdout, stdoutGiven } = config.log;
   return { ...config, log: { ...config.log, stdout: stdout && stdoutGiven } };
@@ -121,7 +123,9 @@ function withBackEndAt(config: Config, bePort: number): Config {
   return { ...config, beClientConfigs: { ...config.beClientConfigs, serverAddr } };
 }
 
-/** What a client on this machine needs to find the front end; nothing if it is where it looks. */
+/**
+ * What a client on this machine needs to find the front end; empty if that is at the default place.
+ */
 function serverFlag(host: string, fePort: number): string {
   const isDefault = WILDCARDS.includes(host) && fePort === FE_PORT_DEFAULT;
   return isDefault ? '' : ` --server ${addressOf(host, fePort)}`;

@@ -1,4 +1,4 @@
-/** `docs/CONFIG.md`, written from the schema. */
+/** Generates `docs/CONFIG.md` from the schema. */
 
 import { OTHER_VARIABLES, variableOf } from './environment.ts';
 import { FAMILY_SETTINGS } from './file.ts';
@@ -8,27 +8,28 @@ const INTRODUCTION = `# Configuration
 
 This page is generated from \`lib/config/schema.ts\`; a test keeps it current.
 
-Every setting has a default, so nothing needs to be configured. What is set is taken from, in
-this order, the last one that gives a setting deciding:
+Every setting has a default, so nothing needs to be configured. Settings come from these places,
+in this order; a later one overrides an earlier one:
 
 1. the defaults below,
 2. the configuration file: the one named by \`--config\`, else by \`ENC_SERVER_TS_CONFIG_PATH\`,
    else \`config/config.json\` of the package,
-3. the environment: \`ENC_SERVER_TS_<SECTION>_<KEY>\` in upper case; a variable that is set to
-   nothing counts as not set (except where its row says otherwise),
+3. the environment: \`ENC_SERVER_TS_<SECTION>_<KEY>\` in upper case; an empty variable counts as
+   not set (except where its row says otherwise),
 4. the command line.
 
-The file is YAML or JSON, which may have trailing commas and comments that begin with \`#\`. The same name twice is an
-error, and so is a name that is not on this page: the error says which known name is nearest.
+The file is YAML or JSON, which may have trailing commas and comments that begin with \`#\`. The
+same name twice is an error, and so is a name that is not on this page: the error says which known
+name is nearest.
 Errors name the place of a setting, never its value.
 
 - Numbers and booleans may be strings. A boolean is one of \`true\`, \`yes\`, \`on\`, \`1\`, or one
   of \`false\`, \`no\`, \`off\`, \`0\`.
 - Durations are milliseconds, or have a unit: \`500ms\`, \`10s\`, \`10m\`, \`1h\`, \`1d\`.
 - Sizes are bytes, or have a unit: \`64 KiB\`, \`8MiB\`, \`1GiB\`.
-- A secret can also be put into a file, without a place in the environment or in the
-  configuration: its variable with \`_FILE\` at the end names that file. One line end at its end
-  is not part of the secret. Giving both the secret and its file is an error.
+- A secret can also be kept in a file, outside the environment and the configuration: its variable
+  with \`_FILE\` at the end names that file. A line end at the end of the file is not part of the
+  secret. Giving both the secret and its file is an error.
 `;
 
 const ABOUT: Readonly<Record<SectionName, string>> = {
@@ -87,7 +88,7 @@ function describeFamily(): string {
   const rows = Object.entries(FAMILY_SETTINGS).map(([name, why]) => `- \`${name}\`: ${why}.\n`);
   return `## Files of the Go and Python servers
 
-They load unchanged. These settings of theirs are ignored, with one warning each:
+They load unchanged. The following settings are ignored, with one warning each:
 
 ${rows.join('')}`;
 }

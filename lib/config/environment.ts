@@ -1,4 +1,4 @@
-/** Environment variables as a layer. */
+/** Environment variables as a configuration layer. */
 
 import { EncServerError } from '../errors.ts';
 import { emptyRecord, type Layer, put, type Settings } from './layer.ts';
@@ -8,7 +8,7 @@ import { readSecretFile } from './text-file.ts';
 
 const PREFIX = 'ENC_SERVER_TS_';
 
-/** The variables that are no single setting, for `docs/CONFIG.md`. */
+/** Variables that are not single settings, for `docs/CONFIG.md`. */
 export const OTHER_VARIABLES = {
   ENC_SERVER_TS_CONFIG_PATH: 'The configuration file, where no `--config` is given.',
   ENC_SERVER_TS_ALLOW_OPEN: '`allowOpen` of both servers.',
@@ -29,21 +29,21 @@ const SERVICE_LINK = /_SERVICE_(?:HOST|PORT)(?:_\w+)?$|_PORT_\d+_(?:TCP|UDP|SCTP
 const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//;
 
 export interface EnvironmentLayer extends Layer {
-  /** The configuration file that is asked for. */
+  /** The configuration file that a variable names. */
   readonly configPath: string | undefined;
-  /** Variables that look like ours and mean nothing. */
+  /** Variables that look like ours but mean nothing. */
   readonly warnings: readonly string[];
 }
 
-/** The variable of a setting. Secrets may also come from a file named by `<variable>_FILE`. */
+/** The variable of a setting. A secret may also come from a file named by `<variable>_FILE`. */
 export function variableOf(section: string, key: string): string {
   return `${PREFIX}${section}_${key}`.toUpperCase();
 }
 
 /**
  * Reads all settings that the environment gives.
- * @throws EncServerError `BAD_CONFIG` for a secret's file that cannot be read or is empty, or
- * that is given beside the secret itself.
+ * @throws EncServerError `BAD_CONFIG` for a secret's file that cannot be read or is empty, or that
+ *   is given together with the secret itself.
  */
 export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<EnvironmentLayer> {
   const settings: Settings = emptyRecord();

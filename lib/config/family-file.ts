@@ -1,12 +1,12 @@
-/** What a configuration file of the family's Go or Python servers says of what they have stored. */
+/** What a configuration file of the family's Go or Python servers says of their stored data. */
 import { EncServerError } from '../errors.ts';
 import { parseText } from './parse.ts';
 import { readTextFile } from './text-file.ts';
 
 export interface FamilySettings {
-  /** `idKeyStr`: its characters are the key, as they are. */
+  /** `idKeyStr`: its characters, taken as bytes, are the key. */
   readonly idKey: Buffer;
-  /** `idNonceStr`, the same. */
+  /** `idNonceStr`, in the same way. */
   readonly idNonce: Buffer;
   readonly mongoURI: string | undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * The kinds of settings. Each is a zod type that takes what files, variables and flags give
- * (numbers and booleans may be strings) and carries what people are told about it.
+ * (numbers and booleans may be strings) and carries the documentation of the setting.
  */
 
 import { z } from 'zod';
@@ -13,20 +13,20 @@ import {
 } from './quantity.ts';
 import { ONE_LINE } from './text-file.ts';
 
-/** What people are told about a setting. */
+/** The documentation of a setting. */
 export interface KeyFacts {
   readonly about: string;
-  /** What a value must be; an error says `expected` and this, never the value. */
+  /** What a value must be; an error says `expected` and this text, never the value. */
   readonly expects: string;
   /** The default, in words. */
   readonly fallback: string;
   /** Never shown; may come from a file named by a variable that ends in `_FILE`. */
   readonly secret?: true;
-  /** An empty environment variable is a value of its own here; else it counts as not given. */
+  /** An empty environment variable is a value of its own here; otherwise it counts as not set. */
   readonly emptyIsValue?: true;
 }
 
-/** Where the facts of each setting are kept, by its type. */
+/** Holds the facts of each setting, by its type. */
 export const registry = z.registry<KeyFacts>();
 
 /** setTimeout takes no more (2^31 - 1 ms) and fires at once when given more. */

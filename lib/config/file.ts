@@ -1,4 +1,4 @@
-/** The configuration file as a layer. */
+/** The configuration file as a configuration layer. */
 
 import { EncServerError } from '../errors.ts';
 import { emptyRecord, type Layer, put, type Settings } from './layer.ts';
@@ -15,7 +15,7 @@ export const FAMILY_SETTINGS: Readonly<Record<string, string>> = {
   useExtIP: 'set host (and allowOpen) to listen beyond loopback',
 };
 
-/** A file's settings, and a warning for each kind of setting that was left out on purpose. */
+/** A file's settings, and a warning for each kind of setting that is ignored on purpose. */
 export interface FileLayer extends Layer {
   readonly warnings: readonly string[];
 }
@@ -47,7 +47,7 @@ export async function readConfigFile(file: string): Promise<FileLayer> {
   return { settings, warnings, place: (section, key) => `${file}: ${section}.${key}` };
 }
 
-/** Nothing at all (an empty file, a section whose lines are all comments) has no entries. */
+/** An empty file, or a section whose lines are all comments, has no entries. */
 function entriesOf(value: unknown, complaint: string): [string, unknown][] {
   if (value === null) return [];
   if (typeof value === 'object' && !Array.isArray(value)) return Object.entries(value);
@@ -74,7 +74,7 @@ function unknownKey(file: string, section: string, key: string): EncServerError 
   return new EncServerError('BAD_CONFIG', message, { hint });
 }
 
-/** A mistyped line can turn a value into a name, and a value can be a secret. */
+/** A typing mistake can turn a value into a name, and the value may be a secret. */
 function shown(name: string): string {
   return /^[\w.-]{1,40}$/.test(name) ? name : '(not shown: it does not look like a name)';
 }

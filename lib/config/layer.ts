@@ -1,15 +1,15 @@
-/** Settings from one place, before they are checked. A later layer wins over an earlier one. */
+/** Settings from one place, before they are checked. A later layer overrides an earlier one. */
 
 /** Values by section and key. Made without a prototype, so that no name is special. */
 export type Settings = Record<string, Record<string, unknown>>;
 
 export interface Layer {
   readonly settings: Settings;
-  /** Where a setting of this layer stands, for people. */
+  /** The place of a setting in this layer, for people. */
   place(section: string, key: string): string;
 }
 
-/** Sets one value. Undefined counts as not given. */
+/** Sets one value. Undefined counts as not set. */
 export function put(settings: Settings, section: string, key: string, value: unknown): void {
   if (value === undefined) return;
   settings[section] ??= emptyRecord();
@@ -25,7 +25,7 @@ export function gives(layer: Layer, section: string, key: string): boolean {
   return layer.settings[section]?.[key] !== undefined;
 }
 
-/** All layers as one; the last one that gives a setting decides. */
+/** Merges all layers; the last one that gives a setting wins. */
 export function merge(layers: readonly Layer[]): Settings {
   const merged: Settings = emptyRecord();
   for (const { settings } of layers) {
@@ -36,7 +36,7 @@ export function merge(layers: readonly Layer[]): Settings {
   return merged;
 }
 
-/** Where a setting got its value; undefined where it is the default. */
+/** The place where a setting got its value; undefined if it has its default. */
 export function placeOf(
   layers: readonly Layer[],
   section: string,

@@ -1,4 +1,4 @@
-/** Apart from `load.ts`, so that a server that was handed its configuration loads no schema. */
+/** Separate from `load.ts`, so that a server that was handed its configuration loads no schema. */
 import { type Limits, limitsFor } from '../protocol/limits.ts';
 import type { ServerSection } from './load.ts';
 

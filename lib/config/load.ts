@@ -1,6 +1,6 @@
 /**
- * The configuration of a program: defaults, then the file, then the environment, then the
- * command line; the last one that gives a setting decides. Nothing else reads configuration.
+ * The configuration of a program: defaults, then the file, then the environment, then the command
+ * line; the last one that gives a setting wins. Nothing else reads configuration.
  */
 
 import { EncServerError } from '../errors.ts';
@@ -12,16 +12,16 @@ import { configSchema, factsOf, type Issue, type ParsedConfig } from './schema.t
 
 type Frozen<T> = { readonly [K in keyof T]: T[K] extends object ? Frozen<T[K]> : T[K] };
 
-/** Everything that can be set, checked and complete. All paths are absolute. */
+/** All settings, checked and complete. All paths are absolute. */
 export type Config = Frozen<Omit<ParsedConfig, 'log'>> & { readonly log: LogSection };
 
-/** `dir` is empty where no files are to be written. */
+/** `dir` is empty if no files are to be written. */
 export type LogSection = Frozen<ParsedConfig['log']> & {
-  /** Whether `stdout` was set on purpose, rather than left at its default. */
+  /** Whether `stdout` was set explicitly, rather than left at its default. */
   readonly stdoutGiven: boolean;
 };
 
-/** What both servers have. */
+/** The settings that both servers have. */
 export type ServerSection = Config['feServerConfigs'] | Config['beServerConfigs'];
 
 /** Some settings, as a command line gives them: numbers and booleans may be strings. */
@@ -32,7 +32,7 @@ export type PartialConfig = {
 };
 
 export interface LoadOptions {
-  /** `--config`: wins over `ENC_SERVER_TS_CONFIG_PATH` and the file of the package. */
+  /** `--config`: overrides `ENC_SERVER_TS_CONFIG_PATH` and the file of the package. */
   readonly file?: string | undefined;
   readonly flags?: PartialConfig;
   /** Default: the environment of this process. */
@@ -43,7 +43,7 @@ export interface Loaded {
   readonly config: Config;
   /** The file that was read. */
   readonly file: string | undefined;
-  /** For the log, or for people: nothing is wrong, but something may not be as meant. */
+  /** For the log, or for people: not errors, but possibly not what was meant. */
   readonly warnings: readonly string[];
 }
 
@@ -66,7 +66,7 @@ export async function loadConfig(options: LoadOptions = {}): Promise<Loaded> {
   };
 }
 
-/** Only the file of the package may be missing: nobody asked for it. */
+/** Only the file of the package may be missing, as nobody asked for it. */
 async function readLayer(file: string, mayBeMissing: boolean): Promise<FileLayer | undefined> {
   try {
     return await readConfigFile(file);
@@ -91,7 +91,7 @@ function check(layers: readonly Layer[]): ParsedConfig {
   throw new EncServerError('BAD_CONFIG', complaints.join('; '));
 }
 
-/** zod's own words could quote the value; those of the schema (`custom`) never do. */
+/** zod's own messages could quote the value; those of the schema (`custom`) never do. */
 function complaintOf(issue: Issue, layers: readonly Layer[]): string {
   const [section = '', key = ''] = issue.path.map(String);
   const place = placeOf(layers, section, key) ?? `${section}.${key}`;
@@ -100,8 +100,8 @@ function complaintOf(issue: Issue, layers: readonly Layer[]): string {
 }
 
 /**
- * The family's files have a `mongoURI` and no `store`, and mean MongoDB. The last layer that
- * gives either decides, so that `--store level` wins over a file and `--mongo-uri` over one too.
+ * The family's files have a `mongoURI` and no `store`, and mean MongoDB. The last layer that gives
+ * either decides, so that both `--store level` and `--mongo-uri` override a file.
  */
 function meansMongo(layers: readonly Layer[]): boolean {
   const last = layers.findLast(

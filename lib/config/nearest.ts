@@ -1,6 +1,6 @@
-/** The known name that a mistyped one most likely meant. */
+/** Finds the known name that a mistyped one most likely stands for. */
 
-/** The candidate with the fewest edits from `name`, case ignored; undefined if there is none. */
+/** The candidate with the fewest edits from `name`, ignoring case; undefined if there is none. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestEdits = Number.POSITIVE_INFINITY;

@@ -1,11 +1,13 @@
 /**
- * The text of a configuration file as plain values. JSON is a part of YAML, and so are the
- * files of the enc-server family (JSON with trailing commas); only those need the YAML parser.
+ * The text of a configuration file as plain values. JSON is a subset of YAML, and so are the files
+ * of the enc-server family (JSON with trailing commas); only those need the YAML parser.
  */
 
 import { EncServerError } from '../errors.ts';
 
-/** What is wrong, by the YAML parser's code. Its own words may quote the file: a secret, say. */
+/**
+ * What is wrong, by the YAML parser's code. Its own message may quote the file, and so a secret.
+ */
 const REASONS: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'the same name is there twice',
   MULTIPLE_DOCS: 'there is more than one document',
@@ -23,7 +25,7 @@ export async function parseText(text: string, file: string): Promise<unknown> {
   return json === undefined ? parseYaml(text, file) : json;
 }
 
-/** Undefined where the text is no JSON, or where JSON.parse would silently drop a name. */
+/** Undefined if the text is not JSON, or if JSON.parse would silently drop a name. */
 function parseStrictJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
@@ -33,7 +35,7 @@ function parseStrictJson(text: string): unknown {
   }
 }
 
-/** Names in valid JSON text, the ones given twice counted twice. */
+/** The number of names in valid JSON text, duplicates counted twice. */
 function countWrittenNames(json: string): number {
   let names = 0;
   for (const match of json.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)) {
@@ -55,14 +57,14 @@ function countNames(value: unknown): number {
   return names;
 }
 
-/** Far beyond any configuration, and far below what the stack takes. */
+/** Far more than any configuration needs, and far less than the stack can take. */
 const FLOW_DEPTH_MAX = 100;
 const TOO_DEEP_LINE = /^(?:[ \t]*[-?:][ \t]){100}|^ {400}/m;
 
 /**
- * Whether the YAML parser might run out of stack. It says so itself where it can; but where the
- * last of the stack is needed to compile a regular expression, V8 ends the whole process.
- * A bracket in a string counts too: nobody has a hundred of them open.
+ * Whether the YAML parser might run out of stack. Usually it reports that itself; but if the last
+ * of the stack is needed to compile a regular expression, V8 ends the whole process. A bracket in a
+ * string counts too: nobody has a hundred of them open.
  */
 function isTooDeep(text: string): boolean {
   let depth = 0;
@@ -86,7 +88,7 @@ async function parseYaml(text: string, file: string): Promise<unknown> {
     throw new EncServerError('BAD_CONFIG', `${file}:${line}:${col}: ${why}`);
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
-    // Aliases without a target or too many of them.
+    // Aliases without a target, or too many of them.
     throw new EncServerError('BAD_CONFIG', `${file}: this is neither YAML nor JSON`);
   }
 }

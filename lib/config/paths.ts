@@ -1,11 +1,11 @@
-/** Where files are when nobody says otherwise. */
+/** Where files are by default. */
 
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EncServerError } from '../errors.ts';
 
-/** The folder of our own under the folder for state that programs keep. */
+/** Our folder inside the one where programs keep their state. */
 const FOLDER = 'enc-server-ts';
 
 /** The configuration file that comes with the package, seen from `dist/lib/config/`. */
@@ -14,8 +14,8 @@ export const PACKAGED_CONFIG = fileURLToPath(
 );
 
 /**
- * The default data folder: `enc-server-ts` under `XDG_STATE_HOME`, else under `~/.local/state`.
- * A relative `XDG_STATE_HOME` counts as none (XDG Base Directory Specification 0.8).
+ * The default data folder: `enc-server-ts` under `XDG_STATE_HOME`, else under `~/.local/state`. A
+ * relative `XDG_STATE_HOME` is ignored (XDG Base Directory Specification 0.8).
  * @throws EncServerError `BAD_CONFIG` if there is no home folder either.
  */
 export function stateFolder(env: NodeJS.ProcessEnv): string {
@@ -24,17 +24,19 @@ export function stateFolder(env: NodeJS.ProcessEnv): string {
   return join(homeFolder(env), '.local', 'state', FOLDER);
 }
 
-/** The keyring's file in a data folder. */
+/** The file of the keyring in a data folder. */
 export function keyringFile(dataDir: string): string {
   return join(dataDir, 'fe', 'keyring.json');
 }
 
-/** The file of access tokens of one server in a data folder; never in the store's own folder. */
+/** The file of one server's access tokens in a data folder; never in the store's own folder. */
 export function tokensFile(dataDir: string, role: 'fe' | 'be'): string {
   return join(dataDir, `${role}-tokens.json`);
 }
 
-/** An absolute path. A leading `~/` is the home folder, since no shell sees a file's contents. */
+/**
+ * An absolute path. A leading `~/` is the home folder, since no shell expands a file's contents.
+ */
 export function absolutePath(path: string, env: NodeJS.ProcessEnv): string {
   return path === '~' || path.startsWith('~/')
     ? join(homeFolder(env), path.slice(1))

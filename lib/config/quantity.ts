@@ -5,7 +5,9 @@
 
 type Units = Readonly<Record<string, number>>;
 
-/** In bytes. Powers of 1024 only: `MB` means two things to two people, so it is refused. */
+/**
+ * In bytes. Powers of 1024 only: `MB` means different things to different people, so it is refused.
+ */
 const SIZE_UNITS: Units = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
 /** In milliseconds. */
@@ -13,17 +15,17 @@ const DURATION_UNITS: Units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_4
 
 const QUANTITY = /^(\d{1,16}) ?([A-Za-z]{0,3})$/;
 
-/** A size in bytes from a number or words; undefined where it is no whole, safe number of them. */
+/** A size in bytes from a number or text; undefined if it is not a whole, safe number of them. */
 export function parseSizeBytes(raw: unknown): number | undefined {
   return parseQuantity(raw, SIZE_UNITS);
 }
 
-/** A duration in milliseconds from a number or words; undefined as in {@link parseSizeBytes}. */
+/** A duration in milliseconds from a number or text; undefined as in {@link parseSizeBytes}. */
 export function parseDurationMs(raw: unknown): number | undefined {
   return parseQuantity(raw, DURATION_UNITS);
 }
 
-/** A whole number, 0 or more, from a number or its digits; undefined where it is none. */
+/** A whole number, 0 or more, from a number or its digits; undefined if it is not one. */
 export function parseWhole(raw: unknown): number | undefined {
   return parseQuantity(raw, {});
 }

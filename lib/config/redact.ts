@@ -3,9 +3,9 @@
 const SECRET_OPTION = /([?&;][^=&;]*(?:password|token|secret|properties)[^=&;]*=)[^&;]*/gi;
 
 /**
- * A connection string without its password: `mongodb://user:***@host1,host2/db`. Meant for
- * strings that may be malformed: everything up to the last `@` counts as user and password, so
- * that a password with an unescaped `@`, `/` or `:` is hidden whole. Never throws.
+ * A connection string without its password: `mongodb://user:***@host1,host2/db`. Meant for strings
+ * that may be malformed: everything up to the last `@` counts as user and password, so that a
+ * password with an unescaped `@`, `/` or `:` is hidden completely. Never throws.
  */
 export function redactUri(uri: string): string {
   if (typeof uri !== 'string') return '';

@@ -1,6 +1,6 @@
 /**
- * Every setting with its bounds, its default and its description, once: `docs/CONFIG.md`, the
- * names of the environment variables and the errors all come from here.
+ * Every setting with its bounds, its default and its description, in one place: `docs/CONFIG.md`,
+ * the names of the environment variables and the errors are all derived from it.
  */
 
 import { z } from 'zod';
@@ -22,7 +22,7 @@ const MIB = 1024 * 1024;
 const WORKERS_MAX = 64;
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
 
-/** One schema a section, in the order of `docs/CONFIG.md`. */
+/** One schema for each section, in the order of `docs/CONFIG.md`. */
 export const SECTIONS = {
   feClientConfigs: z.strictObject({
     serverAddr: address('localhost:7777', 'The front end that clients call.'),
@@ -43,7 +43,7 @@ export const SECTIONS = {
       ),
       dataDir: dataDir('the front end has `fe/` in it'),
       keyring: text('', {
-        about: 'The file of the keyring. Back it up: without it no record is found again.',
+        about: 'The file of the keyring. Back it up: without it, no record can be found any more.',
         expects: 'the path of a file',
         fallback: '`fe/keyring.json` in `dataDir`',
       }),
@@ -60,7 +60,7 @@ export const SECTIONS = {
         {
           about:
             'A key service that opens the keyring, and seals one that is made: the transit engine ' +
-            'of Vault or OpenBao, or what has its shape.',
+            'of Vault or OpenBao, or one with the same interface.',
           expects: 'a URL such as https://vault.example:8200/v1/transit',
           fallback: 'none',
         },
@@ -105,8 +105,8 @@ export const SECTIONS = {
         '',
         {
           about:
-            'Names that HTTP clients may call this server by, beside `host`, `localhost` and any ' +
-            'address: so that no other page in a browser can. `.example` is all names below it, ' +
+            'Names that HTTP clients may call this server by, besides `host`, `localhost` and ' +
+            'addresses, so no other page in a browser can. `.example` is all names below it, ' +
             '`*` any name, for a proxy in front that checks them.',
           expects: 'names with commas between them',
           fallback: 'none',
@@ -125,7 +125,7 @@ export const SECTIONS = {
         STORE_KINDS,
         'level',
         'Where records are kept: an embedded LevelDB folder, memory only, or MongoDB. ' +
-          'Where `mongoURI` is given and `store` is not, it is `mongo`.',
+          'If `mongoURI` is given and `store` is not, it is `mongo`.',
       ),
       dataDir: dataDir('the back end has `be/` in it'),
       mongoURI: text(
@@ -160,8 +160,8 @@ export const SECTIONS = {
     dialect: choice(
       ['frames', 'go-v1', 'go-v2', 'python'],
       'frames',
-      "How the front end speaks to its back end: binary frames, or as to the family's other " +
-        'programs, which do less (docs/INTEROP.md).',
+      'How the front end speaks to its back end: in binary frames, or in a dialect of the ' +
+        "family's other programs, which do less (docs/INTEROP.md).",
     ),
   }),
 
@@ -183,14 +183,14 @@ export const SECTIONS = {
       0,
       1024 * MIB,
       16 * MIB,
-      'A log file that has this many bytes is followed by another; 0 for no bound.',
+      'A log file that reaches this size is followed by another; 0 for no bound.',
     ),
     filesMax: count(
       0,
       100_000,
       10,
-      'Log files of one server kept in the folder: the oldest above that are removed, but never ' +
-        'one of another server that runs. 0 for no bound.',
+      'Log files of one server kept in the folder: beyond that the oldest are removed, but never ' +
+        'one of another running server. 0 for no bound.',
     ),
     stdout: flag(true, 'Whether servers also log to standard output.'),
     level: choice(
@@ -232,7 +232,7 @@ function shapeOf(section: string): Record<string, z.ZodType> {
   return Object.hasOwn(SECTIONS, section) ? SECTIONS[section as SectionName].shape : {};
 }
 
-/** The facts of a setting; undefined if `key` is none of `section`. */
+/** The facts of a setting; undefined if `section` has no such key. */
 export function factsOf(section: string, key: string): KeyFacts | undefined {
   const type = keysOf(section).includes(key) ? shapeOf(section)[key] : undefined;
   return type && registry.get(type);

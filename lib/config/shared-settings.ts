@@ -1,4 +1,4 @@
-/** The settings that several sections have. */
+/** The settings that several sections share. */
 import { DEFAULT_LIMITS, limitsFor } from '../protocol/limits.ts';
 import { choice, count, duration, flag, size, text } from './fields.ts';
 
@@ -13,7 +13,7 @@ export function dataDir(holds: string) {
   });
 }
 
-/** What both servers have. */
+/** The settings that both servers have. */
 export function transport(portDefault: number, certificateScopes: string) {
   const limits = DEFAULT_LIMITS;
   return {
@@ -31,7 +31,7 @@ export function transport(portDefault: number, certificateScopes: string) {
     port: count(0, 65_535, portDefault, 'The port; 0 takes any free one.'),
     allowOpen: flag(
       false,
-      'Allow to listen beyond loopback without authentication: whoever reaches the port may ask.',
+      'Allow listening beyond loopback without authentication: whoever reaches the port may ask.',
     ),
     recordBytesMax: size(
       1,
@@ -81,15 +81,15 @@ export function transport(portDefault: number, certificateScopes: string) {
       0,
       COUNT_MAX,
       10_000,
-      'Wrong record keys of one token, and from one address, in a minute; what comes then is ' +
-        'refused for a while. 0 for no bound.',
+      'Wrong record keys of one token, and from one address, in a minute; further requests ' +
+        'are refused for a while. 0 for no bound.',
     ),
     wrongTokensPerMinuteMax: count(
       0,
       COUNT_MAX,
       600,
-      'Tokens from one address in a minute that are none; what comes then is refused for a ' +
-        'while. 0 for no bound.',
+      'Invalid tokens from one address in a minute; further tokens are refused for a while. ' +
+        '0 for no bound.',
     ),
     firstByteTimeoutMs: duration(
       limits.firstByteTimeoutMs,
@@ -97,7 +97,7 @@ export function transport(portDefault: number, certificateScopes: string) {
     ),
     receiveTimeoutMs: duration(
       limits.receiveTimeoutMs,
-      'For a frame or a line that has begun to end.',
+      'For a frame or line to arrive completely once it has begun.',
     ),
     idleTimeoutMs: duration(
       limits.idleTimeoutMs,
@@ -105,18 +105,18 @@ export function transport(portDefault: number, certificateScopes: string) {
     ),
     sendTimeoutMs: duration(limits.sendTimeoutMs, 'For a reply to be taken by its receiver.'),
     requestTimeoutMs: duration(limits.requestTimeoutMs, 'For a request that names no deadline.'),
-    drainTimeoutMs: duration(10_000, 'For what is under way to end when the server stops.'),
+    drainTimeoutMs: duration(10_000, 'For requests under way to end when the server stops.'),
   };
 }
 
-/** Who may ask, and how the wire is protected. */
+/** Who may ask, and how the connections are protected. */
 function access(certificateScopes: string) {
   return {
     auth: choice(
       ['none', 'required'],
       'none',
-      'Whether callers say who they are: `required` is by a token, or by a client certificate ' +
-        'that `tlsClientCa` has issued. Beyond loopback it is required unless `allowOpen` is set.',
+      'Whether callers must identify themselves: `required` means by a token, or by a client ' +
+        'certificate from `tlsClientCa`. Beyond loopback it is required unless `allowOpen` is set.',
     ),
     tokens: path('The file of the access tokens: their hashes, scopes and ends.', 'in `dataDir`'),
     certificateScopes: text(
@@ -152,7 +152,7 @@ function access(certificateScopes: string) {
   };
 }
 
-/** What is written down of every operation: `docs/AUDIT.md`. */
+/** How operations are recorded: `docs/AUDIT.md`. */
 function audit() {
   return {
     auditLog: path('The audit log: a line for every operation.', 'none is written'),
@@ -164,13 +164,13 @@ function audit() {
       ['unset', 'open', 'closed'],
       'unset',
       'What happens when the audit log cannot be written: `closed` answers nothing without its ' +
-        'line on disk; `open` goes on and counts the lost lines. Who sets `auditLog` must choose.',
+        'line on disk; `open` goes on and counts the lost lines. It must be set if `auditLog` is.',
     ),
     auditFileBytesMax: size(
       4096,
       1024 * 1024 * MIB,
       64 * MIB,
-      'An audit log that reaches this size is put aside under a number, and goes on in a new file.',
+      'An audit log that reaches this size is put aside with a number and continued in a new file.',
     ),
     auditCheckpoints: path(
       'The file of the signed checkpoints of the audit log; best on another disk.',
@@ -186,7 +186,7 @@ function audit() {
   };
 }
 
-/** An audit log needs its key, and a choice that nobody makes by accident. */
+/** An audit log needs its key, and a choice that nobody should make by accident. */
 export function auditsWhole(section: {
   auditLog: string;
   auditKeyFile: string;
@@ -201,7 +201,7 @@ export const AUDITS_WHOLE = {
   message: 'expected auditKeyFile and auditFailure (open or closed) with it',
 };
 
-/** How a client finds out whom it calls, and says who it is. */
+/** How a client verifies its server, and identifies itself. */
 export function caller() {
   return {
     token: text(
@@ -225,7 +225,7 @@ function path(about: string, fallback: string) {
   return text('', { about, expects: 'the path of a file', fallback });
 }
 
-/** A process that cannot hold its longest record as a line would never answer for it. */
+/** A process that cannot hold its longest record as a line could never answer a request for it. */
 export function holdsLongestRecord(section: { recordBytesMax: number; bytesInFlightMax: number }) {
   return section.bytesInFlightMax >= limitsFor(section.recordBytesMax).lineBytesMax;
 }

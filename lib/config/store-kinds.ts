@@ -1,2 +1,2 @@
-/** The kinds of store, apart from the schema: who only lists them needs not load all of it. */
+/** The kinds of store, apart from the schema, so that listing them does not load the schema. */
 export const STORE_KINDS = ['level', 'memory', 'mongo'] as const;

@@ -3,7 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { EncServerError } from '../errors.ts';
 
-/** More is no configuration; also keeps a device without an end from filling the memory. */
+/** No configuration is larger; this also keeps an endless device from filling the memory. */
 const FILE_BYTES_MAX = 1024 * 1024;
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -14,8 +14,8 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The text of a UTF-8 file of at most 1 MiB, without a byte order mark. `name` says for people
- * which file it is.
+ * The text of a UTF-8 file of at most 1 MiB, without a byte order mark. `name` describes the file
+ * for people.
  * @throws EncServerError `BAD_CONFIG`; the cause's `code` is the system's, such as `ENOENT`.
  */
 export async function readTextFile(path: string, name: string): Promise<string> {
@@ -28,7 +28,7 @@ export async function readTextFile(path: string, name: string): Promise<string> 
   }
 }
 
-/** What a setting may hold that is a text. */
+/** What a text setting may contain. */
 export const ONE_LINE = /^[^\p{Cc}]*$/u;
 
 /** A secret from its file: as {@link readTextFile}, without the line end that editors add. */

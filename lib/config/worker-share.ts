@@ -1,8 +1,8 @@
-/** What one worker of a front end gets of what is set for the whole server. */
+/** What one worker of a front end gets of the settings for the whole server. */
 import { limitsFor } from '../protocol/limits.ts';
 import type { Config } from './load.ts';
 
-/** What is divided among workers, and what says how far that goes. */
+/** The settings that are divided among workers, and those that limit how far. */
 interface Divided {
   readonly workers: number;
   readonly requestsMax: number;
@@ -13,8 +13,8 @@ interface Divided {
 
 /**
  * The settings of a worker, counted from 1: what a process holds or does at once is divided, so
- * that all workers together have what was set. How many connections there may be, and how often a
- * caller may ask, is counted for all of them, and stays.
+ * that all workers together have what was set. The bounds on connections, and on how often a caller
+ * may ask, are counted for all workers together, and stay.
  */
 export function workerShare(config: Config, worker: number): Config {
   const { feServerConfigs: section } = config;
@@ -30,7 +30,7 @@ export function workerShare(config: Config, worker: number): Config {
   };
 }
 
-/** A part of a whole; all parts together are the whole. The first ones have what is left over. */
+/** A part of a whole; all parts add up to the whole. The first ones get the remainder. */
 function shareOf(whole: number, part: number, parts: number): number {
   return Math.floor(whole / parts) + (part <= whole % parts ? 1 : 0);
 }

@@ -7,13 +7,13 @@ import { altered } from './altered.ts';
 export const TAG_BYTES = 16;
 const ALGORITHM = 'aes-256-gcm';
 const OPTIONS = { authTagLength: TAG_BYTES };
-/** Up to here a copy costs less than another call of the cipher. */
+/** Up to this size a copy costs less than another call of the cipher. */
 const JOIN_BYTES_MAX = 16 * 1024;
 
 /**
- * A large text goes through the cipher in slices of this size: what each gives is copied away and
- * freed while it is still in the processor's cache, where all of it at once would be memory that
- * nobody has touched yet. 8 MiB take less than half the time, and half the room.
+ * A large text goes through the cipher in slices of this size: each slice's output is copied away
+ * and freed while it is still in the processor's cache, whereas all of it at once would need memory
+ * that has not been touched yet. 8 MiB take less than half the time, and half the room.
  */
 const SLICE_BYTES = 64 * 1024;
 
@@ -52,7 +52,7 @@ export function sealAead(
 /**
  * The reverse of {@link sealAead}: `prefix ‖ text` in one fresh buffer.
  *
- * @throws ALTERED if the tag does not fit, or there is none
+ * @throws ALTERED if the tag does not match, or is missing
  */
 export function openAead(key: Buffer, nonce: Buffer, associated: Buffer, sealed: Buffer): Buffer {
   if (sealed.length < TAG_BYTES) throw altered('the body is shorter than its tag');
@@ -61,7 +61,7 @@ export function openAead(key: Buffer, nonce: Buffer, associated: Buffer, sealed:
   return plaintext;
 }
 
-/** The text of ciphertext ‖ tag, of 16 bytes or more; undefined if the tag does not fit. */
+/** The text of ciphertext ‖ tag, of 16 bytes or more; undefined if the tag does not match. */
 export function openGcm(
   algorithm: CipherGCMTypes,
   key: Buffer,
@@ -77,7 +77,7 @@ export function openGcm(
   try {
     decipher.final();
   } catch {
-    // What was decrypted is not authentic, and nobody may see it.
+    // What was decrypted is not authentic, so nobody may see it.
     plaintext.fill(0);
     return undefined;
   }

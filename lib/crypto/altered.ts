@@ -1,8 +1,8 @@
-/** The error for stored bytes that nobody could have sealed. */
+/** The error for stored bytes that this program cannot have sealed. */
 
 import { EncServerError } from '../errors.ts';
 
-/** Hint for a form that this release does not know: it need not be damage. */
+/** Hint for a form that this release does not know, which need not be damage. */
 export const NEWER_HINT = 'a newer release may have written it; update this one';
 
 /** `ALTERED`, to be thrown. The message must hold no key, record or user ID. */

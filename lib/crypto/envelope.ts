@@ -1,8 +1,8 @@
 /**
- * Seals and opens records. `docs/ENVELOPE.md` writes the format down; its vectors are the tests.
+ * Seals and opens records. `docs/ENVELOPE.md` specifies the format; the tests use its vectors.
  *
- * From the record key and the context (header and name), one derivation gives an encryption key
- * and a commitment. So a key that a caller uses for many records is never used twice as it is,
+ * From the record key and the context (header and name), one derivation gives an encryption key and
+ * a commitment. So a key that a caller uses for many records never encrypts two of them directly,
  * and no two keys open the same envelope, which plain GCM would allow.
  */
 
@@ -70,7 +70,7 @@ export interface Sealed {
 
 export interface Opened {
   readonly record: Buffer;
-  /** For `decodeMetadata`; empty where there is none. */
+  /** For `decodeMetadata`; empty if there is none. */
   readonly metadata: Buffer;
 }
 
@@ -85,7 +85,7 @@ export function seal(input: SealInput): Sealed {
   checkName(name);
   checkKeyLength(key);
   const nonce = checkedNonce(input.nonce ?? randomBytesPooled(NONCE_BYTES));
-  // The start of the header, up to the commitment, and the name: all that key and body hang on.
+  // The start of the header, up to the commitment, and the name: all that key and body depend on.
   const context = Buffer.allocUnsafe(COMMITMENT_AT + nameBytes(name));
   writeHeaderStart(context, checkedFlags(input), checkedExpiry(input), nonce);
   encodeName(context, COMMITMENT_AT, name);
@@ -110,7 +110,7 @@ export function seal(input: SealInput): Sealed {
 }
 
 /**
- * Whether the key is the one that sealed the record, told from the header alone.
+ * Checks, from the header alone, that the key is the one that sealed the record.
  *
  * @throws EncServerError `WRONG_KEY` if it is not, or if header and name do not belong together
  * @throws EncServerError `ALTERED` if the header is malformed
@@ -121,7 +121,7 @@ export function proveKey(header: Buffer, name: RecordName, key: Buffer): void {
 }
 
 /**
- * Opens one record. What it gives back are slices of one fresh buffer.
+ * Opens one record. The results are slices of one fresh buffer.
  *
  * @throws EncServerError `WRONG_KEY` if the key did not seal this header under this name
  * @throws EncServerError `ALTERED` if the key is right, but header or body were changed
@@ -148,8 +148,8 @@ export function open(header: Buffer, body: Buffer, name: RecordName, key: Buffer
 }
 
 /**
- * Refuses keys that were typed instead of drawn. To be called when a record is stored under a
- * caller's key, never when one is opened. Of random keys, fewer than one in 10^36 is refused.
+ * Refuses keys that were typed instead of drawn. Call it when a record is stored under a caller's
+ * key, never when one is opened. Fewer than one in 10^36 random keys is refused.
  *
  * @throws EncServerError `INVALID_KEY` if it is not 32 bytes
  * @throws EncServerError `WEAK_KEY` if it has fewer than 8 distinct byte values
@@ -161,7 +161,7 @@ export function checkKeyStrength(key: Buffer): void {
   }
 }
 
-/** The derived 64 bytes, once the commitment in the header was found to be theirs. */
+/** The derived 64 bytes, after checking that the commitment in the header matches them. */
 function deriveProven(header: EnvelopeHeader, context: Buffer, key: Buffer): Buffer {
   if (header.suite !== SUITE_AES_256_GCM) throw altered('the record is of another suite');
   const derived = deriveKey(key, LABEL, context);

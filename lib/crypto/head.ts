@@ -1,4 +1,4 @@
-/** The head of a stored record: what the store keeps beside the body and can give alone. */
+/** The head of a stored record: what the store keeps besides the body and can return alone. */
 
 import { altered } from './altered.ts';
 import { HEADER_BYTES, HEADER_KEPT_BYTES } from './header.ts';
@@ -10,17 +10,17 @@ const CLAIM_TIME_BYTES = 8;
 const CLAIM_READER_BYTES = 32;
 const CLAIM_BYTES = CLAIM_TIME_BYTES + CLAIM_READER_BYTES;
 
-/** Says of a record that could be read once, that it was. Its body is gone. */
+/** Marks a record that could be read once and has been read. Its body is gone. */
 export interface Claim {
   /** When, in milliseconds since 1970 (UTC). */
   readonly atMs: number;
-  /** SHA-256 of the reader's token, 32 bytes; zeros where there was none. */
+  /** SHA-256 of the reader's token, 32 bytes; zeros if there was none. */
   readonly reader: Buffer;
 }
 
 /**
- * The head of a grave: where a record was deleted while others of its kind were being moved. It
- * has no sealed ID, no header, and no body.
+ * The head of a grave, which marks where a record was deleted while others of its kind were being
+ * moved. It has no sealed ID, no header, and no body.
  */
 export const GRAVE_HEAD = Buffer.of(0, 0);
 
@@ -52,8 +52,8 @@ export function encodeHead(sealedId: Buffer, header: Buffer, claim?: Claim): Buf
 }
 
 /**
- * Takes a head apart; what it gives back are slices of it. Its four lengths differ, so that
- * each says what is there.
+ * Takes a head apart; the results are slices of it. The four possible lengths differ, so that the
+ * length tells which parts are there.
  *
  * @throws EncServerError `ALTERED` if a part has a length that it cannot have
  */

@@ -27,8 +27,8 @@ export const COMMITMENT_BYTES = 32;
 /** A 32-byte key under AES-SIV. */
 export const WRAPPED_KEY_BYTES = 48;
 
-// Offsets in the header, and its two lengths. What lies before the commitment is authenticated
-// as context, byte for byte.
+// Offsets in the header, and its two lengths. Everything before the commitment is authenticated as
+// context, byte for byte.
 const FLAGS_AT = 2;
 const RESERVED_AT = 3;
 const EXPIRY_AT = 4;
@@ -90,7 +90,7 @@ export function decodeHeader(header: Buffer): EnvelopeHeader {
   };
 }
 
-/** A u64 of which a JavaScript number holds 53 bits: 285,000 years. */
+/** A u64, of which a JavaScript number holds 53 bits: 285,000 years. */
 function readExpiry(header: Buffer): number {
   const high = header.readUInt32BE(EXPIRY_AT);
   if (high > 0x1f_ffff) throw altered('the expiry is out of bounds');
@@ -98,9 +98,9 @@ function readExpiry(header: Buffer): number {
 }
 
 /**
- * Everything that a sealed record is bound to: the header up to the commitment, and the name. No
- * pseudonym, no number of a keyring entry and no revision, so that those can change without the
- * record key.
+ * Everything that a sealed record is bound to: the header up to the commitment, and the name. It
+ * includes no pseudonym, number of a keyring entry or revision, so that those can change without
+ * the record key.
  *
  * @param header at least its first 36 bytes
  * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`

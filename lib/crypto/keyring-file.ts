@@ -1,6 +1,6 @@
 /**
- * The keyring as the bytes of its file: JSON that a person recognises, with a checksum that
- * notices a flipped digit. `docs/ENVELOPE.md`, "Keyring file".
+ * The keyring as the bytes of its file: JSON that a person recognises, with a checksum that detects
+ * a flipped digit. `docs/ENVELOPE.md`, "Keyring file".
  */
 
 import { isUtf8 } from 'node:buffer';
@@ -9,8 +9,8 @@ import { EncServerError } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 
 /**
- * - `pending`: known to this front end, and not used by any yet.
- * - `active`: the one that is written under, and looked into first.
+ * - `pending`: known to this front end, but not yet used by any.
+ * - `active`: records are written under it, and it is searched first.
  * - `old`: active before; records may still lie under it.
  * - `retired`: no record is left under it. Kept for backups that were made before.
  */
@@ -33,13 +33,16 @@ export interface Keyring {
   readonly entries: readonly KeyringEntry[];
   /** Secrets that wrap kept keys; exactly one is active. */
   readonly wrapEntries: readonly KeyringEntry[];
-  /** Whether records are opened that lie as the family's servers sealed them. */
+  /** Whether records are opened that still lie as the family's servers sealed them. */
   readonly legacy?: true;
 }
 
 export const FORMAT = 'enc-server-ts keyring';
 export const VERSION = 1;
-/** Secrets lie in the file itself: here. Those of the other providers: `sealed-keyring.ts`. */
+/**
+ * The provider of this file, whose secrets lie in the file itself. For other providers:
+ * `sealed-keyring.ts`.
+ */
 const PROVIDER = 'file';
 const SEALED_PROVIDERS: readonly unknown[] = ['passphrase', 'transit'];
 const ABOUT = 'Secret. Back it up: without this file no record in the store can be found.';
@@ -82,7 +85,8 @@ export function encodeKeyring(keyring: Keyring): Buffer {
 }
 
 /**
- * @throws EncServerError `KEYRING_DAMAGED` if the bytes are no whole keyring of a known version
+ * @throws EncServerError `KEYRING_DAMAGED` if the bytes are not a complete keyring of a known
+ *   version
  * @throws EncServerError `KEYRING_LOCKED` if its secrets are sealed
  */
 export function decodeKeyring(bytes: Buffer): Keyring {
@@ -113,7 +117,9 @@ export function parseKeyringFile(bytes: Buffer): Members {
   return file;
 }
 
-/** SHA-256 over lines of text, one fact a line: the same whatever the spacing of the JSON. */
+/**
+ * SHA-256 over lines of text, one fact per line, so that the spacing of the JSON does not matter.
+ */
 function checksumOf(keyring: Keyring): Buffer {
   const hash = createHash('sha256');
   hash.update(`${FORMAT}\nversion ${VERSION}\nprovider ${PROVIDER}\n`);
@@ -138,7 +144,7 @@ function parse(bytes: Buffer): Members {
   try {
     file = JSON.parse(bytes.toString('utf8'));
   } catch {
-    // The parser's own words quote the file, secrets and all: they must not get out.
+    // The parser's own message quotes the file, secrets included: it must not get out.
     throw damaged('the keyring is cut short or no JSON');
   }
   if (!isMembers(file)) throw damaged('the file is no keyring');
@@ -163,7 +169,7 @@ export function checkMembers(value: Members, known: readonly string[]): void {
   }
 }
 
-/** There and true, or not there. */
+/** The member must be true or absent. */
 export function legacyMember(file: Members): Pick<Keyring, 'legacy'> {
   const legacy = file['legacy'];
   if (legacy === undefined) return {};
@@ -197,7 +203,7 @@ function decodeEntry(value: unknown): KeyringEntry {
   return { ...entry, secret: hexMember(value as Members, 'secret', KEY_BYTES) };
 }
 
-/** What of an entry is no secret. */
+/** The parts of an entry that are not secret. */
 export function decodePublicEntry(
   value: unknown,
   members: readonly string[],

@@ -1,9 +1,9 @@
 /**
- * The steps of a keyring's life. Each makes the next state of it, with an epoch of its own; the
- * secrets that wrap kept keys go through the same steps at the same time. Pure.
+ * The steps of a keyring's life. Each makes its next state, with an epoch of its own; the secrets
+ * that wrap kept keys go through the same steps at the same time. Pure.
  *
- * pending -> active -> old -> retired, as NIST SP 800-57 part 1, section 7, has it
- * (pre-activation, active, deactivated); a retired secret is kept for backups that need it.
+ * pending -> active -> old -> retired, as NIST SP 800-57 part 1, section 7, has it (pre-activation,
+ * active, deactivated); a retired secret is kept for backups that need it.
  */
 import { EncServerError } from '../errors.ts';
 import type { EntryState, Keyring, KeyringEntry } from './keyring-file.ts';
@@ -62,7 +62,7 @@ export function retireEntry(keyring: Keyring): Keyring {
   return next(keyring, (entries) => turned(entries, after));
 }
 
-/** Records are opened that lie as the family's servers sealed them; or are so no longer. */
+/** Sets whether records that still lie as the family's servers sealed them are opened. */
 export function withLegacy(keyring: Keyring, isOpened: boolean): Keyring {
   const { legacy: _legacy, ...rest } = next(keyring, (entries) => [...entries]);
   return isOpened ? { ...rest, legacy: true } : rest;

@@ -1,6 +1,6 @@
 /**
- * The keyring in its file. It is made once, whole or not at all, and changed only to its next
- * state: whoever loses it can find no record any more.
+ * The keyring in its file. It is made once, completely or not at all, and changed only to its next
+ * state: without it, no record can be found any more.
  */
 
 import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
@@ -32,9 +32,9 @@ const FILE_BYTES_MAX = 16 * 1024 * 1024;
 const GROUP_AND_OTHERS = 0o077;
 
 /**
- * Makes a keyring with one entry of each kind and writes it to a new file (0600), in a folder
- * that is made when missing (0700). When it resolves, the file is on disk. Its secrets are sealed
- * where there are means for that.
+ * Makes a keyring with one entry of each kind and writes it to a new file (0600), in a folder that
+ * is made if missing (0700). When it resolves, the file is on disk. Its secrets are sealed if there
+ * are means for that.
  *
  * @throws EncServerError `CONFLICT` if there is a file of that name; it is left alone
  * @throws EncServerError `FILE_ERROR` if the file cannot be written
@@ -66,8 +66,8 @@ export async function createKeyring(path: string, means: KeyringMeans = {}): Pro
  * @throws EncServerError `KEYRING_UNSAFE` if group or others have any permission on the file
  * @throws EncServerError `KEYRING_DAMAGED` if it is cut short, malformed, changed, or of an unknown
  *   version
- * @throws EncServerError `KEYRING_LOCKED` if its secrets are sealed, and the means are not there or
- *   the wrong ones
+ * @throws EncServerError `KEYRING_LOCKED` if its secrets are sealed, and the means to open them are
+ *   missing or wrong
  * @throws EncServerError `UNAVAILABLE` if the key service is away
  * @throws EncServerError `FILE_ERROR` if it cannot be read
  */
@@ -98,7 +98,7 @@ async function load(path: string, means: KeyringMeans): Promise<Loaded | undefin
 
 /**
  * Changes the keyring in its file. When it resolves, the change is on disk; two commands that
- * change it at once do so one after the other.
+ * change it at once take turns.
  *
  * @param change makes the next state from the one that is there; its epoch only grows
  * @throws EncServerError `KEYRING_MISSING`, `CONFLICT` when another command holds the file,
@@ -118,10 +118,10 @@ export async function updateKeyring(
 }
 
 /**
- * Seals the secrets of a keyring another way; all else of it stays, its epoch too.
+ * Seals the secrets of a keyring another way; everything else stays, its epoch included.
  *
  * @param means what opens the file as it is
- * @param newMeans what shall open it
+ * @param newMeans what will open it
  * @throws as {@link updateKeyring}
  */
 export async function changeProvider(
@@ -172,7 +172,7 @@ async function encodeFor(
   }
 }
 
-/** The open file is what is checked: its name could come to mean another one in between. */
+/** Checks the open file, as its name could come to mean another one in between. */
 async function readFrom(file: FileHandle, means: KeyringMeans): Promise<Loaded> {
   const status = await file.stat();
   if (!status.isFile()) throw new EncServerError('FILE_ERROR', 'the keyring is not a file');
@@ -199,8 +199,8 @@ async function readFrom(file: FileHandle, means: KeyringMeans): Promise<Loaded> 
 }
 
 /**
- * Writes aside, then links: the name is there with the whole content or not at all, and unlike
- * a rename a link never replaces the keyring of someone who was faster.
+ * Writes to a temporary file, then links: the name appears with the complete content or not at all,
+ * and unlike a rename, a link never replaces a keyring that someone else made first.
  */
 async function writeNew(path: string, bytes: Buffer): Promise<void> {
   const folder = dirname(path);
@@ -236,7 +236,7 @@ async function writeSynced(path: string, bytes: Buffer): Promise<void> {
   }
 }
 
-/** A new name is on disk once its folder is; so with folders that were made for it. */
+/** A new name is on disk once its folder is; the same holds for folders created for it. */
 async function syncFolders(from: string, upTo: string): Promise<void> {
   for (let folder = from; ; folder = dirname(folder)) {
     const handle = await open(folder, 'r');

@@ -2,7 +2,7 @@
  * Records as the family's Go and Python servers sealed them, moved as they were:
  * `docs/ENVELOPE.md`, "Records of the family". The body is nonce ‖ ciphertext ‖ tag of AES-GCM
  * (NIST SP 800-38D) under the caller's key itself, bound to no name and committing to no key; so
- * they are opened only while the keyring says so, and written anew when they are.
+ * they are opened only while the keyring allows it, and sealed anew when they are.
  */
 import { type CipherGCMTypes, createCipheriv } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
@@ -31,16 +31,16 @@ export function legacyHeader(): Buffer {
   return header;
 }
 
-/** Whether the record lies there as the family sealed it. */
+/** Whether the record still lies as the family sealed it. */
 export function isLegacyHeader(header: Buffer): boolean {
   return header[1] === SUITE_FAMILY;
 }
 
 /**
- * The record of a body that the family sealed.
+ * The record inside a body that the family sealed.
  *
  * @param key 16, 24 or 32 bytes
- * @throws WRONG_KEY if it is another key; or the body was changed, which nobody can tell apart
+ * @throws WRONG_KEY if it is another key, or the body was changed: the two cannot be told apart
  * @throws ALTERED if the body is too short to be one
  * @throws INVALID_KEY if the key has another length
  */
@@ -52,7 +52,10 @@ export function openLegacy(body: Buffer, key: Buffer): Buffer {
   throw new EncServerError('WRONG_KEY', 'the key does not open this record');
 }
 
-/** The user ID of a pseudonym of the Go servers, nonce ‖ ciphertext ‖ tag; undefined if it is none. */
+/**
+ * The user ID of a pseudonym of the Go servers, nonce ‖ ciphertext ‖ tag; undefined if it is not
+ * one.
+ */
 export function openGoId(pseudonym: Buffer, { key, nonce }: FamilyIdSecrets): Buffer | undefined {
   const isWhole = pseudonym.length >= NONCE_BYTES + TAG_BYTES;
   if (!isWhole || !pseudonym.subarray(0, NONCE_BYTES).equals(nonce)) return undefined;
@@ -64,7 +67,7 @@ export function openGoId(pseudonym: Buffer, { key, nonce }: FamilyIdSecrets): Bu
  * and the one nonce that its record is sealed with, too.
  *
  * @param nonce `idNonceStr`: 12 bytes
- * @throws INVALID_KEY if the key has not 16, 24 or 32 bytes
+ * @throws INVALID_KEY if the key does not have 16, 24 or 32 bytes
  */
 export function sealPythonId(id: Buffer, key: Buffer, nonce: Buffer): Buffer {
   const cipher = createCipheriv(algorithmOf(key), key, nonce, { authTagLength: TAG_BYTES });

@@ -14,17 +14,19 @@ export interface Metadata {
   readonly paddingBytes?: number;
 }
 
-/** Most metadata that is sealed, in bytes: with all else it must fit a frame's overhead. */
+/**
+ * The most metadata that is sealed, in bytes: with everything else it must fit a frame's overhead.
+ */
 export const METADATA_BYTES_MAX = 32 * 1024;
 /** Type and length of one item, in bytes. */
 export const METADATA_ITEM_BYTES = 3;
 
 const TYPE_CONTENT = 1;
 const TYPE_PADDING = 2;
-/** Types from here on must be understood, or the record be refused. */
+/** Items of these types must be understood, or the record is refused. */
 const TYPE_MUST_UNDERSTAND = 0x80;
 const CONTENT_TYPE_BYTES_MAX = 255;
-/** It becomes a line of an HTTP reply: nothing in it may end that line. */
+/** The content type becomes a line of an HTTP reply: nothing in it may end that line. */
 const CONTROL = /\p{Cc}/u;
 
 const NONE = Buffer.alloc(0);
@@ -35,7 +37,7 @@ export function encodeMetadata(metadata: Metadata): Buffer {
   const items: Buffer[] = [];
   if (contentType !== undefined) {
     const value = Buffer.from(contentType, 'utf8');
-    // A lone surrogate would be sealed as another text than was given.
+    // A lone surrogate would be sealed as a different text.
     if (!contentTypeFits(value, contentType) || value.toString('utf8') !== contentType) {
       throw invalid('a content type has 1 to 255 bytes of UTF-8 without control characters');
     }
@@ -45,7 +47,7 @@ export function encodeMetadata(metadata: Metadata): Buffer {
     if (!Number.isSafeInteger(paddingBytes) || paddingBytes < 0) {
       throw invalid('padding is a number of bytes');
     }
-    // Checked before it is made: the number may come from a caller.
+    // Checked before the padding is made: the number may come from a caller.
     if (paddingBytes > METADATA_BYTES_MAX) throw tooLong();
     items.push(itemStart(TYPE_PADDING, paddingBytes), Buffer.alloc(paddingBytes));
   }

@@ -1,7 +1,7 @@
 /**
  * Turns the name of a record into the key that the store knows it by, and back. Equal names give
- * equal store keys, which is what a lookup needs; without the secret they say nothing else but
- * the entry's number, which names share a namespace, and the ID's length bucket.
+ * equal store keys, which is what a lookup needs; without the secret they reveal only the entry's
+ * number, which names share a namespace, and the ID's length bucket.
  */
 
 import { createHmac } from 'node:crypto';
@@ -24,14 +24,14 @@ const TAG_AT = 3;
 const TAG_BYTES = 8;
 const TAG_KEY_BYTES = 32;
 
-/** Table, entry number and namespace tag: what a scan of a namespace begins with, in bytes. */
+/** Table, entry number and namespace tag: the prefix for scanning a namespace, in bytes. */
 export const PREFIX_BYTES = TAG_AT + TAG_BYTES;
-/** Every store key of a record, in bytes. */
+/** The length of every store key of a record, in bytes. */
 export const STORE_KEY_BYTES = PREFIX_BYTES + SIV_BYTES;
 /** Sizes that a name is padded to, in bytes. The longest name has 1,282. */
 export const BUCKETS_BYTES: readonly number[] = [32, 64, 128, 256, 512, 1024, 2048];
 
-/** Namespaces whose prefix is remembered; a front end has few. */
+/** Namespaces whose prefix is cached; a front end has few. */
 const PREFIXES_MAX = 256;
 const EMPTY = Buffer.alloc(0);
 
@@ -80,7 +80,7 @@ export class Pseudonymizer {
   }
 
   /**
-   * The store key of {@link seal} alone, for who only looks a record up.
+   * The store key of {@link seal} alone, for callers that only look a record up.
    *
    * @returns 27 bytes
    * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`
@@ -94,7 +94,7 @@ export class Pseudonymizer {
   /**
    * Reads a name back from what the store holds.
    *
-   * @throws EncServerError `ALTERED` if this entry of the keyring did not seal it so
+   * @throws EncServerError `ALTERED` if this entry of the keyring did not seal it like this
    */
   open(storeKey: Buffer, sealedId: Buffer): RecordName {
     if (storeKey.length !== STORE_KEY_BYTES || !BUCKETS_BYTES.includes(sealedId.length)) {
@@ -137,7 +137,7 @@ export class Pseudonymizer {
       .update(namespace)
       .digest()
       .copy(prefix, TAG_AT, 0, TAG_BYTES);
-    // Callers choose namespaces: what is remembered must have a bound.
+    // Callers choose the namespaces, so the cache must be bounded.
     if (this.#prefixes.size === PREFIXES_MAX) this.#prefixes.clear();
     const derived = { prefix, state: this.#siv.associate(prefix) };
     this.#prefixes.set(known, derived);
@@ -145,7 +145,7 @@ export class Pseudonymizer {
   }
 }
 
-/** Prefix ‖ V, of which `tag` begins with the latter. */
+/** Prefix ‖ V, where `tag` begins with V. */
 function join(prefix: Buffer, tag: Buffer): Buffer {
   const storeKey = Buffer.allocUnsafe(STORE_KEY_BYTES);
   prefix.copy(storeKey);
@@ -157,20 +157,23 @@ function join(prefix: Buffer, tag: Buffer): Buffer {
 function encodePadded(name: RecordName): Buffer {
   checkName(name);
   const bytes = nameBytes(name);
-  // Out of the pool, which `alloc` never is.
+  // From the pool, which `alloc` never uses.
   const padded = Buffer.allocUnsafe(bucketFor(bytes)).fill(0, bytes);
   encodeName(padded, 0, name);
   return padded;
 }
 
-/** The least bucket that holds so many bytes. */
+/** The smallest bucket that holds that many bytes. */
 function bucketFor(bytes: number): number {
   let bucket = 32;
   while (bucket < bytes) bucket *= 2;
   return bucket;
 }
 
-/** One name has one padded form: any other is refused, so that no record has two store keys. */
+/**
+ * Each name has exactly one padded form; any other is refused, so that no record has two store
+ * keys.
+ */
 function decodePadded(padded: Buffer): RecordName {
   const namespaceBytes = padded.readUInt8(0);
   const idLengthAt = 1 + namespaceBytes;

@@ -1,7 +1,7 @@
 /**
  * Random bytes from the system's generator, drawn in small pools: one call for 4 KiB costs little
- * more than one for 32 bytes. The pool is small, and wiped as it is taken, so that memory holds
- * few future keys and no past ones.
+ * more than one for 32 bytes. The pool is small, and wiped as it is used, so that memory holds few
+ * future keys and no past ones.
  */
 
 import { randomFillSync } from 'node:crypto';

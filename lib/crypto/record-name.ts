@@ -1,4 +1,4 @@
-/** The name of a record: a user ID in a namespace, and its one form in bytes. */
+/** The name of a record: a user ID in a namespace, and its only encoding in bytes. */
 
 import { EncServerError } from '../errors.ts';
 import { ID_BYTES_MAX, NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
@@ -10,7 +10,7 @@ export interface RecordName {
   readonly id: Buffer;
 }
 
-/** Length of an encoded name beside its namespace and ID, in bytes. */
+/** Length of an encoded name besides its namespace and ID, in bytes. */
 const NAME_OVERHEAD_BYTES = 3;
 
 /** @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE` */
@@ -37,8 +37,8 @@ export function nameBytes(name: RecordName): number {
 }
 
 /**
- * Writes u8 len(namespace) ‖ namespace ‖ u16 len(id) ‖ id at `offset`. Both lengths are there, so
- * that no two names have the same bytes. The name must have been checked.
+ * Writes u8 len(namespace) ‖ namespace ‖ u16 len(id) ‖ id at `offset`. Both lengths are included,
+ * so that no two names have the same encoding. The name must have been checked.
  */
 export function encodeName(target: Buffer, offset: number, name: RecordName): void {
   const { id, namespace } = name;

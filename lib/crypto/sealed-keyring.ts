@@ -1,6 +1,6 @@
 /**
- * A keyring whose secrets are sealed in its file, by AES-256-GCM under a key from a provider. What
- * is no secret stays readable, and is the associated data. `docs/ENVELOPE.md`, "Keyring file".
+ * A keyring whose secrets are sealed in its file, by AES-256-GCM under a key from a provider. The
+ * rest stays readable, and is the associated data. `docs/ENVELOPE.md`, "Keyring file".
  */
 import { createHash } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
@@ -52,7 +52,7 @@ const NO_BYTES = Buffer.alloc(0);
 
 type PublicEntry = Omit<KeyringEntry, 'secret'>;
 
-/** What of a sealed keyring can be read without its key. */
+/** The parts of a sealed keyring that can be read without its key. */
 export interface SealedKeyring {
   readonly kind: SealedKind;
   readonly how: How;
@@ -70,7 +70,7 @@ export interface SealedKeyring {
 /**
  * The bytes of the file.
  *
- * @param key 32 bytes, from the provider, for this writing alone
+ * @param key 32 bytes, from the provider, for this one writing only
  * @param nonce 12 bytes; for test vectors only, drawn at random otherwise
  */
 export function encodeSealedKeyring(
@@ -128,7 +128,7 @@ export function decodeSealedKeyring(file: Members): SealedKeyring {
   throw damaged('the checksum of the keyring does not fit its content');
 }
 
-/** @throws EncServerError `KEYRING_LOCKED` if the key is another, or somebody changed the file */
+/** @throws EncServerError `KEYRING_LOCKED` if the key is wrong, or somebody changed the file */
 export function openSealedKeyring(sealed: SealedKeyring, key: Buffer): Keyring {
   const { keyringId, epoch, entries, wrapEntries, legacy, nonce } = sealed;
   let secrets: Buffer;
@@ -160,7 +160,7 @@ function publicOf({ number, state }: PublicEntry): PublicEntry {
   return { number, state };
 }
 
-/** One fact a line: the associated data. */
+/** One fact per line: the associated data. */
 function publicLines({
   kind,
   how,
@@ -186,7 +186,7 @@ function publicLines({
   return `${lines.join('\n')}\n`;
 }
 
-/** Notices damage before the provider is asked. */
+/** Detects damage before the provider is asked. */
 function checksumOf(keyring: SealedKeyring): Buffer {
   return createHash('sha256')
     .update(publicLines(keyring))

@@ -2,10 +2,10 @@
  * AES-SIV (RFC 5297): encryption that needs no nonce, so that equal texts give equal bytes. It
  * seals user IDs and wraps keys, which are short.
  *
- * node:crypto has no AES-SIV. This is the RFC's construction over its AES in CBC and ECB mode, by
- * handles that live as long as their key: a call costs 0.5 µs, and AES runs in OpenSSL, in
- * constant time where the processor has AES instructions. The tests hold it
- * against the RFC's vectors and, on random input, against @noble/ciphers.
+ * node:crypto has no AES-SIV. This is the RFC's construction over its AES in CBC and ECB mode,
+ * through handles that live as long as their key: a call costs 0.5 µs, and AES runs in OpenSSL, in
+ * constant time where the processor has AES instructions. The tests check it against the RFC's
+ * vectors and, on random input, against @noble/ciphers.
  */
 
 import { type Cipher, createCipheriv, timingSafeEqual } from 'node:crypto';
@@ -21,7 +21,7 @@ const REDUCTION = 0x87;
 const PAD_START = 0x80;
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
 
-/** What S2V makes of the associated data, before the text: worth keeping where they recur. */
+/** The state of S2V after the associated data, before the text: worth keeping where they recur. */
 export type AssociatedState = Buffer & { readonly __brand: 'S2V' };
 
 export class Siv {
@@ -30,9 +30,9 @@ export class Siv {
   /** Subkeys for a last block that is whole, and for one that is padded (SP 800-38B, 6.1). */
   readonly #wholeKey: Buffer;
   readonly #paddedKey: Buffer;
-  /** The MAC of the zero block, which every S2V starts from. */
+  /** The MAC of the zero block, which every S2V starts with. */
   readonly #zeroMac: Buffer;
-  /** The block that the MAC's handle put out last, and goes on from. */
+  /** The last block that the MAC's handle put out, from which it continues. */
   #chained: Buffer;
 
   /** @param key 64 bytes for AES-256, 32 for AES-128: the MAC's key first (RFC 5297, 2.6) */
@@ -48,7 +48,7 @@ export class Siv {
     this.#zeroMac = this.#cmac(ZERO_BLOCK);
   }
 
-  /** Works the associated data in. Each datum counts: none is not one empty datum. */
+  /** Works the associated data in. Each datum counts: none differs from one empty datum. */
   associate(...associated: readonly Buffer[]): AssociatedState {
     let state = this.#zeroMac;
     for (const datum of associated) {
@@ -79,8 +79,8 @@ export class Siv {
   }
 
   /**
-   * V alone, 16 bytes: what {@link seal} begins with. The end of S2V (RFC 5297, 2.4): the text
-   * meets the state, and all of it is MACed.
+   * V alone, 16 bytes, which is what {@link seal} begins with. This is the end of S2V (RFC 5297,
+   * 2.4): the text is combined with the state, and all of it is MACed.
    */
   tag(text: Buffer, state: AssociatedState): Buffer {
     if (text.length >= BLOCK_BYTES) {
@@ -95,9 +95,9 @@ export class Siv {
   }
 
   /**
-   * AES-CMAC (NIST SP 800-38B, 6.2), in one call of the cipher. Its handle goes on from the block
-   * that it put out last, where a new message starts from zeros: so the first block is mixed
-   * with that one, and both cancel out.
+   * AES-CMAC (NIST SP 800-38B, 6.2), in one call of the cipher. The handle continues from the last
+   * block it put out, whereas a new message must start from zeros: so that block is mixed into the
+   * first one, and the two cancel out.
    */
   #cmac(message: Buffer): Buffer {
     const lastAt = Math.max(0, Math.ceil(message.length / BLOCK_BYTES) - 1) * BLOCK_BYTES;
@@ -121,7 +121,7 @@ export class Siv {
     for (let index = 0; index < blocks; index++) {
       const at = index * BLOCK_BYTES;
       tag.copy(counters, at);
-      // Two bits are cleared, so that counting never carries out of the last 32.
+      // Two bits are cleared, so that the counter never carries out of its last 32 bits.
       counters[at + 8] = (counters[at + 8] as number) & 0x7f;
       counters[at + 12] = (counters[at + 12] as number) & 0x7f;
       counters.writeUInt32BE(counters.readUInt32BE(at + 12) + index, at + 12);
@@ -130,7 +130,7 @@ export class Siv {
   }
 }
 
-/** A fresh block: this one times x in GF(2^128) (RFC 5297, 2.3). */
+/** A fresh block: the given one times x in GF(2^128) (RFC 5297, 2.3). */
 function double(block: Buffer): Buffer {
   const doubled = Buffer.allocUnsafe(BLOCK_BYTES);
   let carry = 0;
@@ -144,7 +144,7 @@ function double(block: Buffer): Buffer {
   return doubled;
 }
 
-/** Exclusive or of `bytes` into `target` from `at` on. */
+/** XORs `bytes` into `target`, from `at` on. */
 function xorInto(target: Buffer, bytes: Buffer, at: number): void {
   for (let index = 0; index < bytes.length; index++) {
     target[at + index] = (target[at + index] as number) ^ (bytes[index] as number);

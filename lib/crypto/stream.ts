@@ -1,14 +1,14 @@
 /**
  * A stream that is sealed in chunks: the STREAM construction of Hoang, Reyhanitabar, Rogaway and
- * Vizár (2015), "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", as age
- * has it (C2SP age.md, "Payload"), with AES-256-GCM. The nonce of a chunk is its number, 11 bytes
- * big-endian, and one byte that is 1 for the last chunk alone: chunks that are cut off, put in
- * another order, doubled or added are refused. A key seals one stream, ever.
+ * Vizár (2015), "Online Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", as age has
+ * it (C2SP age.md, "Payload"), with AES-256-GCM. The nonce of a chunk is its number, 11 bytes
+ * big-endian, and one byte that is 1 for the last chunk only: chunks that are cut off, reordered,
+ * doubled or added are refused. A key must never seal more than one stream.
  */
 import { openAead, sealAead, TAG_BYTES } from './aead.ts';
 import { altered } from './altered.ts';
 
-/** Bytes of the text in each chunk but the last, which has 0 to as many. */
+/** Bytes of text in each chunk but the last, which has 0 to this many. */
 export const CHUNK_BYTES = 64 * 1024;
 const SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES;
 const NONCE_BYTES = 12;
@@ -21,7 +21,7 @@ function nonceOf(number: number, isLast: boolean): Buffer {
   return nonce;
 }
 
-/** Cuts what comes bit by bit into chunks of one size; the last has what is left. */
+/** Cuts text that arrives piece by piece into chunks of one size; the last has what is left. */
 class Chunks {
   readonly #chunkBytes: number;
   #waiting: Buffer[] = [];
@@ -31,7 +31,7 @@ class Chunks {
     this.#chunkBytes = chunkBytes;
   }
 
-  /** The chunks that are whole now, and known not to be the last. */
+  /** The chunks that are complete now, and known not to be the last. */
   add(part: Buffer): Buffer[] {
     this.#waiting.push(part);
     this.#waitingBytes += part.length;
@@ -52,18 +52,18 @@ class Chunks {
   }
 }
 
-/** Seals a text that comes bit by bit. */
+/** Seals a text that arrives piece by piece. */
 export class StreamSealer {
   readonly #key: Buffer;
   readonly #chunks = new Chunks(CHUNK_BYTES);
   #number = 0;
 
-  /** @param key 32 bytes, of this stream alone */
+  /** @param key 32 bytes, used for this stream only */
   constructor(key: Buffer) {
     this.#key = key;
   }
 
-  /** The chunks that are whole now, if any. */
+  /** The sealed chunks that are complete now, if any. */
   add(text: Buffer): Buffer {
     return Buffer.concat(this.#chunks.add(text).map((chunk) => this.#seal(chunk, false)));
   }
@@ -83,7 +83,7 @@ export class StreamSealer {
  *
  * @param key 32 bytes
  * @throws EncServerError `ALTERED` as soon as a chunk is not what was sealed in its place, or the
- *   end is missing; what came before was sealed so, and may not be all of it
+ *   end is missing; what came before is authentic, but may be incomplete
  */
 export async function* openStream(
   key: Buffer,
@@ -97,7 +97,8 @@ export async function* openStream(
     }
   }
   const last = openAead(key, nonceOf(number, true), NO_BYTES, chunks.last());
-  // An empty last chunk after whole ones is another way to write the same: refused, as in age.
+  // An empty last chunk after full ones would be a second encoding of the same text: refused, as in
+  // age.
   if (last.length === 0 && number > 0) throw altered('the stream has an empty end');
   yield last;
 }

@@ -1,7 +1,7 @@
 /**
- * Record keys that the server keeps, wrapped in the envelope header by AES-SIV under a secret
- * that does nothing else. Bound to the context, so that a wrapped key cannot be moved to another
- * record; not part of it, so that rotation of wrap secrets leaves the body alone.
+ * Record keys that the server keeps, wrapped in the envelope header by AES-SIV under a secret that
+ * serves nothing else. They are bound to the context, so that a wrapped key cannot be moved to
+ * another record; but they are not part of it, so that rotating wrap secrets leaves the body alone.
  */
 
 import { altered } from './altered.ts';
@@ -33,7 +33,7 @@ export function wrapKey(header: Buffer, name: RecordName, key: Buffer, wrap: Wra
   return wrapUnder(wrap, contextOf(header, name), key);
 }
 
-/** As {@link wrapKey}, for who has the context already. */
+/** As {@link wrapKey}, for callers that have the context already. */
 export function wrapUnder(wrap: WrapSecret, context: Buffer, key: Buffer): Buffer {
   checkKeyLength(key);
   const siv = sivOf(wrap.secret);
@@ -41,12 +41,12 @@ export function wrapUnder(wrap: WrapSecret, context: Buffer, key: Buffer): Buffe
 }
 
 /**
- * The record key that a header keeps. `decodeHeader(header).wrapKeyNumber` says which entry of
- * the keyring wrapped it.
+ * The record key that a header keeps. `decodeHeader(header).wrapKeyNumber` says which entry of the
+ * keyring wrapped it.
  *
  * @returns 32 bytes
- * @throws EncServerError `ALTERED` if no key is kept, the entry is another, or header and name are
- *   not those that the key was wrapped for
+ * @throws EncServerError `ALTERED` if no key is kept, the entry is the wrong one, or header and
+ *   name are not those that the key was wrapped for
  * @throws EncServerError `INVALID_KEY`, `INVALID_ID`, `INVALID_NAMESPACE`
  */
 export function unwrapKey(header: Buffer, name: RecordName, wrap: WrapSecret): Buffer {
@@ -59,7 +59,7 @@ export function unwrapKey(header: Buffer, name: RecordName, wrap: WrapSecret): B
 }
 
 /**
- * A header whose key is wrapped under another entry; all else of it, and so the body, stays.
+ * A header whose key is wrapped under another entry; the rest of it, and so the body, stays.
  *
  * @throws EncServerError `ALTERED`, `INVALID_KEY`, `INVALID_ID`, `INVALID_NAMESPACE` as
  *   {@link unwrapKey} does
@@ -78,7 +78,7 @@ export function rewrapHeader(
   return rewrapped;
 }
 
-/** Made once for each secret of the keyring: to derive it costs more than to use it. */
+/** Made once for each secret of the keyring: deriving one costs more than using it. */
 const SIVS = new WeakMap<Buffer, Siv>();
 
 function sivOf(secret: Buffer): Siv {

@@ -1,6 +1,6 @@
 /**
- * The front end's service with an audit log: every dialect calls the service, so that here is
- * every operation, each item of a batch too, with what became of it.
+ * The front end's service with an audit log: every dialect calls the service, so every operation
+ * passes here, each item of a batch included, and is recorded with its outcome.
  */
 import { hasScope } from '../access.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
@@ -41,7 +41,7 @@ export class AuditedFeService extends FeService {
     );
   }
 
-  /** Who may, is noted when it is done. */
+  /** A caller that is allowed is recorded by the operation that follows. */
   override async admitStore(name: RecordName, context: RequestContext): Promise<void> {
     if (hasScope(context.caller, 'store', name.namespace)) return;
     await this.#note('store', name, context, () => super.admitStore(name, context));
@@ -85,7 +85,7 @@ export class AuditedFeService extends FeService {
     );
   }
 
-  /** The line is there before the first ID is told; a failure after that has none. */
+  /** The line is written before the first ID is returned; a failure after that has no line. */
   override async *listIds(namespace: Buffer, context: RequestContext): AsyncGenerator<Buffer> {
     const ids = super.listIds(namespace, context);
     try {
@@ -118,7 +118,7 @@ function listOf(namespace: Buffer, context: RequestContext) {
   return { operation: 'list', ...askerOf(context), namespace: space };
 }
 
-/** The one form of a name; none for what is none, which the operation refuses. */
+/** The encoding of a name; undefined if it is malformed, which the operation then refuses. */
 function encoded(name: RecordName): Buffer | undefined {
   try {
     checkName(name);

@@ -1,6 +1,6 @@
 /**
- * Many requests in one. Each item goes the way of a request of its own and has an answer of its
- * own; a bad one spoils no other. They are done side by side, in no order.
+ * Many requests in one. Each item is handled like a request of its own and has its own answer; a
+ * bad one does not affect the others. They run concurrently, in no particular order.
  */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
@@ -15,13 +15,12 @@ export interface BatchHost {
   readonly context: RequestContext;
 }
 
-/** What became of one item. */
+/** The outcome of one item. */
 export type ItemOutcome<T> = { readonly done: T } | { readonly error: EncServerError };
 
 /**
- * Does all items and resolves to what became of them, in their order. Each is admitted and
- * counted as the request that it is; what throws anything but an {@link EncServerError} is
- * `INTERNAL`.
+ * Runs all items and resolves to their outcomes, in their order. Each is admitted and counted like
+ * a separate request; anything thrown but an {@link EncServerError} becomes `INTERNAL`.
  */
 export async function doBatch<I, T>(
   items: readonly I[],
@@ -61,8 +60,8 @@ async function settle<I, T>(
 }
 
 /**
- * The longest record that each RETRIEVE of a batch may answer with, so that all fit into one
- * reply. A longer one is `LARGE`, and stays unread.
+ * The longest record that each RETRIEVE of a batch may return, so that all fit into one reply. A
+ * longer one is `LARGE`, and stays unread.
  */
 export function shareOf(replyBytesMax: number, retrieves: number): number {
   return Math.floor(replyBytesMax / Math.max(1, retrieves));

@@ -4,7 +4,7 @@ import { decodeHeader, proveKey, type RecordName } from '../crypto/envelope.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
 
-/** A record may be replaced while it is looked at; then it is looked at anew, this often. */
+/** A record may be replaced while it is read; it is then read again, at most this often. */
 export const CHANGED_TRIES_MAX = 5;
 
 export function callOf(context: RequestContext, signal?: AbortSignal): BeCall {
@@ -23,7 +23,7 @@ export function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean 
   }
 }
 
-/** Who tries many wrong keys is slowed down. */
+/** Slows down callers that try many wrong keys. */
 export function noting<T>(context: RequestContext, prove: () => T): T {
   try {
     return prove();
@@ -34,8 +34,8 @@ export function noting<T>(context: RequestContext, prove: () => T): T {
 }
 
 /**
- * The store forgets by its own clock; by ours it may have been time already when we asked. Not
- * when we look: until then something else may have been stored.
+ * The store expires by its own clock; by ours the record may already have expired when we asked.
+ * The time of the answer does not count: until then something else may have been stored.
  *
  * @param expiryMs from the header, in milliseconds since 1970; 0 is never
  */
@@ -43,7 +43,7 @@ export function hasEnded(expiryMs: number, askedAtMs: number): boolean {
   return expiryMs !== 0 && expiryMs <= askedAtMs;
 }
 
-/** As {@link hasEnded}, of a header that nobody has taken apart yet. */
+/** As {@link hasEnded}, for an encoded header. */
 export function isExpired(header: Buffer, askedAtMs: number): boolean {
   return hasEnded(decodeHeader(header).expiryMs, askedAtMs);
 }

@@ -1,4 +1,4 @@
-/** The batches of the client library: what they hold, and how it stands in one frame. */
+/** The batches of the client library: their content, and how it is encoded in one frame. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { type BatchEntry, type BatchItem, decodeBatch, encodeBatch } from '../protocol/batch.ts';
 import { decodeError } from '../protocol/error-reply.ts';
@@ -18,7 +18,7 @@ import {
 
 /** A STORE in a batch. */
 export interface BatchStore extends StoreCall {
-  /** Which request it is. */
+  /** The kind of request. */
   readonly op: 'store';
   /** 1 to 1024 bytes; a string is taken as UTF-8. */
   readonly id: string | Uint8Array;
@@ -28,7 +28,7 @@ export interface BatchStore extends StoreCall {
 
 /** A RETRIEVE in a batch. */
 export interface BatchRetrieve extends RetrieveCall {
-  /** Which request it is. */
+  /** The kind of request. */
   readonly op: 'retrieve';
   /** 1 to 1024 bytes; a string is taken as UTF-8. */
   readonly id: string | Uint8Array;
@@ -38,7 +38,7 @@ export interface BatchRetrieve extends RetrieveCall {
 
 /** A DELETE in a batch. */
 export interface BatchDelete extends DeleteCall {
-  /** Which request it is. */
+  /** The kind of request. */
   readonly op: 'delete';
   /** 1 to 1024 bytes; a string is taken as UTF-8. */
   readonly id: string | Uint8Array;
@@ -47,45 +47,45 @@ export interface BatchDelete extends DeleteCall {
 /** One request of a batch; its options are those of the client's method of the same name. */
 export type BatchRequest = BatchStore | BatchRetrieve | BatchDelete;
 
-/** A STORE that was done. */
+/** A STORE that succeeded. */
 export interface BatchStored {
-  /** That of the request. */
+  /** As in the request. */
   readonly op: 'store';
-  /** With the key, which was drawn where the request had none. */
+  /** Includes the key, which was drawn if the request had none. */
   readonly stored: Stored;
-  /** Tells it from {@link BatchFailed}. */
+  /** Distinguishes it from {@link BatchFailed}. */
   readonly error?: undefined;
 }
 
-/** A RETRIEVE that was done. */
+/** A RETRIEVE that succeeded. */
 export interface BatchRetrieved {
-  /** That of the request. */
+  /** As in the request. */
   readonly op: 'retrieve';
   /** The record and what was stored with it. */
   readonly found: Retrieved;
-  /** Tells it from {@link BatchFailed}. */
+  /** Distinguishes it from {@link BatchFailed}. */
   readonly error?: undefined;
 }
 
-/** A DELETE that was done. */
+/** A DELETE that succeeded. */
 export interface BatchDeleted {
-  /** That of the request. */
+  /** As in the request. */
   readonly op: 'delete';
   /** Whether there was a record. */
   readonly existed: boolean;
-  /** Tells it from {@link BatchFailed}. */
+  /** Distinguishes it from {@link BatchFailed}. */
   readonly error?: undefined;
 }
 
 /** A request that failed. */
 export interface BatchFailed {
-  /** That of the request. */
+  /** As in the request. */
   readonly op: BatchRequest['op'];
-  /** What the client's method of the same name would have rejected with; `LARGE` too. */
+  /** The error that the client's method of the same name would reject with, or `LARGE`. */
   readonly error: EncServerError;
 }
 
-/** What became of one request of a batch. */
+/** The outcome of one request of a batch. */
 export type BatchAnswer = BatchStored | BatchRetrieved | BatchDeleted | BatchFailed;
 
 /** Whether doing it twice is the same as doing it once. */
@@ -94,7 +94,7 @@ export function isRepeatable(request: BatchRequest): boolean {
   return request.op === 'retrieve' || (!request.ifAbsent && request.ifRevision === undefined);
 }
 
-/** `drawReader` makes a reader's token for those who bring none. */
+/** `drawReader` makes a reader's token for requests that bring none. */
 export function encodeRequests(
   requests: readonly BatchRequest[],
   drawReader: () => Buffer,
@@ -123,7 +123,7 @@ function entryOf(request: BatchRequest, drawReader: () => Buffer): BatchEntry {
   }
 }
 
-/** @throws EncServerError `BAD_FRAME` if it is no answer to these requests */
+/** @throws EncServerError `BAD_FRAME` if it is not an answer to these requests */
 export function decodeAnswers(body: Buffer, requests: readonly BatchRequest[]): BatchAnswer[] {
   let items: BatchItem[];
   try {

@@ -1,4 +1,4 @@
-/** What the client library asks for and is answered, and how it stands in frames. */
+/** The requests and answers of the client library, and how they are encoded in frames. */
 import { EncServerError } from '../errors.ts';
 import type { CallOptions } from '../net/client.ts';
 import {
@@ -14,17 +14,17 @@ import { FIELD } from '../protocol/messages.ts';
 /** IDs of one page of a list. */
 const LIST_IDS_MAX = 10_000;
 
-/** What goes with every call that asks for a record. */
+/** Options of every call about a record. */
 export interface RecordCall extends CallOptions {
-  /** Where the ID is looked for; at most 255 bytes, a string taken as UTF-8; default: none. */
+  /** The namespace of the ID; at most 255 bytes, a string is taken as UTF-8; default: none. */
   readonly namespace?: string | Uint8Array;
 }
 
 /** How a record is stored. */
 export interface StoreCall extends RecordCall {
   /**
-   * Record key of 32 bytes. Drawn here where it is left out, never by the server: with its key
-   * known, the same STORE can be sent again when its answer was lost.
+   * Record key of 32 bytes. If absent, it is drawn here, never by the server: with a known key, the
+   * same STORE can be sent again after its answer was lost.
    */
   readonly key?: Uint8Array;
   /** Only if nothing is stored under the ID: `CONFLICT` otherwise. */
@@ -33,9 +33,9 @@ export interface StoreCall extends RecordCall {
   readonly ifRevision?: Uint8Array;
   /** The key of the record that is replaced: `WRONG_KEY` if it is another. */
   readonly oldKey?: Uint8Array;
-  /** When the record ends, in milliseconds since 1970 (UTC). */
+  /** When the record expires, in milliseconds since 1970 (UTC). */
   readonly expiryMs?: number;
-  /** The record can be read once; by its reader again within a minute. */
+  /** The record can be read only once; its reader may read it again within a minute. */
   readonly once?: boolean;
   /** Sealed with the record and given back with it; at most 255 bytes. */
   readonly contentType?: string;
@@ -44,8 +44,8 @@ export interface StoreCall extends RecordCall {
 /** How a record is retrieved. */
 export interface RetrieveCall extends RecordCall {
   /**
-   * 16 to 64 random bytes, drawn where left out: with the same ones, a record that can be read
-   * once can be asked for again within a minute, when its answer was lost.
+   * 16 to 64 random bytes, drawn if absent: with the same bytes, a record that can be read once can
+   * be read again within a minute, if its answer was lost.
    */
   readonly reader?: Uint8Array;
 }
@@ -58,19 +58,19 @@ export interface DeleteCall extends RecordCall {
   readonly ifRevision?: Uint8Array;
 }
 
-/** What a STORE was answered with. */
+/** The answer to a STORE. */
 export interface Stored {
   /** The only key that opens the record, 32 bytes. The server keeps it nowhere. */
   readonly key: Buffer;
-  /** 8 bytes that name this very write. */
+  /** 8 bytes that identify this write. */
   readonly revision: Buffer;
   /** Whether a record was there before. */
   readonly replaced: boolean;
 }
 
-/** What is told of a record beside itself. */
+/** What is known of a record besides its content. */
 export interface RecordFacts {
-  /** 8 bytes that name its last write. */
+  /** 8 bytes that identify its last write. */
   readonly revision: Buffer;
   /** Milliseconds since 1970 (UTC); undefined for never. */
   readonly expiryMs: number | undefined;
@@ -82,13 +82,13 @@ export interface RecordFacts {
 export interface Retrieved extends RecordFacts {
   /** The record itself, as it was stored. */
   readonly record: Buffer;
-  /** As it was stored with the record, at most 255 bytes; undefined where none was. */
+  /** As stored with the record, at most 255 bytes; undefined if there was none. */
   readonly contentType: string | undefined;
 }
 
-/** What can be told of a record without its key. */
+/** What can be known of a record without its key. */
 export interface Peeked extends RecordFacts {
-  /** Of the sealed body, in bytes: a little more than the record. */
+  /** Size of the sealed body, in bytes: a little more than the record. */
   readonly sealedBytes: number;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The front end's client library: stores, retrieves and deletes records over a few pipelined
- * connections, and sends again what is safe to send again. What goes over the wire is in
- * docs/PROTOCOL.md ("Operations", "Front end").
+ * connections, and retries what is safe to retry. What goes over the wire is in docs/PROTOCOL.md
+ * ("Operations", "Front end").
  *
  * @module fe-client
  */
@@ -74,52 +74,54 @@ export type {
 export interface Listed {
   /** 1 to 1024 bytes each. */
   readonly ids: readonly Buffer[];
-  /** To be given as `after` for the next page; undefined at the end. */
+  /** Pass this as `after` for the next page; undefined at the end. */
   readonly next: Buffer | undefined;
 }
 
-/** Where the front end is, and how its client calls it. */
+/** Where the front end is, and how to call it. */
 export interface FeClientOptions {
   /** From {@link parseAddress}. */
   readonly address: Address;
   /** Connections that the calls are spread over; default 1. */
   readonly connections?: number;
-  /** Longest time for an answer, in milliseconds, all attempts together; default 10,000. */
+  /** Longest time to wait for an answer, in milliseconds, all attempts together; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is taken, in bytes; default: the largest that there can be, 16 MiB. */
+  /** Largest frame that is accepted, in bytes; default: the largest of the format, 16 MiB. */
   readonly frameBytesMax?: number;
-  /** Access token, as `enc-server tokens create` printed it; sent as each connection begins. */
+  /** Access token, as printed by `enc-server tokens create`; sent as each connection starts. */
   readonly token?: string | undefined;
-  /** Calls over TLS where it is given, in the clear otherwise. */
+  /** Calls over TLS if given, in the clear otherwise. */
   readonly tls?: TlsClientFiles | undefined;
-  /** How often one call is sent at the most, where that is safe; default 3. */
+  /** How many times one call is sent at most, if retrying is safe; default 3. */
   readonly attemptsMax?: number;
 }
 
 /**
- * A fresh record key: 32 bytes of the operating system's random generator (`node:crypto`).
- * To be kept: nobody else has it.
+ * A fresh record key: 32 bytes of the operating system's random generator (`node:crypto`). Keep it:
+ * nobody else has it.
  */
 export function drawKey(): Buffer {
   return randomBytes(KEY_BYTES);
 }
 
 /**
- * A client of one front end. It connects at the first call, and again after a connection broke.
+ * A client of one front end. It connects at the first call, and reconnects after a connection
+ * broke.
  *
  * IDs are 1 to 1024 bytes, keys 32 bytes, revisions 8 bytes; strings are taken as UTF-8.
  *
- * Every method rejects with {@link EncServerError}. What can come of any of them, beside what
- * stands there: `UNAVAILABLE`, `TIMEOUT`, `CANCELLED`, `OVERLOADED`, `RATE_LIMITED`, `TLS_FAILED`,
- * `UNAUTHENTICATED`, `NOT_ALLOWED`, and `INVALID_ID`, `INVALID_KEY`, `INVALID_NAMESPACE`,
- * `INVALID_FIELD` or `INVALID_RECORD` for arguments of another form. docs/ERRORS.md has them all.
+ * Every method rejects with {@link EncServerError}. Besides the codes listed for each method, any
+ * may reject with `UNAVAILABLE`, `TIMEOUT`, `CANCELLED`, `OVERLOADED`, `RATE_LIMITED`,
+ * `TLS_FAILED`, `UNAUTHENTICATED` or `NOT_ALLOWED`, and, for malformed arguments, with
+ * `INVALID_ID`, `INVALID_KEY`, `INVALID_NAMESPACE`, `INVALID_FIELD` or `INVALID_RECORD`.
+ * docs/ERRORS.md lists them all.
  */
 export class FeClient {
   readonly #client: FrameClient;
-  /** Said with each RETRIEVE: what is too long for us must not count as read. */
+  /** Sent with each RETRIEVE: a record too long for this client must not count as read. */
   readonly #acceptBytes: FieldEntry | undefined;
 
-  /** Connects to nothing yet, and cannot fail. */
+  /** Does not connect yet, and cannot fail. */
   constructor(options: FeClientOptions) {
     const { timeoutMs = DEFAULT_LIMITS.requestTimeoutMs, frameBytesMax } = options;
     if (frameBytesMax !== undefined) {
@@ -141,16 +143,16 @@ export class FeClient {
   }
 
   /**
-   * Stores a record of at most 8 MiB (the server may say otherwise) under an ID; what was there
-   * before is replaced. Once it resolves, the record is on the disk of the back end.
-   * Rejects with `CONFLICT` under a condition, `WRONG_KEY`, `KEY_REQUIRED`, `WEAK_KEY`,
-   * `RECORD_TOO_LARGE`; with `UNKNOWN_OUTCOME` when no attempt was answered.
+   * Stores a record of at most 8 MiB (unless the server has another limit) under an ID, replacing
+   * what was there before. Once it resolves, the record is on the disk of the back end. Rejects
+   * with `CONFLICT` under a condition, `WRONG_KEY`, `KEY_REQUIRED`, `WEAK_KEY`, `RECORD_TOO_LARGE`;
+   * with `UNKNOWN_OUTCOME` if no attempt was answered.
    */
   async store(id: string | Uint8Array, record: Uint8Array, call: StoreCall = {}): Promise<Stored> {
     const key = call.key === undefined ? drawKey() : bufferOf(call.key);
     const fields = [...nameFields(id, call), bytesField(FIELD.KEY, key)];
     pushStoreFields(fields, call);
-    // Under a condition a repetition would find the first attempt's record and report a conflict.
+    // Under a condition, a retry would find the first attempt's record and report a conflict.
     const idempotent = !call.ifAbsent && call.ifRevision === undefined;
     const answer = await this.#client.call(
       writeCall(OPCODE.STORE, fields, bufferOf(record), idempotent, call),
@@ -164,7 +166,7 @@ export class FeClient {
 
   /**
    * The record under an ID. Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALREADY_READ`, and with
-   * `ALTERED` where the key is right, and the stored bytes are not what was sealed.
+   * `ALTERED` if the key is right but the stored bytes are not what was sealed.
    */
   async retrieve(
     id: string | Uint8Array,
@@ -180,17 +182,17 @@ export class FeClient {
     return { record: answer.body, contentType, ...factsOf(answer.fields) };
   }
 
-  /** What can be told of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
+  /** What can be known of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
   async head(id: string | Uint8Array, call: RecordCall = {}): Promise<Peeked> {
     const answer = await this.#client.call(readCall(OPCODE.PEEK, nameFields(id, call), call));
     return { sealedBytes: answer.fields.requireU32(FIELD.SIZE), ...factsOf(answer.fields) };
   }
 
   /**
-   * Seals a record anew under another key; all else of it stays. Sent again, it succeeds.
+   * Seals a record again under another key; everything else of it stays. It can safely be repeated.
    * Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`, `ALREADY_READ` or `CONFLICT`.
    *
-   * @param newKey 32 bytes, from {@link drawKey}; to be kept safe before this is called
+   * @param newKey 32 bytes, from {@link drawKey}; store it safely before this call
    */
   async rekey(
     id: string | Uint8Array,
@@ -198,7 +200,7 @@ export class FeClient {
     newKey: Uint8Array,
     call: RecordCall = {},
   ): Promise<{
-    /** 8 bytes that name this very write. */
+    /** 8 bytes that identify this write. */
     readonly revision: Buffer;
   }> {
     const fields = [
@@ -211,9 +213,9 @@ export class FeClient {
   }
 
   /**
-   * Deletes a record; with a key, only if that is the right one (`WRONG_KEY`). Resolves to
-   * whether there was a record. `UNKNOWN_OUTCOME` when the answer was lost: sent again, it might
-   * delete what somebody else stored since.
+   * Deletes a record; with a key, only if that is the right one (`WRONG_KEY`). Resolves to whether
+   * there was a record. `UNKNOWN_OUTCOME` if the answer was lost: a retry might delete what
+   * somebody else has stored since.
    */
   async delete(id: string | Uint8Array, call: DeleteCall = {}): Promise<boolean> {
     const fields = nameFields(id, call);
@@ -228,9 +230,10 @@ export class FeClient {
   }
 
   /**
-   * Many requests in one, at most 1,000, done in no order. Resolves to an answer for each, in the
-   * order of the requests; those that failed have an error, and spoil no other. Sent again by itself where doing all of it twice is
-   * the same as once. A record longer than its share of the reply is `LARGE` and stays unread.
+   * Many requests in one, at most 1,000, executed in no particular order. Resolves to an answer for
+   * each, in the order of the requests; a failed one has an error, and does not affect the others.
+   * It is retried only if repeating all of it is safe. A record longer than its share of the reply
+   * is `LARGE` and stays unread.
    */
   async batch(requests: readonly BatchRequest[], call: CallOptions = {}): Promise<BatchAnswer[]> {
     const keyed = requests.map((request) =>
@@ -244,9 +247,10 @@ export class FeClient {
   }
 
   /**
-   * One page of the IDs of a namespace, in no order that means anything; needs the scope `admin`.
+   * One page of the IDs of a namespace, in no meaningful order; needs the scope `admin`.
    *
-   * @param page `after`: {@link Listed.next} of the page before; `limit`: 1 to 10,000, default 1,000
+   * @param page `after`: {@link Listed.next} of the page before; `limit`: 1 to 10,000, default
+   *   1,000
    */
   async list(
     page: { readonly after?: Uint8Array | undefined; readonly limit?: number } = {},
@@ -264,19 +268,19 @@ export class FeClient {
     await this.#client.call(readCall(OPCODE.PING, [], call));
   }
 
-  /** Facts that the server tells of itself, as JSON has them; needs the scope `admin`. */
+  /** Facts that the server reports of itself, as parsed JSON; needs the scope `admin`. */
   async info(call: CallOptions = {}): Promise<Record<string, unknown>> {
     const answer = await this.#client.call(readCall(OPCODE.INFO, [], call));
     return infoOf(answer);
   }
 
-  /** Returns at once; what is under way is still answered, then the connections close. */
+  /** Returns at once; requests under way are still answered, then the connections close. */
   close(): void {
     this.#client.close();
   }
 }
 
-/** Of a reader's token that is drawn here. */
+/** Size of a reader's token that is drawn here. */
 const READER_BYTES = 16;
 
 function helloFields(token: string | undefined): FieldEntry[] {

@@ -1,4 +1,4 @@
-/** What is counted of a front end beside its requests. */
+/** The metrics of a front end, besides those of its requests. */
 import type { BeClient } from '../be/client.ts';
 import { type Family, single } from '../metrics.ts';
 import type { KeyringKeeper } from './keeper.ts';

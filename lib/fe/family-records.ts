@@ -1,8 +1,8 @@
 /**
  * What the documents of the family's servers hold: whose record it is, and how it is stored here.
  * The Go servers seal IDs under one key and nonce, and each record under a key of its own. The
- * Python servers seal both under the record's key, with one nonce for everything: who has such a
- * store knows the difference of an ID and its record, byte by byte, and can forge either.
+ * Python servers seal both under the record's key, with one nonce for everything: whoever has such
+ * a store knows the XOR of an ID and its record, byte by byte, and can forge either.
  */
 import { ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
 import {
@@ -17,15 +17,15 @@ import { EncServerError } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 import type { SealedRecord } from './placement.ts';
 
-/** What one document holds. */
+/** The content of one document. */
 export interface FamilyEntry {
-  /** Its `_id`, for people and for going on. */
+  /** Its `_id`, for people and for resuming. */
   readonly position: string;
   readonly id: unknown;
   readonly record: unknown;
 }
 
-/** A caller's ID and key, without which no record of the Python servers can be moved. */
+/** A caller's ID and key, without which the Python servers' records cannot be moved. */
 export interface CallersKey {
   readonly id: Buffer;
   /** 16, 24 or 32 bytes. */
@@ -45,10 +45,10 @@ const TAG_BYTES = 16;
 
 export class FamilyRecords {
   readonly #secrets: FamilyIdSecrets;
-  /** By the pseudonym that the Python servers gave them. */
+  /** By the pseudonym that the Python servers gave the ID. */
   readonly #keys = new Map<string, CallersKey>();
 
-  /** @throws EncServerError `INVALID_KEY` where one of the keys has not 16, 24 or 32 bytes */
+  /** @throws EncServerError `INVALID_KEY` if a key does not have 16, 24 or 32 bytes */
   constructor(secrets: FamilyIdSecrets, keys: Iterable<CallersKey> = []) {
     this.#secrets = secrets;
     for (const known of keys) {
@@ -58,11 +58,11 @@ export class FamilyRecords {
   }
 
   /**
-   * Takes a document apart. What a record is sealed under stays its key; what the Python servers
-   * sealed is sealed anew at once, since its key is here.
+   * Takes a document apart. A record keeps its key; what the Python servers sealed under a key of
+   * today's length is sealed anew at once, since the key is here.
    *
-   * @throws EncServerError `WRONG_KEY` if neither secrets nor keys fit it, `ALTERED` if it is no
-   * document of theirs, `INVALID_ID` for an ID that is too long here
+   * @throws EncServerError `WRONG_KEY` if neither secrets nor keys fit it, `ALTERED` if it is not a
+   *   document of theirs, `INVALID_ID` for an ID that is too long here
    */
   read({ id, record }: FamilyEntry): FamilyRecord {
     const [pseudonym, body] = [bytesOf(id), bytesOf(record)];

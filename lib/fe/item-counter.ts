@@ -1,8 +1,9 @@
 /**
- * The highest ID of the items. A sealed record says up to where numbers were given out, a few
- * ahead, so that most items cost no write of it; which of those few are there is looked up when
- * somebody else has written it, or the process is new. It is written only under the revision
- * that was read, so that several front ends agree; all callers of one moment are served together.
+ * The highest ID of the items. A sealed record says up to which number IDs may have been given out,
+ * a few ahead, so that most items cost no write of it; which of those few exist is looked up when
+ * another front end has written it, or the process is new. It is written only under the revision
+ * that was read, so that several front ends agree; callers that come at the same time are served
+ * together.
  */
 import { codeOf, EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
@@ -11,36 +12,36 @@ import { COUNTERS_NAMESPACE } from './reserved.ts';
 import type { FeService } from './service.ts';
 import { IF_ABSENT, ifRevision } from './write-condition.ts';
 
-/** Tells whether there is an item of this ID. */
+/** Resolves to whether an item with this ID exists. */
 export type HasItem = (id: number, context: RequestContext) => Promise<boolean>;
 
-/** One caller of this moment. */
+/** One caller's request. */
 interface Wish {
-  /** The counter is to be here at the least. */
+  /** The counter must be at least this. */
   readonly floor: number;
-  /** Whether the caller wants a number of its own above that. */
+  /** Whether the caller also wants a number of its own above that. */
   readonly draws: boolean;
   readonly resolve: (id: number) => void;
   readonly reject: (error: unknown) => void;
 }
 
 interface Known {
-  /** Minus infinity while there never was an item. */
+  /** Minus infinity if there never was an item. */
   readonly highest: number;
-  /** Up to here we may go without a write: who reads the record looks for items up to here. */
+  /** No write is needed up to here: whoever reads the record looks for items up to this number. */
   readonly ceiling: number;
-  /** What the record must still be; absent where there is none. */
+  /** The revision that the record must still have; absent if there is no record. */
   readonly revision: Buffer | undefined;
 }
 
 const NAME = { namespace: COUNTERS_NAMESPACE, id: Buffer.from('data') };
 /** Below every number. */
 const NONE = Number.NEGATIVE_INFINITY;
-/** How many numbers lie between two writes, at most. */
+/** The most numbers between two writes. */
 const AHEAD = 256;
 /** How long another front end's write may go unnoticed by items that bring a free ID. */
 const CHECK_INTERVAL_MS = 100;
-/** Other front ends may write in between; then it is read anew, this often. */
+/** Other front ends may write in between; the counter is then read again, at most this often. */
 const CHANGED_TRIES_MAX = 20;
 
 export class ItemCounter {
@@ -48,7 +49,7 @@ export class ItemCounter {
   readonly #hasItem: HasItem;
   readonly #timeoutMs: number;
   #known: Known | undefined;
-  /** Until then, what is known is taken for known where no number is drawn from it. */
+  /** Until then the known values are trusted, as long as no number is drawn from them. */
   #checkAtMs = 0;
   #wishes: Wish[] = [];
   #serving = false;
@@ -66,14 +67,14 @@ export class ItemCounter {
       await this.#join(id, false);
     } else if (id > known.highest) {
       this.#known = { ...known, highest: id };
-      // In time, so that nobody waits for it; if it fails, the next one tries again.
+      // Early enough that nobody waits for it; if it fails, the next caller tries again.
       if (isLow(this.#known) && !this.#serving) this.#join(id, false).catch(() => undefined);
     }
   }
 
   /**
-   * Resolves to an ID above the counter and above `floor` that is given to nobody else here.
-   * Rejects with `CONFLICT` when there is none left, else as a STORE does.
+   * Resolves to an ID above the counter and above `floor` that this process gives to nobody else.
+   * Rejects with `CONFLICT` if there is none left, otherwise as a STORE does.
    */
   claim(floor: number): Promise<number> {
     return this.#join(floor, true);
@@ -86,7 +87,7 @@ export class ItemCounter {
     });
   }
 
-  /** Whoever comes while some are served is served together with the next ones. */
+  /** Callers that come while others are served are served together afterwards. */
   async #serveAll(): Promise<void> {
     if (this.#serving) return;
     this.#serving = true;
@@ -96,7 +97,7 @@ export class ItemCounter {
       try {
         await this.#serve(wishes);
       } catch (error) {
-        // Whether it was written is not known: it is read before it is used again.
+        // It may or may not have been written, so it is read before it is used again.
         this.#known = undefined;
         for (const wish of wishes) wish.reject(error);
       }
@@ -127,7 +128,7 @@ export class ItemCounter {
     }
   }
 
-  /** What is known, if nobody wrote since. */
+  /** The known values, if nobody has written since. */
   async #current(context: RequestContext): Promise<Known> {
     this.#checkAtMs = Date.now() + CHECK_INTERVAL_MS;
     const expected = this.#known?.revision;
@@ -142,7 +143,7 @@ export class ItemCounter {
     try {
       const { record, revision } = await this.#service.retrieve(NAME, 'kept', context);
       const [base = 0, ceiling = 0] = record.toString('latin1').split(' ').map(Number);
-      // The numbers ahead belong to who wrote it: to have some of our own, we write it anew.
+      // The numbers ahead belong to whoever wrote the record: to get our own, we write it again.
       return { highest: await this.#find(base, ceiling, context), ceiling: NONE, revision };
     } catch (error) {
       if (codeOf(error) !== 'NOT_FOUND') throw error;
@@ -173,7 +174,7 @@ export class ItemCounter {
   }
 }
 
-/** Whether so few numbers lie ahead that it is time to write. */
+/** Whether so few numbers lie ahead that the record should be written. */
 function isLow({ highest, ceiling }: Known): boolean {
   return ceiling - highest < AHEAD / 2 && ceiling < Number.MAX_SAFE_INTEGER;
 }

@@ -1,7 +1,7 @@
 /**
- * The items of `/data`: texts under whole numbers, sealed under keys that the server keeps. What
- * is new is stored under the number that was asked for, or, if that is taken, under the next
- * after the highest; nothing is ever overwritten.
+ * The items of `/data`: texts under whole numbers, sealed under keys that the server keeps. A new
+ * item is stored under the requested number, or, if that is taken, under the number after the
+ * highest; nothing is ever overwritten.
  */
 import { EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
@@ -13,16 +13,16 @@ import type { FeService } from './service.ts';
 import { IF_ABSENT } from './write-condition.ts';
 
 export interface Item {
-  /** A safe integer, negative ones too. */
+  /** A safe integer, possibly negative. */
   readonly id: number;
   readonly data: string;
 }
 
-/** Which IDs are listed. */
+/** Selects the IDs to list. */
 export interface ItemsRange {
-  /** Only those above. */
+  /** Only IDs above this. */
   readonly after?: number | undefined;
-  /** So many at the most. */
+  /** At most this many. */
   readonly limit?: number | undefined;
 }
 
@@ -48,19 +48,19 @@ export class Items {
    */
   async create(item: Item, context: RequestContext): Promise<number> {
     const record = Buffer.from(item.data, 'utf8');
-    // Before the counter is raised for an item that never comes.
+    // Checked before the counter is raised for an item that is never stored.
     if (record.length > this.#recordBytesMax) {
       const words = `an item of ${record.length} bytes; at most ${this.#recordBytesMax} are taken`;
       throw new EncServerError('RECORD_TOO_LARGE', words);
     }
-    // At the same time: an item above the counter is never overwritten, at worst stepped over.
+    // Both at once: an item above the counter is never overwritten, at worst skipped.
     const [stored] = await Promise.allSettled([
       this.#store(item.id, record, context),
       this.#counter.raise(item.id),
     ]);
     if (stored.status === 'rejected') throw stored.reason;
-    // Where only the counter failed, the item is there all the same: to say otherwise would have
-    // it sent again. Later claims step over its ID.
+    // If only the counter failed, the item is stored all the same: an error would make the caller
+    // send it again. Later claims skip its ID.
     if (stored.value) return item.id;
     while (context.remainingMs > 0) {
       const next = await this.#counter.claim(item.id);
@@ -75,7 +75,7 @@ export class Items {
     return record;
   }
 
-  /** The IDs in ascending order. Only they are held, never what is stored under them. */
+  /** The IDs in ascending order. Only the IDs are held in memory, never the items. */
   async listIds(context: RequestContext, range: ItemsRange = {}): Promise<number[]> {
     context.caller.require('retrieve', ITEMS_NAMESPACE);
     const { after = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = range;
@@ -85,7 +85,8 @@ export class Items {
     for await (const id of this.#service.listIds(ITEMS_NAMESPACE, own)) {
       const number = Number(id.toString('latin1'));
       if (number > after) ids.push(number);
-      // The store has no order of ours: the lowest are kept, the rest is dropped now and then.
+      // The store does not sort by number: the lowest IDs are kept, the rest is dropped now and
+      // then.
       if (ids.length >= 2 * limit + PRUNE_ITEMS) ids = lowest(ids, limit);
     }
     return lowest(ids, limit);

@@ -1,6 +1,6 @@
 /**
- * Keeps the keyring of a front end: reads it, makes it on the very first start, follows its file,
- * and knows whether it belongs to the store behind the back end.
+ * Keeps the keyring of a front end: reads it, makes it on the very first start, follows changes of
+ * its file, and knows whether it belongs to the store behind the back end.
  */
 import { stat } from 'node:fs/promises';
 import type { KeyringFacts } from '../be/client.ts';
@@ -8,13 +8,13 @@ import { createKeyring, type Keyring, type KeyringMeans, loadKeyring } from '../
 import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
 import { Ring } from './ring.ts';
 
-/** How often it is looked whether the file has changed, in milliseconds. */
+/** How often to check whether the file has changed, in milliseconds. */
 const LOOK_INTERVAL_MS = 500;
 
 export interface Following {
-  /** Tells the back end of a newer epoch; resolves once nothing older is done any more. */
+  /** Tells the back end of a newer epoch; resolves once nothing older is executed any more. */
   readonly announce: (keyring: KeyringFacts) => Promise<void>;
-  /** Told what came of a changed file. */
+  /** Told the outcome of a changed file. */
   readonly log: (level: 'info' | 'warn', message: string, facts: object) => void;
 }
 
@@ -22,7 +22,7 @@ export class KeyringKeeper {
   readonly path: string;
   readonly #means: KeyringMeans;
   readonly #askStore: () => Promise<KeyringFacts | undefined>;
-  /** The newest that was read; followed once the back end was told. */
+  /** The newest keyring that was read; used once the back end has been told of it. */
   #newest: Keyring | undefined;
   #ring: Ring | undefined;
   #made = false;
@@ -30,16 +30,16 @@ export class KeyringKeeper {
   #renewing: Promise<boolean> | undefined;
   #following: Following | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** Tells one content of the file from the next. */
+  /** Distinguishes versions of the file. */
   #seenMark = '';
-  /** What was said last against the file: it is said once. */
+  /** The last complaint about the file, which is logged only once. */
   #complaint = '';
-  /** Why there is no keyring, where it was tried. */
+  /** Why there is no keyring, if opening it was tried. */
   #error: EncServerError | undefined;
 
   /**
-   * `askStore` tells the keyring that the store was filled under, and rejects if it cannot. `means`
-   * are what opens the file where its secrets are sealed.
+   * `askStore` resolves to the keyring that the store was filled under, and rejects if it cannot.
+   * `means` open the file if its secrets are sealed.
    */
   constructor(
     path: string,
@@ -56,12 +56,12 @@ export class KeyringKeeper {
     return this.#made;
   }
 
-  /** The one that is worked with. */
+  /** The keyring in use. */
   get keyring(): Keyring | undefined {
     return this.#ring?.keyring;
   }
 
-  /** Throws `UNAVAILABLE`, or why there is no keyring yet. */
+  /** Throws `UNAVAILABLE`, or the error why there is no keyring yet. */
   get ring(): Ring {
     if (this.#ring !== undefined) return this.#ring;
     const { code, message, hint: mend } = this.#error ?? {};
@@ -74,9 +74,9 @@ export class KeyringKeeper {
 
   /**
    * The newest keyring, read from its file or made. Rejects with `KEYRING_MISSING` when the store
-   * was filled under a keyring that is not here, `UNAVAILABLE` when the store cannot be asked
-   * about that, or its key service is away, `KEYRING_UNSAFE`, `KEYRING_DAMAGED` and
-   * `KEYRING_LOCKED` for the file.
+   * was filled under a keyring that is not here, `UNAVAILABLE` when the store cannot be asked about
+   * that, or the key service is away, `KEYRING_UNSAFE`, `KEYRING_DAMAGED` and `KEYRING_LOCKED` for
+   * the file.
    */
   async open(): Promise<Keyring> {
     if (this.#newest !== undefined) return this.#newest;
@@ -91,7 +91,7 @@ export class KeyringKeeper {
     }
   }
 
-  /** From now on a newer state in the file is followed, until {@link close}. */
+  /** From now on a newer state in the file is adopted, until {@link close}. */
   follow(following: Following): void {
     this.#following = following;
     this.#timer = setInterval(() => void this.#look(), LOOK_INTERVAL_MS);
@@ -103,8 +103,8 @@ export class KeyringKeeper {
   }
 
   /**
-   * Reads the file again and follows it if it is newer. Resolves to whether it was; what keeps
-   * it from being followed is logged, and the keyring stays what it is.
+   * Reads the file again and adopts it if it is newer. Resolves to whether it was; an error is
+   * logged, and the keyring stays as it is.
    */
   renew(): Promise<boolean> {
     this.#renewing ??= this.#renew().finally(() => {
@@ -166,7 +166,10 @@ export class KeyringKeeper {
     return keyring;
   }
 
-  /** A second keyring for a filled store would hide its records, so the store is asked first. */
+  /**
+   * A second keyring for a filled store would make its records unreachable, so the store is asked
+   * first.
+   */
   async #make(): Promise<Keyring> {
     if ((await this.#askStore()) !== undefined) {
       const words = `${this.path} is missing, and the store was filled under a keyring`;
@@ -177,7 +180,7 @@ export class KeyringKeeper {
       this.#made = true;
       return keyring;
     } catch (thrown) {
-      // Another front end was faster: its keyring is the one.
+      // Another front end made one first, and that one counts.
       const theirs =
         codeOf(thrown) === 'CONFLICT' ? await loadKeyring(this.path, this.#means) : undefined;
       if (theirs === undefined) throw thrown;
@@ -186,7 +189,7 @@ export class KeyringKeeper {
   }
 }
 
-/** Empty where there is no file. */
+/** Empty if there is no file. */
 async function markOf(path: string): Promise<string> {
   try {
     const { mtimeMs, ino, size } = await stat(path);

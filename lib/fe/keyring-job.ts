@@ -1,4 +1,4 @@
-/** What jobs on a keyring have in common: its file, and the back end of its records. */
+/** What jobs on a keyring share: its file, and the back end with its records. */
 import { BeClient, type BeClientOptions } from '../be/client.ts';
 import { type Keyring, type KeyringMeans, loadKeyring, updateKeyring } from '../crypto/keyring.ts';
 import { EncServerError } from '../errors.ts';
@@ -9,18 +9,18 @@ import { Placement } from './placement.ts';
 export interface KeyringJobOptions {
   /** The keyring's file. */
   readonly path: string;
-  /** What opens it, where its secrets are sealed. */
+  /** What opens it, if its secrets are sealed. */
   readonly means?: KeyringMeans;
-  /** How the back end is called. */
+  /** How to call the back end. */
   readonly link: BeClientOptions;
 }
 
-/** How far a job is, for whoever watches. */
+/** Reports progress. */
 export type Told = (done: number, all: number) => void;
 
 /** How long one record may take, in milliseconds. */
 export const RECORD_TIMEOUT_MS = 10_000;
-/** Any body that a frame brings. */
+/** Any body that fits into a frame. */
 export const BODY_BYTES_MAX = 0xffff_ffff;
 
 export abstract class KeyringJob {
@@ -30,7 +30,7 @@ export abstract class KeyringJob {
     this.options = options;
   }
 
-  /** Rejects with `KEYRING_MISSING` and what is wrong with the file. */
+  /** Rejects with `KEYRING_MISSING`, or an error for what is wrong with the file. */
   async read(): Promise<Keyring> {
     const { path, means } = this.options;
     const keyring = await loadKeyring(path, means);
@@ -45,7 +45,7 @@ export abstract class KeyringJob {
     return await updateKeyring(path, step, means);
   }
 
-  /** Bound to the keyring where one is given. */
+  /** Bound to the keyring if one is given. */
   protected async withBe<T>(
     keyring: Keyring | undefined,
     work: (be: BeClient) => Promise<T>,
@@ -59,7 +59,7 @@ export abstract class KeyringJob {
     }
   }
 
-  /** For work on the records, under the keyring as it lies in its file. */
+  /** For work on the records, under the keyring as it is in its file. */
   protected async withPlacement<T>(
     work: (placement: Placement, be: BeClient, keyring: Keyring) => Promise<T>,
   ): Promise<T> {

@@ -1,7 +1,7 @@
 /**
  * Records that were moved here as the family's servers sealed them. Their callers' old keys open
- * them while the keyring says so, and the first such reading seals them anew, as everything else
- * here is. `enc-server migrate finish` ends that.
+ * them while the keyring allows it, and the first such read seals them the way everything else is
+ * sealed here. `enc-server migrate finish` ends that.
  */
 import { ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
 import { openLegacy } from '../crypto/legacy.ts';
@@ -16,7 +16,7 @@ import { ifRevision } from './write-condition.ts';
 
 export { isLegacyHeader } from '../crypto/legacy.ts';
 
-/** What keeps a record from being sealed anew, and is no reason not to give it out. */
+/** Errors that keep a record from being sealed anew, but do not prevent returning it. */
 const NOT_NOW: readonly (string | undefined)[] = [
   'CONFLICT',
   'UNAVAILABLE',
@@ -36,7 +36,7 @@ export class LegacyRecords {
     this.#budget = budget;
   }
 
-  /** @throws EncServerError `WRONG_KEY`, `ALTERED`; `INVALID_KEY` for one that cannot be such a key */
+  /** @throws EncServerError `WRONG_KEY`, `ALTERED`; `INVALID_KEY` for a key of another length */
   open({ body }: FoundRecord, key: Buffer, context: RequestContext): Buffer {
     if (this.#keeper.ring.keyring.legacy !== true) {
       const hint = 'its key was not used before enc-server migrate finish; migrate it again';
@@ -46,8 +46,8 @@ export class LegacyRecords {
   }
 
   /**
-   * Seals what was opened under the same key, if it is still there. Resolves to the revision. A
-   * key that is shorter than today's leaves it as it is, until its record is stored again.
+   * Seals what was opened under the same key, if it is still there. Resolves to the revision. With
+   * a key shorter than today's, the record stays as it is until it is stored again.
    */
   async renew(
     name: RecordName,

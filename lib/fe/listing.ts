@@ -1,4 +1,4 @@
-/** Which IDs a namespace has, read back from what the store knows them by. */
+/** Lists the IDs of a namespace, decoded from the keys that the store knows them by. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall } from '../be/client.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
@@ -10,7 +10,7 @@ import { CHANGE_MS_MAX, CHANGE_PAUSE_MS, type RingKeeper, withRing } from './wit
 /** Some of the IDs of a namespace. */
 export interface IdPage {
   readonly ids: readonly Buffer[];
-  /** To be given as `after` for the next page: 11 or 27 bytes that mean nothing else. */
+  /** Pass this as `after` for the next page: 11 or 27 opaque bytes. */
   readonly next: Buffer | undefined;
 }
 
@@ -24,9 +24,9 @@ export class Listing {
   }
 
   /**
-   * The IDs of a namespace, in no order that means anything. Rejects with `UNAVAILABLE` when the
-   * keyring changes in the midst of it: some could be told twice; `TIMEOUT` when one page of them
-   * takes longer than `timeoutMs`.
+   * The IDs of a namespace, in no meaningful order. Rejects with `UNAVAILABLE` if the keyring
+   * changes meanwhile, as some could be returned twice; `TIMEOUT` if one page takes longer than
+   * `timeoutMs`.
    */
   async *listIds(namespace: Buffer, timeoutMs: number): AsyncGenerator<Buffer> {
     const untilMs = Date.now() + CHANGE_MS_MAX;
@@ -49,8 +49,8 @@ export class Listing {
   }
 
   /**
-   * One page of the IDs of a namespace. `next` is what to go on after; undefined at the end.
-   * While the keyring is rotated an ID may be told twice, and none is left out.
+   * One page of the IDs of a namespace. `next` is where to continue; undefined at the end. During a
+   * rotation of the keyring, an ID may be returned twice, but none is left out.
    */
   listPage(
     namespace: Buffer,
@@ -63,7 +63,7 @@ export class Listing {
       const isFirst = after === undefined || isUnder(after, first);
       const pseudonymizer = isFirst ? (old ?? active) : active;
       const prefix = (isFirst ? first : last) as Buffer;
-      // What an entry ended with that is retired by now is followed by all of the active one.
+      // A position under an entry that is retired by now is followed by all of the active one.
       const from = after !== undefined && isUnder(after, prefix) ? after : undefined;
       const page = await this.#be.scan(prefix, from, limit, bound);
       const ids = page.items
@@ -82,13 +82,13 @@ export class Listing {
     timeoutMs: number,
   ): AsyncGenerator<Buffer> {
     const told = new Set<string>();
-    // The old entry first: what is moved meanwhile is met under the active one.
+    // The old entry first: a record that is moved meanwhile is then found under the active one.
     for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
       const prefix = pseudonymizer.prefix(namespace);
       for await (const { key, head } of scanAll(this.#be, prefix, epoch, timeoutMs)) {
         if (isGrave(head)) continue;
         const name = pseudonymizer.open(key, decodeHead(head).sealedId);
-        // Two namespaces may share a prefix by chance.
+        // Two namespaces may have the same prefix by chance.
         if (!name.namespace.equals(namespace)) continue;
         if (old !== undefined && isTold(told, name.id)) continue;
         yield name.id;

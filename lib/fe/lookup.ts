@@ -1,6 +1,6 @@
 /**
- * How the store is looked into for a record: everywhere that it may lie, and telling what counts
- * as nothing.
+ * How the store is searched for a record: everywhere that it may lie, and deciding what counts as
+ * absent.
  */
 
 import type { BeClient, ScanItem, StoredHead } from '../be/client.ts';
@@ -10,17 +10,17 @@ import { orUndefined } from '../errors.ts';
 import { isExpired, notFound } from './calls.ts';
 import type { Ring } from './ring.ts';
 
-/** What is asked of the back end. */
+/** The operations that are used of the back end. */
 export type RecordStore = Pick<BeClient, 'put' | 'get' | 'head' | 'remove' | 'scan'>;
 
-/** What is told of a stored record without its body. */
+/** What is known of a stored record without its body. */
 export interface FoundHead {
   readonly header: Buffer;
   /** 8 bytes. */
   readonly revision: Buffer;
-  /** Of the sealed body. */
+  /** Size of the sealed body. */
   readonly bodyBytes: number;
-  /** When the store forgets it, in milliseconds since 1970; 0 is never. */
+  /** When the store expires it, in milliseconds since 1970; 0 is never. */
   readonly expiryMs: number;
   readonly claim: Claim | undefined;
   /** When the store was asked, in milliseconds since 1970. */
@@ -35,7 +35,7 @@ const NO_BYTES = Buffer.alloc(0);
 /** Items of one page of a scan. */
 const SCAN_ITEMS = 1_000;
 
-/** All that lies under a prefix, page by page, each within `timeoutMs` where it is given. */
+/** Everything under a prefix, page by page, each within `timeoutMs` if that is given. */
 export async function* scanAll(
   be: RecordStore,
   prefix: Buffer,
@@ -50,15 +50,15 @@ export async function* scanAll(
   } while (after !== undefined);
 }
 
-/** What lies where a record was deleted. */
+/** What is stored in the place of a deleted record. */
 export const GRAVE = { head: GRAVE_HEAD, body: NO_BYTES, expiryMs: 0 };
 
-/** Whether a grave lies there, or what by the time in its header is gone. */
+/** Whether a grave lies there, or a record that has expired by the time in its header. */
 export function isGone({ head }: StoredHead, askedAtMs: number): boolean {
   return isGrave(head) || isExpired(decodeHead(head).header, askedAtMs);
 }
 
-/** Rejects with `NOT_FOUND`. The body is empty where only the head is looked at. */
+/** Rejects with `NOT_FOUND`. The body is empty if only the head is read. */
 export async function lookUp(
   ring: Ring,
   name: RecordName,
@@ -70,7 +70,7 @@ export async function lookUp(
     if (isGrave(stored.head)) throw notFound();
     const { revision, bodyBytes, expiryMs, body = NO_BYTES } = stored;
     const { header, claim } = decodeHead(stored.head);
-    // What ended while it was on its way says nothing of what is there now.
+    // A record that expired on its way says nothing of what is there now.
     const isSure = expiryMs === 0 || isExpired(header, askedAtMs);
     if (isSure || !isExpired(header, Date.now())) {
       return { header, claim, revision, bodyBytes, expiryMs, askedAtMs, body };

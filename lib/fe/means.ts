@@ -1,13 +1,13 @@
-/** What opens a keyring, from the settings of a front end. */
+/** The means to open a keyring, from the settings of a front end. */
 import type { Config } from '../config/load.ts';
 import type { KeyringMeans } from '../crypto/keyring.ts';
 import { EncServerError } from '../errors.ts';
 import { isLoopback } from '../net/host-policy.ts';
 
-/** For an answer of the key service, in milliseconds. */
+/** Time for the key service to answer, in milliseconds. */
 const TIMEOUT_MS = 5_000;
 
-/** @throws EncServerError `BAD_CONFIG` for a key service that would be asked in the clear */
+/** @throws EncServerError `BAD_CONFIG` if the key service would be called in the clear */
 export function meansOf(section: Config['feServerConfigs']): KeyringMeans {
   const { keyringPassphrase, keyringTransitUrl: url } = section;
   const { keyringTransitKey: key, keyringTransitToken: token, keyringTransitCa: ca } = section;
@@ -18,7 +18,7 @@ export function meansOf(section: Config['feServerConfigs']): KeyringMeans {
   };
 }
 
-/** What goes there and back is a token, and a key that opens the keyring. */
+/** The token, and a key that opens the keyring, travel over this connection. */
 function checkUrl(url: string): void {
   if (url === '') return;
   if (!URL.canParse(url)) throw new EncServerError('BAD_CONFIG', 'keyringTransitUrl is no URL');

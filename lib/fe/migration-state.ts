@@ -1,20 +1,20 @@
 /**
- * How far a migration is: a file beside the keyring, written after each batch, so that one which
- * was cut off goes on.
+ * The progress of a migration: a file next to the keyring, written after each batch, so that an
+ * interrupted migration can be resumed.
  */
 import { readFile } from 'node:fs/promises';
 import { EncServerError } from '../errors.ts';
 import { replaceFile } from '../secret-file.ts';
 
-/** What became of the documents so far; each is counted once. */
+/** The outcome of the documents so far; each is counted once. */
 export interface Counts {
   /** Stored by this migration. */
   readonly moved: number;
-  /** Were here already, from an attempt that was cut off or a document that is there twice. */
+  /** Already here, from an interrupted attempt or a duplicate document. */
   readonly known: number;
-  /** Something else lies here under the name, and was left alone. */
+  /** Something else is stored here under the name, and was left alone. */
   readonly conflicts: number;
-  /** Could not be read, and were passed over as was asked for. */
+  /** Could not be read, and were skipped as requested. */
   readonly skipped: number;
 }
 
@@ -37,8 +37,8 @@ export function statePathOf(keyring: string): string {
 }
 
 /**
- * The state of the migration from `source`, which may have just begun. Rejects with `CONFLICT`
- * if the one that was begun is of another source, `FILE_ERROR`.
+ * The state of the migration from `source`, which may have just begun. Rejects with `CONFLICT` if a
+ * migration from another source was begun, `FILE_ERROR`.
  */
 export async function readState(path: string, source: string): Promise<MigrationState> {
   let text: string;
@@ -78,7 +78,7 @@ function parseState(path: string, text: string): MigrationState {
       return { source, position, counts, isDone: isDone === true };
     }
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw unreadable(path, undefined);
 }

@@ -1,7 +1,7 @@
 /**
- * Moves what the family's servers have stored under our pseudonyms: first everything is looked
- * at, and only if all of it can be read is anything written. Documents are stored only where
- * nothing is, so that doing it again does no harm.
+ * Moves the family's servers' records to our pseudonyms: first everything is read, and only if all
+ * of it can be read is anything written. Documents are stored only where nothing is, so that
+ * repeating it does no harm.
  */
 import type { BeClient } from '../be/client.ts';
 import { decodeHeader, ENVELOPE_FLAG } from '../crypto/envelope.ts';
@@ -25,13 +25,13 @@ export interface EntrySource {
   documents(position?: string): AsyncGenerator<FamilyEntry>;
 }
 
-/** A document that something is against. */
+/** A document with a problem. */
 export interface EntryProblem {
   readonly position: string;
   readonly code: string;
 }
 
-/** What was found by looking; nothing was written. */
+/** What was found by reading; nothing was written. */
 export interface Survey {
   readonly documents: number;
   readonly go: number;
@@ -43,17 +43,17 @@ export interface Survey {
 
 export interface Migrated {
   readonly counts: Counts;
-  /** Some of those that something else lies in the place of. */
+  /** Some of those whose name is taken by something else. */
   readonly conflicts: readonly EntryProblem[];
 }
 
 const BATCH_ENTRIES = 200;
-/** Of hexadecimal digits, so that a few large records do not fill the memory. */
+/** In hexadecimal digits, so that a few large records do not fill the memory. */
 const BATCH_DIGITS = 32 * 1024 * 1024;
 const PROBLEMS_MAX = 20;
 
 export class Migration extends KeyringJob {
-  /** Looks at every document. Rejects with `UNAVAILABLE`. */
+  /** Reads every document. Rejects with `UNAVAILABLE`. */
   async survey(source: EntrySource, records: FamilyRecords, told: Told): Promise<Survey> {
     const found = { documents: 0, go: 0, python: 0, unreadable: 0 };
     const problems: EntryProblem[] = [];
@@ -73,8 +73,8 @@ export class Migration extends KeyringJob {
   }
 
   /**
-   * Looks at everything, then stores it. Rejects with `WRONG_KEY` before anything is written if a
-   * document cannot be read, unless such ones are to be skipped; with `CONFLICT` while another
+   * Reads everything, then stores it. Rejects with `WRONG_KEY` before anything is written if a
+   * document cannot be read, unless such documents are to be skipped; with `CONFLICT` while another
    * migration runs, or if this one is done; with `UNAVAILABLE`, `KEYRING_MISSING`.
    */
   async run(
@@ -97,8 +97,9 @@ export class Migration extends KeyringJob {
   }
 
   /**
-   * Ends it: nothing is opened any more that lies as the family sealed it. Rejects with
-   * `CONFLICT` while there is such a record, unless it is to be left. Resolves to how many.
+   * Ends the migration: records that still lie as the family sealed them are no longer opened.
+   * Rejects with `CONFLICT` while there are any, unless they are to be left. Resolves to how many
+   * there are.
    */
   async finish(leaves: boolean): Promise<number> {
     const keyring = await this.read();
@@ -144,7 +145,7 @@ export class Migration extends KeyringJob {
       told(sumOf(counts), Math.max(all, sumOf(counts)));
     };
     for await (const entry of source.documents(position)) {
-      // Of two documents of one ID, the older one is what the family's servers find.
+      // Of two documents with one ID, the family's servers find the older one.
       if (batch.some(({ id }) => id === entry.id)) await moveBatch();
       batch.push(entry);
       digits += String(entry.record).length;
@@ -157,7 +158,7 @@ export class Migration extends KeyringJob {
 
   async #openLegacy(): Promise<void> {
     const keyring = await this.read();
-    // Whether it is the store's keyring is known before it is changed.
+    // Checks that it is the store's keyring before changing it.
     await this.withBe(keyring, (be) => be.greet(keyring));
     if (keyring.legacy === true) return;
     const opened = await this.update((found) => withLegacy(found, true));
@@ -174,7 +175,7 @@ async function moveOne(
   try {
     found = records.read(entry);
   } catch {
-    // That some cannot be read was seen before, and allowed.
+    // It was reported before that some cannot be read, and accepted.
     return 'skipped';
   }
   const { name, sealed } = found;
@@ -183,7 +184,7 @@ async function moveOne(
   if (put !== undefined) return 'moved';
   const there = await placement.get(name, BODY_BYTES_MAX, call);
   if (isLegacyHeader(there.header)) return there.body.equals(sealed.body) ? 'known' : 'conflicts';
-  // Sealed anew since, by a reader with the right key.
+  // Sealed anew since, on a read with the right key.
   const { flags } = decodeHeader(there.header);
   return (flags & ENVELOPE_FLAG.legacy) !== 0 ? 'known' : 'conflicts';
 }

@@ -1,8 +1,8 @@
 /**
- * Records that can be read once. The first right key claims the record under its reader's random
- * token. From then on the store has a tombstone in its place, and for a short while a copy of
- * what was read, in a place that only that token leads to: a reader whose answer was lost can ask
- * again. The store forgets both by itself. A wrong key claims nothing.
+ * Records that can be read once. The first read with the right key claims the record under its
+ * reader's random token. From then on the store has a tombstone in its place, and for a short while
+ * a copy of what was read, in a place that only that token leads to: a reader whose answer was lost
+ * can ask again. Both expire by themselves. A wrong key claims nothing.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { BeCall } from '../be/client.ts';
@@ -16,16 +16,16 @@ import { ALWAYS, ifRevision } from './write-condition.ts';
 
 /** How long the reader that claimed a record may read it again, in milliseconds. */
 const READ_AGAIN_MS = 60_000;
-/** How long it is told that a record was read, in milliseconds. */
+/** How long the server reports that a record was read, in milliseconds. */
 const TOMBSTONE_MS = 24 * 3_600_000;
 const NO_BYTES = Buffer.alloc(0);
 const NO_READER = Buffer.alloc(32);
 
 /**
- * Claims a record that was found unclaimed, and that its key opened. When it resolves, nobody
- * else can read it. Rejects with `CONFLICT` if somebody was faster, `UNKNOWN_OUTCOME`.
+ * Claims a record that was unclaimed, and that its key opened. When it resolves, nobody else can
+ * read it. Rejects with `CONFLICT` if somebody else was first, `UNKNOWN_OUTCOME`.
  *
- * @param reader 16 to 64 random bytes; without, nobody may read the record again
+ * @param reader 16 to 64 random bytes; without them, nobody may read the record again
  */
 export async function claimRecord(
   placement: Placement,
@@ -37,7 +37,7 @@ export async function claimRecord(
   const atMs = Date.now();
   const { header, body, revision } = found;
   if (reader !== undefined) {
-    // First: if only this is done, the record can still be claimed, and nobody looks here.
+    // Stored first: if only this succeeds, the record can still be claimed, and nobody looks here.
     const copy = { header, body, expiryMs: endOf(found, atMs + READ_AGAIN_MS) };
     await placement.put(copyName(name, reader), copy, ALWAYS, call);
   }
@@ -47,7 +47,7 @@ export async function claimRecord(
 }
 
 /**
- * The copy for the reader who claimed the record. Rejects with `ALREADY_READ` for everyone else,
+ * The copy for the reader that claimed the record. Rejects with `ALREADY_READ` for everyone else,
  * and when it is gone; `LARGE` as {@link Placement.get} does.
  */
 export async function readAgain(
@@ -70,12 +70,12 @@ export function alreadyRead({ atMs }: Claim): EncServerError {
   return new EncServerError('ALREADY_READ', words);
 }
 
-/** Never later than the record itself was to end. */
+/** Never later than the record's own expiry. */
 function endOf({ expiryMs }: FoundRecord, atMs: number): number {
   return expiryMs === 0 ? atMs : Math.min(expiryMs, atMs);
 }
 
-/** Where the copy lies: without the token nobody can name the place. */
+/** The place of the copy: nobody can name it without the token. */
 function copyName({ namespace, id }: RecordName, reader: Buffer): RecordName {
   const lengths = Buffer.alloc(4);
   lengths.writeUInt16BE(namespace.length, 0);

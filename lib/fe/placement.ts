@@ -1,16 +1,17 @@
 /**
- * Where records lie in the store: under which entry of the keyring a name is looked for and
- * written. Everything else of the front end knows names only.
+ * Where records lie in the store: under which entry of the keyring a name is searched and written.
+ * The rest of the front end knows only names.
  *
- * While an old entry is left, these rules hold, whatever front ends and moves come in between:
- * - Nobody writes under the old entry: the back end lets in the newest epoch alone.
+ * While an old entry is left, these rules hold, whatever front ends and moves interleave:
+ * - Nobody writes under the old entry: the back end accepts only the newest epoch.
  * - A record is moved before its name is written or deleted. So what lies under the old entry is
  *   the record, and once nothing lies there, nothing ever will.
- * - A move puts only where nothing is. A move that comes late must find something, so a deleted
- *   record leaves a grave, which goes when the old entry is retired; and a record that expires
- *   stays longer than a move can take, and counts as absent by the time in its header.
- * - A read looks under the active entry, the old one, and the active one again: in between the
- *   record may have been moved.
+ * - A move puts a record only where nothing is. A late move must find something there, so deleting
+ *   a record leaves a grave, which is removed when the old entry is retired; and a record that
+ *   expires is stored for longer than a move can take, and counts as absent by the time in its
+ *   header.
+ * - A read looks under the active entry, the old one, and the active one again, because the record
+ *   may have been moved in between.
  */
 import type { BeCall } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
@@ -40,9 +41,9 @@ export interface SealedRecord {
   /** Envelope header: docs/ENVELOPE.md. */
   readonly header: Buffer;
   readonly body: Buffer;
-  /** When the store forgets it, in milliseconds since 1970; 0 is never. */
+  /** When the store expires it, in milliseconds since 1970; 0 is never. */
   readonly expiryMs: number;
-  /** Of a record that could be read once, and was. */
+  /** For a record that could be read once, and was. */
   readonly claim?: Claim;
 }
 
@@ -56,7 +57,7 @@ export interface Written {
 type PutValue = Parameters<RecordStore['put']>[1];
 
 const NO_BYTES = Buffer.alloc(0);
-/** What expires stays so long while moves may be under way, in milliseconds. */
+/** How long an expiring record is stored at least while moves may be under way, in milliseconds. */
 const MOVE_MS_MAX = 3_600_000;
 
 export class Placement {
@@ -70,7 +71,7 @@ export class Placement {
     this.#budget = budget;
   }
 
-  /** Rejects with `CONFLICT` where the condition does not hold. */
+  /** Rejects with `CONFLICT` if the condition does not hold. */
   put(
     name: RecordName,
     sealed: SealedRecord,
@@ -110,7 +111,7 @@ export class Placement {
     });
   }
 
-  /** Moves a record from the old entry to the active one, if it still lies there. */
+  /** Moves a record from the old entry to the active one, if it still lies under the old one. */
   move(name: RecordName, call: BeCall): Promise<void> {
     return withRing(this.#keeper, call, (ring, bound) => this.#settle(ring, name, bound));
   }
@@ -125,7 +126,7 @@ export class Placement {
     try {
       await this.#moveFrom(from, stored.bodyBytes, ring, name, call);
     } catch (error) {
-      // Moved or not, the record is what it was: whoever asked can ask again.
+      // Moved or not, the record is unchanged, so the caller can try again.
       if (codeOf(error) !== 'UNKNOWN_OUTCOME') throw error;
       throw new EncServerError('UNAVAILABLE', 'a record was being moved', { cause: error });
     } finally {
@@ -167,8 +168,8 @@ export class Placement {
   }
 
   /**
-   * A put that knows a grave, and what has expired, for nothing. A turn of it, as of
-   * `#removeKnowing`, is lost only to somebody else's write: one of them gets on.
+   * A put that treats graves and expired records as absent. A round, here and in `#removeKnowing`,
+   * is lost only to somebody else's write, so one of the writers always makes progress.
    */
   async #putCounting(
     storeKey: Buffer,
@@ -192,7 +193,7 @@ export class Placement {
     }
   }
 
-  /** Deletes what is no grave; leaves one while moves may be under way. */
+  /** Deletes a record, but not a grave; leaves a grave while moves may be under way. */
   async #removeKnowing(
     { old }: Ring,
     storeKey: Buffer,
@@ -220,8 +221,8 @@ export class Placement {
 }
 
 /**
- * When the store forgets what is written, in milliseconds since 1970; 0 is never. What was read
- * once leaves a copy for its reader under a name of its own: nothing else was ever there.
+ * When the store expires what is written, in milliseconds since 1970; 0 is never. The copy of a
+ * record that could be read once needs no extension: its name was never used for anything else.
  */
 function storedUntil({ old }: Ring, { namespace }: RecordName, expiryMs: number): number {
   if (old === undefined || expiryMs === 0 || namespace.equals(CLAIMS_NAMESPACE)) return expiryMs;

@@ -1,2 +1,2 @@
-/** What a person changes when the port is taken. */
+/** The flag to change when the port is taken. */
 export const FE_PORT_FLAG = '--port (fe-server) or --fe-port (up)';

@@ -1,15 +1,15 @@
-/** Whether a front end can do its work, and what it waits for. */
+/** Whether a front end is ready, and what it waits for. */
 import type { BackEnd } from '../be/back-end.ts';
 import type { KeyringKeeper } from './keeper.ts';
 
-/** Time for the back end to say how it is, in milliseconds: a probe waits no longer itself. */
+/** Time for the back end to answer, in milliseconds: a probe itself waits no longer. */
 const ASK_TIMEOUT_MS = 1_000;
 
 export interface FrontEndState {
-  /** What is missing, in words; nothing when the front end is ready. */
+  /** What is missing, in words; empty if the front end is ready. */
   readonly missing: string[];
   readonly isBackEndThere: boolean;
-  /** `level`, `mongo`, `memory`; undefined where the back end does not say. */
+  /** `level`, `mongo`, `memory`; undefined if the back end does not say. */
   readonly store: string | undefined;
 }
 
@@ -18,7 +18,7 @@ export async function stateOf(be: BackEnd, keeper: KeyringKeeper): Promise<Front
   if (keeper.keyring === undefined) missing.push('keyring: there is none yet');
   try {
     const { ok, reason, store } = await be.info({ timeoutMs: ASK_TIMEOUT_MS });
-    // The store says which it is: closed, damaged, or short of space.
+    // The store says what is wrong: closed, damaged, or short of space.
     if (ok !== true) missing.push(`store: ${reason}`);
     const kind = (store as { readonly kind?: unknown } | undefined)?.kind;
     const known = typeof kind === 'string' ? kind : undefined;

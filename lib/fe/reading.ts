@@ -1,4 +1,4 @@
-/** How records are read: small ones at once, large ones when there is room, some ones once. */
+/** How records are read: small ones at once, large ones when there is room, and some only once. */
 import {
   decodeHeader,
   ENVELOPE_FLAG,
@@ -25,7 +25,7 @@ export interface ReadRecord {
   readonly revision: Buffer;
   /** Milliseconds since 1970; 0 is never. */
   readonly expiryMs: number;
-  /** Whether this was the only time that it could be read. */
+  /** Whether this was the only time that it can be read. */
   readonly once: boolean;
 }
 
@@ -35,13 +35,13 @@ export type OpeningKey = Buffer | 'kept';
 /** How a record is read. */
 export interface ReadOptions {
   /**
-   * 16 to 64 random bytes: who sends the same again within a minute may read a record again that
-   * can be read once.
+   * 16 to 64 random bytes: whoever sends the same again within a minute may read a record again
+   * that can be read once.
    */
   readonly reader?: Buffer | undefined;
   /** A longer record is refused as `LARGE`, and does not count as read. */
   readonly acceptBytesMax?: number | undefined;
-  /** Throws where the answer cannot show the record, which does not count as read then. */
+  /** Throws if the answer cannot show the record, which then does not count as read. */
   readonly check?: ((record: Buffer) => void) | undefined;
   /** False to look only: a record that can be read once stays unread. */
   readonly claims?: boolean;
@@ -54,14 +54,14 @@ interface Read {
   /** The reader's token, 16 to 64 bytes. */
   readonly reader: Buffer | undefined;
   readonly context: RequestContext;
-  /** A longer record is `LARGE`; before it counts as read. */
+  /** A longer record is refused as `LARGE`, before it counts as read. */
   readonly acceptBytesMax: number;
   readonly check: ((record: Buffer) => void) | undefined;
   /** Whether a record that can be read once counts as read. */
   readonly claims: boolean;
 }
 
-/** What of the header is told. */
+/** The parts of the header that are returned. */
 type HeaderFacts = Pick<ReadRecord, 'expiryMs' | 'once'>;
 
 export interface ReaderOptions {
@@ -97,7 +97,7 @@ export class Reader {
     });
   }
 
-  /** A large body is asked for only once there is room for it, sealed and opened. */
+  /** A large body is requested only once there is room for it, sealed and opened. */
   async #readLarge(large: EncServerError, read: Read): Promise<ReadRecord> {
     const { budget, recordBytesMax } = this.#options;
     for (let tries = 1, error = large; ; tries++) {
@@ -122,23 +122,23 @@ export class Reader {
   async #readWithin(acceptBytes: number, read: Read): Promise<ReadRecord> {
     const { name, context } = read;
     for (let tries = 1; ; tries++) {
-      // To take a request back is worth its cost where much is under way.
+      // Cancelling is worth its cost only for large bodies.
       const signal = acceptBytes > BULK_BYTES_MIN ? context.signal : undefined;
       const call = callOf(context, signal);
       const found = await this.#options.placement.get(name, acceptBytes, call);
       const { flags, expiryMs } = decodeHeader(found.header);
-      // Told before the key is tried: to whoever asks, what has ended is not there. A store that
-      // changes the time can make it end sooner, which it could by withholding it, too.
+      // Reported before the key is tried: an expired record does not exist for any caller. A store
+      // that alters the time can make it expire sooner, but it could also just withhold it.
       if (hasEnded(expiryMs, found.askedAtMs)) throw notFound();
       if (isLegacyHeader(found.header)) return await this.#readLegacy(found, read);
       const facts = { expiryMs, once: (flags & ENVELOPE_FLAG.once) !== 0 };
-      // In the place of one that was read is a tombstone, which nothing opens.
+      // A record that has been read is replaced by a tombstone, which no key opens.
       const looks = !read.claims && found.claim === undefined;
       if (!facts.once || looks) return this.#open(found, facts, read);
       try {
         return await this.#readOnce(found, facts, acceptBytes, read);
       } catch (error) {
-        // Somebody was faster: what is there now is looked at.
+        // Somebody else was first: look at what is there now.
         if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw error;
       }
     }
@@ -154,7 +154,7 @@ export class Reader {
     const { placement } = this.#options;
     const call = callOf(context);
     if (found.claim === undefined) {
-      // Before it is claimed: a wrong key claims nothing.
+      // Opened before it is claimed: a wrong key claims nothing.
       const opened = this.#open(found, facts, read);
       await claimRecord(placement, name, found, reader, call);
       return opened;
@@ -190,18 +190,18 @@ export class Reader {
   }
 }
 
-/** What the store says of a body that was not asked for whole. */
+/** The store's answer for a body above the requested size. */
 function isLarge(error: unknown): error is EncServerError {
   return codeOf(error) === 'LARGE' && !(error instanceof TooLargeForReader);
 }
 
-/** Before a record counts as read. @throws EncServerError `LARGE`, and what the check throws */
+/** Called before a record counts as read. @throws EncServerError `LARGE`, and as `check` does */
 function checkFits(record: Buffer, { acceptBytesMax, check }: Read): void {
   if (record.length > acceptBytesMax) throw new TooLargeForReader(record.length);
   check?.(record);
 }
 
-/** What the reader said that it does not take. */
+/** The record is longer than its reader accepts. */
 class TooLargeForReader extends EncServerError {
   constructor(sizeBytes: number) {
     super('LARGE', `the record has ${sizeBytes} bytes`, { sizeBytes });

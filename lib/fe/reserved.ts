@@ -9,14 +9,14 @@ export const ITEMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/data');
 /** Counters, such as the highest ID of the items. */
 export const COUNTERS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/counters');
 
-/** Copies of records that could be read once, for the readers who claimed them. */
+/** Copies of records that could be read once, for the readers that claimed them. */
 export const CLAIMS_NAMESPACE: Buffer = Buffer.from('enc-server-ts/claims');
 
 const NO_BYTES = Buffer.alloc(0);
 
 /**
- * For every surface: the namespace that a caller works in. Who may touch one alone need not name
- * it; one of ours is nobody's, also where a token is bound to it (it is for `/data` then).
+ * For every surface: the namespace that a caller works in. A caller bound to one namespace need not
+ * name it; a reserved one is refused even if a token is bound to it (such a token is for `/data`).
  *
  * @throws EncServerError `INVALID_NAMESPACE`
  */

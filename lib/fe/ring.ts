@@ -8,18 +8,18 @@ import { Pseudonymizer } from '../crypto/pseudonym.ts';
 import { rewrapHeader, unwrapKey, type WrapSecret } from '../crypto/wrap.ts';
 import { EncServerError } from '../errors.ts';
 
-/** Many times what it takes to sweep after an entry was retired, in milliseconds. */
+/** Many times the duration of a sweep after an entry was retired, in milliseconds. */
 const SWEEP_MS_MAX = 600_000;
 
 export class Ring {
   readonly keyring: Keyring;
   /** Where records are written, and looked for first. */
   readonly active: Pseudonymizer;
-  /** Where records lie that were written before, while there is such an entry. */
+  /** Where earlier records may still lie, while there is an old entry. */
   readonly old: Pseudonymizer | undefined;
   /** The entry that keys are wrapped under. */
   readonly wrapEntry: WrapSecret;
-  /** Until then what deleted records left may lie where records do, in milliseconds since 1970. */
+  /** Until then, graves may lie where records do, in milliseconds since 1970. */
   readonly #gravesUntilMs: number;
 
   /** @throws EncServerError `KEYRING_DAMAGED` if no entry is active */
@@ -38,7 +38,7 @@ export class Ring {
     this.#gravesUntilMs = isRotated ? Date.now() + SWEEP_MS_MAX : 0;
   }
 
-  /** Whether a place that is taken may be a grave. */
+  /** Whether a taken place may be a grave. */
   get mayMeetGraves(): boolean {
     return this.old !== undefined || Date.now() < this.#gravesUntilMs;
   }
@@ -52,7 +52,7 @@ export class Ring {
     return unwrapKey(header, name, this.#wrapperOf(header));
   }
 
-  /** The header, its key wrapped under the active entry where it keeps one. Throws `ALTERED`. */
+  /** The header, with its key wrapped under the active entry if it keeps one. Throws `ALTERED`. */
   rewrap(header: Buffer, name: RecordName): Buffer {
     const { wrapKeyNumber } = decodeHeader(header);
     if (wrapKeyNumber === undefined || wrapKeyNumber === this.wrapEntry.number) return header;

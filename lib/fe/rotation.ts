@@ -1,7 +1,7 @@
 /**
  * The life of a keyring, step by step: a new entry is added, activated once every front end knows
- * it, the records are moved under it, and the old entry is retired. All of it goes through the
- * back end, while both servers run; whatever is cut off is done by asking for it again.
+ * it, the records are moved under it, and the old entry is retired. All of it goes through the back
+ * end, while both servers run; an interrupted step is completed by repeating it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeClient, ScanItem } from '../be/client.ts';
@@ -17,23 +17,23 @@ import { Ring } from './ring.ts';
 import { ifRevision } from './write-condition.ts';
 
 export interface RewrapOptions {
-  /** Records a second, at the most; without a bound where it is not given. */
+  /** The most records per second; unlimited if absent. */
   readonly ratePerSecond?: number | undefined;
-  /** Told after each record: how many are moved, of how many. */
+  /** Called after each record: how many are moved, of how many. */
   readonly progress?: Told;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface Rewrapped {
   readonly moved: number;
-  /** Those that could not be, with the reason. They lie where they lay. */
+  /** Those that could not be moved, with the reason. They lie where they were. */
   readonly failed: readonly { readonly storeKey: string; readonly code: string }[];
 }
 
 const LOOK_INTERVAL_MS = 200;
 /** Moves that are under way at once. */
 const MOVES_AT_ONCE = 32;
-/** How long a move is tried while the back end is away, in milliseconds. */
+/** How long a move is retried while the back end is away, in milliseconds. */
 const AWAY_MS_MAX = 60_000;
 const AWAY_PAUSE_MS = 500;
 
@@ -58,8 +58,8 @@ export class Rotation extends KeyringJob {
   }
 
   /**
-   * Retires the old entry. Rejects with `CONFLICT` while a record lies under it. Where none is
-   * old any more, what an earlier attempt left is done.
+   * Retires the old entry. Rejects with `CONFLICT` while a record lies under it. If no entry is old
+   * any more, completes what an earlier attempt left.
    */
   async retire(): Promise<Keyring> {
     let keyring = await this.read();
@@ -68,7 +68,7 @@ export class Rotation extends KeyringJob {
       await this.withBe(keyring, (be) => refuseUnlessEmpty(be, new Ring(keyring)));
       keyring = await this.update(retireEntry);
     }
-    // From the greeting on no move of before is done any more, and nothing needs its grave.
+    // Once greeted, no earlier move is executed any more, and graves are no longer needed.
     await this.withBe(keyring, async (be) => {
       await be.greet(keyring);
       await sweepLeftovers(be, new Ring(keyring));
@@ -76,7 +76,7 @@ export class Rotation extends KeyringJob {
     return keyring;
   }
 
-  /** Moves what lies under the old entry. Rejects with `CONFLICT` if there is no such entry. */
+  /** Moves the records under the old entry. Rejects with `CONFLICT` if there is no such entry. */
   async rewrap(options: RewrapOptions): Promise<Rewrapped> {
     await this.#check((keyring) => {
       if (numberOf(keyring, 'old') !== undefined) return keyring;
@@ -90,7 +90,7 @@ export class Rotation extends KeyringJob {
     );
   }
 
-  /** Reads the keyring, asks the store whether it is the one, and tries the step on it. */
+  /** Reads the keyring, checks that it belongs to the store, and tries the step on it. */
   async #check(step: (keyring: Keyring) => Keyring): Promise<Keyring> {
     const keyring = await this.read();
     step(keyring);
@@ -175,7 +175,7 @@ class Mover {
       } catch (thrown) {
         const { code, row } = toEncServerError(thrown);
         const mayPass = row.retry !== 'never';
-        // The keyring went on without this command, or the back end does not come back.
+        // The keyring was changed by another command, or the back end does not come back.
         if (code === 'STALE_EPOCH' || (mayPass && Date.now() >= untilMs)) throw thrown;
         if (!mayPass) {
           this.#failed.push({ storeKey: key.toString('hex'), code });
@@ -211,8 +211,8 @@ async function refuseUnlessEmpty(be: BeClient, { old, epoch }: Ring): Promise<vo
 }
 
 /**
- * Takes away what was left for the sake of moves: graves, and the longer stay of what expires. No
- * move of an older epoch may be under way any more.
+ * Removes what was left for the sake of moves: graves, and the extended storage of expiring
+ * records. No move of an older epoch may be under way any more.
  */
 export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): Promise<void> {
   for await (const { key, head, revision, expiryMs } of scanAll(be, active.entryPrefix, epoch)) {
@@ -228,7 +228,7 @@ export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): 
       const { body = Buffer.alloc(0) } = await be.get(key, BODY_BYTES_MAX, { epoch });
       await be.put(key, { head, body, revision, expiryMs: endMs }, unchanged, { epoch });
     } catch (error) {
-      // Something else lies there by now, or nothing.
+      // By now something else lies there, or nothing.
       if (codeOf(error) !== 'CONFLICT' && codeOf(error) !== 'NOT_FOUND') throw error;
     }
   }

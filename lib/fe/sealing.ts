@@ -1,4 +1,4 @@
-/** What a caller wants stored: checked, and sealed. `reading.ts` is the way back. */
+/** Checks and seals what a caller wants stored. `reading.ts` is the reverse. */
 import { checkKeyStrength, ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
 import { encodeMetadata } from '../crypto/metadata.ts';
 import type { WrapSecret } from '../crypto/wrap.ts';
@@ -9,13 +9,15 @@ import type { WriteCondition } from './write-condition.ts';
 export interface StoreInput {
   readonly name: RecordName;
   readonly record: Buffer;
-  /** The caller's own key; one is drawn where it is absent. */
+  /** The caller's own key; if absent, one is drawn. */
   readonly key?: Buffer | undefined;
-  /** Keeps the key, wrapped under the keyring, so that whoever may ask can read the record. */
+  /**
+   * Keeps the key, wrapped under the keyring, so that anyone allowed to ask can read the record.
+   */
   readonly kept?: boolean;
-  /** `CONFLICT` where it does not hold; default: always. */
+  /** `CONFLICT` if it does not hold; default: always. */
   readonly condition?: WriteCondition;
-  /** The key of the record that this one replaces: `WRONG_KEY` where it is another. */
+  /** The key of the record that this one replaces: `WRONG_KEY` if it is another. */
   readonly oldKey?: Buffer | undefined;
   /** Sealed with the record and given back with it. */
   readonly contentType?: string | undefined;
@@ -28,10 +30,11 @@ export interface StoreInput {
 const PAST_HINT = 'times are milliseconds since 1970 (UTC); look at the clocks of both machines';
 
 /**
- * All that is refused before anything is sealed.
+ * Everything that is refused before anything is sealed.
  *
- * @param recordBytesMax the longest record that is taken, in bytes
- * @param takesConditions whether the back end does; what can be read once needs them
+ * @param recordBytesMax the longest record that is accepted, in bytes
+ * @param takesConditions whether the back end supports conditions, which records that can be read
+ *   once need
  * @throws EncServerError `RECORD_TOO_LARGE`, `INVALID_FIELD`, `UNKNOWN_FIELD`, `INVALID_KEY`,
  *   `WEAK_KEY`
  */
@@ -55,7 +58,7 @@ export function checkInput(
 
 /**
  * @param key the record key, 32 bytes: the caller's, or the one that was drawn
- * @param wrapped what the key is kept under; absent where it is not
+ * @param wrapped what the key is kept under; absent if it is not kept
  * @throws EncServerError `INVALID_ID`, `INVALID_NAMESPACE`, `INVALID_FIELD`
  */
 export function sealInput(

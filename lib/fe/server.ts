@@ -1,4 +1,4 @@
-/** Puts a front end together: keyring, link to the back end, service, surfaces and one port. */
+/** Assembles a front end: keyring, link to the back end, service, surfaces and one port. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { AuditedGate } from '../audit/gate.ts';
@@ -37,25 +37,24 @@ const FATAL = new Set([
   'KEYRING_LOCKED',
   'STALE_EPOCH',
   'FILE_ERROR',
-  // It is no back end that is called.
+  // The called server is not a back end.
   'BAD_CONFIG',
   'UNKNOWN_FIELD',
-  // The back end takes other front ends, or is none: somebody has to look at the settings.
+  // The back end refuses this front end: somebody has to check the settings.
   'UNAUTHENTICATED',
   'NOT_ALLOWED',
   'TLS_FAILED',
 ]);
-/** Who the audit log says it was where nobody asked. */
+/** The caller, for the audit log, of the server's own operations. */
 const THIS_SERVER = { who: 'server', from: '' };
-/** How long a start waits for the back end before it goes on without, in milliseconds. */
+/** How long a start waits for the back end before it continues without, in milliseconds. */
 const FIRST_CONTACT_MS = 2_000;
 const FIRST_CONTACT_STEP_MS = 5;
 
 /**
- * Opens the keyring, then listens. A back end that is away is waited for a moment only: the
- * front end then answers `UNAVAILABLE` until it is there. Where it is one of several processes,
- * `link` leads to what they have together. Rejects with `NOT_ALLOWED`,
- * `PORT_TAKEN`, or the keyring's error.
+ * Opens the keyring, then listens. It waits only briefly for a back end that is away; the front end
+ * then answers `UNAVAILABLE` until it is there. If it is one of several processes, `link` leads to
+ * what they share. Rejects with `NOT_ALLOWED`, `PORT_TAKEN`, or the keyring's error.
  */
 export async function startFe(
   config: Config,
@@ -72,7 +71,7 @@ async function start(
   worker: WorkerLink | undefined,
 ): Promise<RunningServer> {
   const section = config.feServerConfigs;
-  // What the settings alone decide, before anything is opened.
+  // Check what depends on settings alone before anything is opened.
   const writePolicy = writePolicyOf(section, config.beClientConfigs);
   const means = meansOf(section);
   const authority = await openGate(section, 'fe', log, { boundOf: worker?.boundOf });
@@ -114,7 +113,7 @@ async function start(
   return await listen({ port, keeper, be, authority }, config.beClientConfigs.serverAddr, log);
 }
 
-/** What a front end has open, to be closed in this order. */
+/** What a front end has open, in the order of closing. */
 interface Opened {
   readonly port: Port;
   readonly keeper: KeyringKeeper;
@@ -122,7 +121,7 @@ interface Opened {
   readonly authority: RunningGate;
 }
 
-/** The back end, and the keyring that it is asked about: each tells the other of a newer state. */
+/** The back end and the keyring: each tells the other of a newer state. */
 async function openLink(
   { feServerConfigs: { keyring: path }, beClientConfigs: section }: Config,
   means: KeyringMeans,
@@ -141,7 +140,7 @@ async function openLink(
   return { keeper, be };
 }
 
-/** Waits a moment for the back end, and listens. Closes what is open where that fails. */
+/** Waits briefly for the back end, then listens. Closes what is open if that fails. */
 async function listen(
   { port, keeper, be, authority }: Opened,
   backEnd: string,
@@ -172,7 +171,7 @@ async function listen(
   };
 }
 
-/** Loads the keyring and waits a moment for the back end's word on it. */
+/** Loads the keyring and waits briefly for the back end's check of it. */
 async function firstContact(keeper: KeyringKeeper, be: BackEnd): Promise<void> {
   const deadlineMs = Date.now() + FIRST_CONTACT_MS;
   const opening = { settled: true, error: undefined as EncServerError | undefined };
@@ -191,10 +190,10 @@ async function firstContact(keeper: KeyringKeeper, be: BackEnd): Promise<void> {
   }
 }
 
-/** What the back end has against this front end, for whoever starts it. */
+/** Why the back end refuses this front end, for whoever starts it. */
 function explainLink(error: EncServerError): EncServerError {
   const { code, message } = error;
-  // A front end takes no keyring.
+  // A front end accepts no keyring.
   if (code === 'UNKNOWN_FIELD') return noBackEnd();
   if (code !== 'UNAUTHENTICATED' && code !== 'NOT_ALLOWED') return error;
   const hint = 'set token, or the client certificate of TLS, in beClientConfigs';
@@ -208,7 +207,7 @@ function describeKeyring(keeper: KeyringKeeper): string {
   return keeper.made ? `keyring new: ${keeper.path}, back it up` : `keyring ${keeper.path}`;
 }
 
-/** Where others than this machine can reach it, an ID is not enough to destroy a record. */
+/** If other machines can reach the server, an ID is not enough to destroy a record. */
 function writePolicyOf(
   { writePolicy: chosen, host }: Config['feServerConfigs'],
   { dialect }: Config['beClientConfigs'],
@@ -216,7 +215,7 @@ function writePolicyOf(
   const fitting = isLoopback(host) ? 'open' : 'key-proof';
   const policy = chosen === 'auto' ? fitting : chosen;
   if (policy === 'open' || dialect === 'frames') return policy;
-  // Proof and write are one only where the write has a condition.
+  // Proof and write are atomic only if the write has a condition.
   throw new EncServerError('BAD_CONFIG', 'the back end knows no proof of key', {
     hint: 'set writePolicy to open, or use a back end of this program',
   });

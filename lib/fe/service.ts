@@ -1,6 +1,6 @@
 /**
- * What the front end does, whatever the dialect: it seals records under keys that only their
- * callers have, opens them again, and stores nothing.
+ * What the front end does, in any dialect: it seals records under keys that only their callers
+ * have, opens them again, and stores nothing.
  */
 import { hasScope, isKnown } from '../access.ts';
 import type { BackEnd } from '../be/back-end.ts';
@@ -45,12 +45,12 @@ export interface FeServiceOptions {
   readonly budget: Budget;
   readonly recordBytesMax: number;
   readonly writePolicy: WritePolicy;
-  /** Says of a wrong key what it says of no record. */
+  /** Answers a wrong key as if there were no record. */
   readonly uniformErrors: boolean;
 }
 
 export interface StoreOutput {
-  /** The key that opens the record; absent when the caller sent it, or it is kept. */
+  /** The key that opens the record; absent if the caller sent it, or it is kept. */
   readonly drawnKey: Buffer | undefined;
   readonly revision: Buffer;
   /** Whether a record was there before. */
@@ -59,14 +59,14 @@ export interface StoreOutput {
 
 export interface HeadOutput {
   readonly revision: Buffer;
-  /** Of the sealed body: the record, its metadata and a tag. */
+  /** Size of the sealed body: the record, its metadata and a tag. */
   readonly sealedBytes: number;
   /** Milliseconds since 1970; 0 is never. */
   readonly expiryMs: number;
   readonly once: boolean;
 }
 
-/** Each operation asks first whether its caller may; what follows is the same for all who may. */
+/** Each operation first checks that its caller is allowed; after that, all callers are equal. */
 export class FeService {
   readonly #options: FeServiceOptions;
   readonly #placement: Placement;
@@ -97,14 +97,14 @@ export class FeService {
   }
 
   /**
-   * Refuses who may not store under a name, before anything of a record is read. Rejects with
+   * Refuses a caller that may not store under a name, before the record is read. Rejects with
    * `UNAUTHENTICATED`, `NOT_ALLOWED`.
    */
   async admitStore({ namespace }: RecordName, { caller }: RequestContext): Promise<void> {
     caller.require('store', namespace);
   }
 
-  /** For `rekey` too, which is an operation of its own where `store` is overridden. */
+  /** Also for `rekey`, which is an operation of its own where `store` is overridden. */
   async #store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
     const { name, oldKey, condition = ALWAYS, kept = false } = input;
     context.caller.require('store', name.namespace);
@@ -113,7 +113,7 @@ export class FeService {
     const key = input.key ?? randomKey();
     const sealed = sealInput(input, key, kept ? keeper.ring.wrapEntry : undefined);
     const drawn = input.key === undefined && !kept;
-    // The sealed copy is held beside the record until the back end has it.
+    // The sealed copy is held alongside the record until the back end has it.
     budget.count(sealed.body.length);
     try {
       const proof = { condition, oldKey, key: input.key, kept };
@@ -142,7 +142,7 @@ export class FeService {
     }
   }
 
-  /** What can be told of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
+  /** What can be known of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     context.caller.require('retrieve', name.namespace);
     this.#checkMayPeek(name, context);
@@ -156,9 +156,9 @@ export class FeService {
   }
 
   /**
-   * Seals a record anew under another key of the caller's; everything else of it stays. Sent
-   * again without a condition, it succeeds. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`,
-   * `ALREADY_READ`, or `CONFLICT` when the condition does not hold or others write it all the time.
+   * Seals a record again under another key of the caller's; everything else of it stays. Without a
+   * condition it can safely be repeated. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`,
+   * `ALREADY_READ`, or `CONFLICT` if the condition does not hold or others keep writing it.
    */
   async rekey(
     name: RecordName,
@@ -181,8 +181,8 @@ export class FeService {
   }
 
   /**
-   * One page of the IDs of a namespace, in no order that means anything. For operators. Rejects
-   * with `NOT_ALLOWED`, `INVALID_FIELD`, `UNAVAILABLE`.
+   * One page of the IDs of a namespace, in no meaningful order. For operators. Rejects with
+   * `NOT_ALLOWED`, `INVALID_FIELD`, `UNAVAILABLE`.
    *
    * @param after `next` of the page before
    * @param limit 1 to 10,000
@@ -197,7 +197,7 @@ export class FeService {
     return await this.#listing.listPage(namespace, after, limit, callOf(context));
   }
 
-  /** The IDs of a namespace, in no order that means anything. For operators. */
+  /** The IDs of a namespace, in no meaningful order. For operators. */
   async *listIds(namespace: Buffer, context: RequestContext): AsyncGenerator<Buffer> {
     context.caller.require('admin', namespace);
     yield* this.#listing.listIds(namespace, context.remainingMs);
@@ -239,7 +239,7 @@ export class FeService {
     };
   }
 
-  /** What can be told of a record is told to whoever has its old key, or its new one. */
+  /** Facts about a record are told only to callers that have its old key, or its new one. */
   async #rekeyOnce(
     name: RecordName,
     oldKey: Buffer,
@@ -252,14 +252,14 @@ export class FeService {
     if (isExpired(header, found.askedAtMs)) throw notFound();
     const isLegacy = isLegacyHeader(header);
     const isDone = !isLegacy && isKeyOf(header, name, newKey);
-    // What the family sealed proves its key by its body, when it is opened.
+    // A record that the family sealed proves its key by its body, when it is opened.
     if (!isDone && !isLegacy) noting(context, () => proveKey(header, name, oldKey));
     if (claim !== undefined) throw alreadyRead(claim);
     checkIsMeant(found, condition);
     return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, found, context);
   }
 
-  /** Opens what is there and writes it back, if it is still the same. A claim is not taken. */
+  /** Opens what is there and writes it back, if it is unchanged. Does not claim the record. */
   async #rekeyFound(
     name: RecordName,
     oldKey: Buffer,
@@ -271,7 +271,7 @@ export class FeService {
     const looking = { claims: false };
     const read = await this.#reader.read(name, oldKey, looking, context);
     const { record, contentType, revision } = read;
-    // Flags and end are those of what was looked at. To read one of the family writes it anew.
+    // Flags and expiry come from the head, so revisions must match; a family record is rewritten.
     if (!isLegacyHeader(header) && !revision.equals(looked)) {
       throw new EncServerError('CONFLICT', 'the record was changed in between');
     }
@@ -281,7 +281,7 @@ export class FeService {
     return await this.#store(input, context);
   }
 
-  /** Without a key, it would tell which IDs exist. */
+  /** Without a key, the answer would tell which IDs exist. */
   #checkMayPeek({ namespace }: RecordName, { caller }: RequestContext): void {
     if (!this.#options.uniformErrors || isReserved(namespace)) return;
     if (isKnown(caller) && hasScope(caller, 'admin', namespace)) return;

@@ -1,4 +1,4 @@
-/** Work that knows where records lie, and what comes of it when the keyring changes meanwhile. */
+/** Runs work that depends on where records lie, and repeats it if the keyring changes meanwhile. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall } from '../be/client.ts';
@@ -6,16 +6,16 @@ import { codeOf } from '../errors.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import type { Ring } from './ring.ts';
 
-/** What says where records lie. */
+/** Knows where records lie. */
 export type RingKeeper = Pick<KeyringKeeper, 'ring' | 'renew'>;
 
-/** How long a request is tried again while the keyring changes, in milliseconds. */
+/** How long a request is retried while the keyring changes, in milliseconds. */
 export const CHANGE_MS_MAX = 5_000;
 export const CHANGE_PAUSE_MS = 20;
 
 /**
- * Does something under the newest keyring, again from the start where that was too old. Each
- * time `work` is handed the call bound to the epoch of its ring: the back end lets no other in.
+ * Runs `work` under the newest keyring, again from the start if that turns out to be outdated. Each
+ * time, `work` gets the call bound to the epoch of its ring: the back end accepts no other.
  */
 export function withRing<T>(
   keeper: RingKeeper,
@@ -23,7 +23,7 @@ export function withRing<T>(
   work: (ring: Ring, bound: BeCall) => Promise<T>,
 ): Promise<T> {
   const sinceMs = Date.now();
-  // The keyring seldom changes: what comes of it is not prepared for each request.
+  // The keyring seldom changes: the retry is not prepared for each request.
   return doUnder(keeper, call, work).catch((thrown) =>
     doAgain(keeper, call, work, sinceMs, thrown),
   );
@@ -64,7 +64,7 @@ function doUnder<T>(
   }
 }
 
-/** Written out: a spread costs ten times as much, and this is done for every request. */
+/** Written out: a spread takes ten times as long, and this runs for every request. */
 function boundTo(epoch: number, { trace, span, timeoutMs, signal }: BeCall): BeCall {
   return { trace, span, epoch, timeoutMs, signal };
 }

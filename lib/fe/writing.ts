@@ -1,8 +1,8 @@
 /**
- * Who may replace and delete what is there. Under the policy `open` an ID is enough, as in the
- * rest of the family; under `key-proof` the record's current key is needed, told by the
- * commitment in the header, so that no body is read. The proof and the write are one: what was
- * proven must still be there.
+ * Who may replace and delete records. Under the policy `open` an ID is enough, as in the rest of
+ * the family; under `key-proof` the record's current key is needed, which is checked against the
+ * commitment in the header, so that no body is read. Proof and write are atomic: what was proven
+ * must still be there.
  */
 import { hasScope, isKnown } from '../access.ts';
 import { proveKey, type RecordName } from '../crypto/envelope.ts';
@@ -17,22 +17,22 @@ import { IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts
 
 export type WritePolicy = 'open' | 'key-proof';
 
-/** What a write shows of the record that is there. */
+/** What a writer proves of the existing record. */
 export interface WriteProof {
   readonly condition: WriteCondition;
-  /** The key that the record has now. */
+  /** The current key of the record. */
   readonly oldKey: Buffer | undefined;
-  /** The caller's own key of the new record: the same again proves itself. */
+  /** The caller's own key of the new record: if the record already has it, that is a proof. */
   readonly key: Buffer | undefined;
-  /** The server keeps the key itself: nobody has one to show. */
+  /** The server keeps the key itself: no caller has one to show. */
   readonly kept: boolean;
 }
 
-/** What may prove that somebody may replace a record. */
+/** The keys that may prove the right to replace a record. */
 interface Proofs {
-  /** Shown as the key that the record has. */
+  /** Shown as the record's current key. */
   readonly shown: Buffer | undefined;
-  /** The key that the record is to have: the same again proves itself. */
+  /** The record's new key: if it already has that key, that is a proof. */
   readonly own?: Buffer | undefined;
 }
 
@@ -42,7 +42,7 @@ export class Writer {
   readonly #policy: WritePolicy;
   readonly #takesConditions: boolean;
 
-  /** Without conditions, a proof counts a moment longer than what was proven may be there. */
+  /** Without conditions, the record may change between proof and write. */
   constructor(placement: Placement, reader: Reader, policy: WritePolicy, takesConditions: boolean) {
     this.#placement = placement;
     this.#reader = reader;
@@ -83,8 +83,8 @@ export class Writer {
   }
 
   /**
-   * Deletes; with a key, only if it is the right one. Resolves to whether there was a record.
-   * Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `CONFLICT`, `ALTERED`.
+   * Deletes a record; with a key, only if it is the right one. Resolves to whether there was a
+   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `CONFLICT`, `ALTERED`.
    */
   async remove(
     name: RecordName,
@@ -119,7 +119,7 @@ export class Writer {
     context: RequestContext,
   ): Promise<Written> {
     if (oldKey === undefined && condition.kind === 'always') {
-      // Most records are new.
+      // Most records are new, so try that first.
       try {
         return await this.#placement.put(name, sealed, IF_ABSENT, callOf(context));
       } catch (error) {
@@ -138,7 +138,9 @@ export class Writer {
     return await this.#placement.put(name, sealed, proven, callOf(context));
   }
 
-  /** One of the keys is the record's. Resolves to the condition that it is still there. */
+  /**
+   * Proves that one of the keys is the record's. Resolves to the condition that it is unchanged.
+   */
   async #prove(
     found: FoundHead,
     name: RecordName,
@@ -150,7 +152,7 @@ export class Writer {
     return unchanged(found);
   }
 
-  /** What the family sealed proves its key by its body alone. */
+  /** A record that the family sealed proves its key only by its body. */
   async #proveByReading(
     name: RecordName,
     { shown, own }: Proofs,
@@ -174,12 +176,14 @@ export class Writer {
   }
 }
 
-/** Operators may remove what nobody has the key of any more. */
+/** Operators may remove records whose key nobody has any more. */
 function mayDeleteAnything({ namespace }: RecordName, { caller }: RequestContext): boolean {
   return isKnown(caller) && hasScope(caller, 'admin', namespace);
 }
 
-/** One of the keys is the record's: the old one, or the new one, where it was stored before. */
+/**
+ * Proves that one of the keys is the record's: the old key, or the new one if it was stored before.
+ */
 function proveByHeader(
   header: Buffer,
   name: RecordName,
@@ -194,7 +198,7 @@ function proveByHeader(
       return;
     } catch (error) {
       if (key === shown || codeOf(error) !== 'WRONG_KEY') refusal = error;
-      // What is missing is the old key. But to try keys as one's own is to try keys.
+      // The error stays that the old key is missing, but a wrong own key still counts as a guess.
       else context.noteWrongKey();
     }
   }
@@ -203,7 +207,7 @@ function proveByHeader(
   });
 }
 
-/** Whether a record that is there may be, by a condition. @throws EncServerError `CONFLICT` */
+/** Checks an existing record against a write condition. @throws EncServerError `CONFLICT` */
 export function checkIsMeant({ revision }: FoundHead, condition: WriteCondition): void {
   if (condition.kind === 'absent') throw changed();
   if (condition.kind === 'revision' && !condition.revision.equals(revision)) throw changed();

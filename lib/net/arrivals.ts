@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts';
 export interface Arrivals {
   /** Gives each connection to `take`. Resolves to the port. Rejects with `PORT_TAKEN`, `BAD_CONFIG`. */
   open(take: (socket: Socket) => void): Promise<number>;
-  /** No more are given. */
+  /** No more are given after this. */
   close(): void;
 }
 
@@ -20,10 +20,10 @@ export interface PortOptions {
   readonly portFlag: string;
 }
 
-/** A port that is free on v4 may be taken on v6: another one is tried, this often. */
+/** A port that is free on v4 may be taken on v6; another one is then tried, at most this often. */
 const FREE_PORT_TRIES_MAX = 5;
 
-/** A port that this process listens on. What it accepts is not read before somebody asks. */
+/** A port that this process listens on. What it accepts is not read until somebody asks for it. */
 export class OwnPort implements Arrivals {
   readonly #options: PortOptions;
   readonly #log: Logger;

@@ -1,13 +1,13 @@
-/** When something that failed is tried again. In milliseconds. */
+/** When to retry what failed. Times are in milliseconds. */
 export interface BackoffTimes {
   /** Half of the wait after the first failure, which doubles with each. */
   readonly firstMs: number;
   readonly maxMs: number;
-  /** What lives shorter counts as failed. */
+  /** Anything that lives shorter than this counts as failed. */
   readonly shortMs: number;
 }
 
-/** Of connections. */
+/** The times for connections. */
 const CONNECTING: BackoffTimes = { firstMs: 10, maxMs: 1_000, shortMs: 1_000 };
 
 /** When to connect again: longer after each failure, up to a bound, and never all at once. */
@@ -19,7 +19,7 @@ export class Backoff {
   #dueAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param connect called once it is time; absent where one asks when that is */
+  /** @param connect called when it is time; absent where the caller waits by itself */
   constructor(connect: (() => void) | undefined, times = CONNECTING) {
     this.#connect = connect;
     this.#times = times;
@@ -52,7 +52,7 @@ export class Backoff {
     return delayMs;
   }
 
-  /** Nobody connects again. */
+  /** No more attempts are made. */
   stop(): void {
     clearTimeout(this.#timer);
   }

@@ -20,14 +20,14 @@ export interface RoomWait {
   readonly signal: AbortSignal;
 }
 
-/** Of the budget, for what those send who have not said who they are. */
+/** The share of the budget for callers that have not identified themselves. */
 const STRANGERS_SHARE = 1 / 4;
 
 export class Budget {
   readonly bytesMax: number;
   #strangers: Budget | undefined;
   #inUse = 0;
-  /** The part of it that is held by those who wait: nobody else's waiting ends by it. */
+  /** The part of it held by requests that wait for more: until they get it, they free nothing. */
   #parked = 0;
   #granting = false;
   readonly #waiting: Waiter[] = [];
@@ -37,8 +37,8 @@ export class Budget {
   }
 
   /**
-   * What those may have reserved who have not said who they are, for what they have not sent yet:
-   * all of them together, so that they cannot keep the others waiting. It is reserved here too.
+   * What callers that have not identified themselves may reserve for requests still arriving: one
+   * share for all of them, so that they cannot keep the others waiting. It is reserved here too.
    */
   get strangers(): Budget {
     this.#strangers ??= new Budget(this.bytesMax * STRANGERS_SHARE);
@@ -46,8 +46,8 @@ export class Budget {
   }
 
   /**
-   * The most that one request should ask for: what is more is for all others together, so that it
-   * need not wait until none of them holds anything.
+   * The most that one request should reserve. The rest is left to all others, so that a large
+   * request need not wait until nobody else holds anything.
    */
   get shareBytesMax(): number {
     return this.bytesMax * (1 - STRANGERS_SHARE);
@@ -77,15 +77,15 @@ export class Budget {
     return true;
   }
 
-  /** Calls `granted` once `bytes` are reserved, after all who waited before. */
+  /** Calls `granted` once `bytes` are reserved, after everyone who waited before. */
   await(bytes: number, granted: () => void, heldBytes = 0): void {
     this.#waiting.push({ bytes, heldBytes, granted });
     this.#parked += heldBytes;
-    // Now all that is held may be held by those who wait.
+    // By now, everything that is held may belong to requests that wait.
     if (heldBytes > 0) queueMicrotask(() => this.#grant());
   }
 
-  /** Takes back what waits for `granted`, if it still does. */
+  /** Withdraws the request that waits for `granted`, if it still does. */
   forget(granted: () => void): void {
     const index = this.#waiting.findIndex((waiter) => waiter.granted === granted);
     const [waiter] = index < 0 ? [] : this.#waiting.splice(index, 1);
@@ -134,13 +134,13 @@ export class Budget {
     this.#inUse += bytes;
   }
 
-  /** Gives bytes back and lets those through who waited for them. */
+  /** Gives bytes back, and lets through the requests that waited for them. */
   release(bytes: number): void {
     this.#inUse -= bytes;
     this.#grant();
   }
 
-  /** In a loop, not by recursion: who is let through may give back at once, and so on. */
+  /** A loop, not recursion: whoever is let through may give bytes back at once, and so on. */
   #grant(): void {
     if (this.#waiting.length === 0 || this.#granting) return;
     this.#granting = true;
@@ -157,7 +157,7 @@ export class Budget {
     }
   }
 
-  /** Where all that is held belongs to those who wait, waiting longer would free nothing. */
+  /** True if there is room, or if only waiting requests hold any: waiting would free nothing. */
   #fits(bytes: number, heldBytes: number): boolean {
     return this.#inUse + bytes <= this.bytesMax || this.#inUse <= this.#parked + heldBytes;
   }

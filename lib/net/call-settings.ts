@@ -1,4 +1,4 @@
-/** Whom a client calls, and how, from the settings of its section. */
+/** Which server a client calls, and how, from the settings of its section. */
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import { parseAddress } from './client.ts';
@@ -15,10 +15,10 @@ export interface CallSettings {
 }
 
 /**
- * An authority or a certificate means TLS; without either, `tls` says so.
+ * An authority or a certificate implies TLS; without either, `tls` decides.
  *
- * @throws EncServerError `BAD_CONFIG` for half of what TLS takes: whoever names the server or a
- *   key believes in TLS, and must not send a token in the clear
+ * @throws EncServerError `BAD_CONFIG` if TLS is half configured: whoever sets a server name or a
+ *   key expects TLS, and must not send a token in the clear
  */
 export function callOf(section: CallerSection): CallSettings {
   const { serverAddr, token, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = section;
@@ -41,9 +41,9 @@ export function callOf(section: CallerSection): CallSettings {
 }
 
 /**
- * The same for what speaks frames alone: people's commands.
+ * The same for commands that people run, which speak only frames.
  *
- * @throws EncServerError `BAD_CONFIG` if the back end of the settings speaks something else, too
+ * @throws EncServerError `BAD_CONFIG` if the configured back end speaks another dialect
  */
 export function framesCallOf(section: CallerSection): CallSettings {
   const dialect = 'dialect' in section ? section.dialect : 'frames';

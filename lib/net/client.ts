@@ -8,7 +8,7 @@ import { type Address, type Answer, Lane, type LaneOptions, type Request } from 
 export interface CallOptions {
   /** Longest time for the answer, in milliseconds; default: the client's. */
   readonly timeoutMs?: number | undefined;
-  /** Takes the request back: `CANCELLED`. */
+  /** Aborts the request: `CANCELLED`. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -16,13 +16,13 @@ export interface Call extends CallOptions {
   readonly opcode: number;
   readonly fields: readonly FieldEntry[];
   readonly body: Buffer | undefined;
-  /** Whether it changes something. */
+  /** Whether it changes anything. */
   readonly writes: boolean;
   /** Whether doing it twice is the same as doing it once, so that it may be sent again. */
   readonly idempotent: boolean;
 }
 
-/** A call that only looks, and may be sent again. */
+/** A call that only reads, and may be sent again. */
 export function readCall(
   opcode: number,
   fields: readonly FieldEntry[],
@@ -45,11 +45,13 @@ export function writeCall(
 export interface FrameClientOptions extends LaneOptions {
   readonly connections: number;
   readonly timeoutMs: number;
-  /** How often one call is sent at the most. */
+  /** How many times one call is sent at most. */
   readonly attemptsMax: number;
-  /** What an error becomes for the caller; it decides on retries, too. */
+  /** Translates an error for the caller; the result also decides whether to retry. */
   readonly explain?: (error: EncServerError) => EncServerError;
-  /** What the caller mends before it is sent again, though the server did not execute it. */
+  /**
+   * Errors that the caller must mend before a retry, though the server did not execute the call.
+   */
   readonly mendedByCaller?: ReadonlySet<ErrorCode>;
 }
 
@@ -73,27 +75,27 @@ export class FrameClient {
     return this.#lanes.some((lane) => lane.ready);
   }
 
-  /** Why there is no connection, where one was tried. */
+  /** Why there is no connection, if connecting was tried. */
   get lastError(): EncServerError | undefined {
     return this.#lanes.find((lane) => lane.lastError !== undefined)?.lastError;
   }
 
   /**
-   * Sends a request, again where the server did not execute it, or where doing it twice is the
-   * same as doing it once. Rejects with {@link EncServerError}; see {@link Lane.request} for
-   * what of the network.
+   * Sends a request, again where the server did not execute it, or where doing it twice is the same
+   * as doing it once. Rejects with {@link EncServerError}; for network errors see
+   * {@link Lane.request}.
    */
   call(call: Call): Promise<Answer> {
     const { opcode, fields, body, writes, signal } = call;
     const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
     const request: Request = { opcode, fields, body, writes, deadlineMs, signal };
-    // Nearly every request is answered: what comes of the others is not prepared for each.
+    // Nearly every request is answered: the retry is not prepared for each of them.
     return this.#lane()
       .request(request)
       .catch((thrown: unknown) => this.#again(request, call.idempotent, thrown));
   }
 
-  /** Goes on after a first attempt that failed. */
+  /** Continues after a failed first attempt. */
   async #again(request: Request, idempotent: boolean, thrown: unknown): Promise<Answer> {
     const { deadlineMs, signal } = request;
     let unknown: EncServerError | undefined;
@@ -105,12 +107,12 @@ export class FrameClient {
       const pauseMs = pauseAfter(attempts);
       const isLate = Date.now() + pauseMs >= deadlineMs;
       if (!isSafe || isLate || attempts >= this.#options.attemptsMax || signal?.aborted) {
-        // What the last attempt says is true of it alone: an earlier one may have been done.
+        // The last error describes only the last attempt: an earlier one may have been executed.
         throw unknown ?? error;
       }
-      // A signal ends the pause; the next attempt then says so.
+      // A signal ends the pause; the next attempt then reports it.
       await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
-      // A pause can take longer than it should; what was said then tells more than "too late".
+      // A pause can overrun; the earlier error then says more than "too late".
       if (Date.now() >= deadlineMs) throw unknown ?? error;
       try {
         return await this.#lane().request(request);
@@ -142,12 +144,12 @@ export class FrameClient {
     }
   }
 
-  /** Answers what is under way and closes. */
+  /** Lets requests under way be answered, then closes. */
   close(): void {
     for (const lane of this.#lanes) lane.close();
   }
 
-  /** The lane with the least under way; one that is ready, or at least usable, if there is any. */
+  /** The lane with the fewest requests under way, preferably one that is ready. */
   #lane(): Lane {
     let best = this.#lanes[0] as Lane;
     let ready: Lane | undefined;
@@ -157,12 +159,12 @@ export class FrameClient {
       if (lane.ready && lane.underWay < (ready?.underWay ?? Infinity)) ready = lane;
     }
     if (best.ready || ready === undefined) return best;
-    // To be there for those who come later; nobody waits for whether it comes up.
+    // For later requests; this one does not wait for it.
     best.connect();
     return ready;
   }
 
-  /** What is under way there is still answered; a server that came in its place takes the rest. */
+  /** The old lane still gets its answers; a server that took over the port gets the rest. */
   #replace(lane: Lane, index: number): Lane {
     lane.close();
     const next = new Lane(this.#options);
@@ -171,7 +173,7 @@ export class FrameClient {
   }
 }
 
-/** Longer each time, and never the same for all who wait, in milliseconds. */
+/** Longer each time, and randomised so that clients do not retry in step. In milliseconds. */
 function pauseAfter(attempts: number): number {
   return Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** attempts) * (0.5 + Math.random());
 }
@@ -187,7 +189,7 @@ export function infoOf(answer: Answer): Record<string, unknown> {
 
 /**
  * An address written `host:port`, `[v6]:port`, or `:port` for this machine.
- * @throws EncServerError `USAGE` if it is none
+ * @throws EncServerError `USAGE` if it is malformed
  */
 export function parseAddress(text: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text);

@@ -1,4 +1,4 @@
-/** How many connections there are, of one address and of all. */
+/** Counts connections, per address and in total. */
 import { EncServerError } from '../errors.ts';
 
 export interface ConnectionBounds {
@@ -15,7 +15,7 @@ export class ConnectionCount {
     this.#bounds = bounds;
   }
 
-  /** Counts one more until it leaves; or says, in `OVERLOADED`, why it is too many. */
+  /** Counts one more until it leaves; or returns why it is one too many, as `OVERLOADED`. */
   enter(address: string): EncServerError | undefined {
     const { connectionsMax, connectionsPerAddressMax } = this.#bounds;
     if (this.#all >= connectionsMax) {

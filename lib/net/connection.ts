@@ -1,12 +1,12 @@
 /**
- * What every server-side connection does, whatever its dialect: it takes bytes only while it
- * has room, writes once per turn of the event loop, notices silence, and closes without losing
- * the last reply.
+ * What every server-side connection does, whatever its dialect: it takes bytes only while it has
+ * room, writes once per turn of the event loop, notices silence, and closes without losing the last
+ * reply.
  *
- * Its life: it reads and answers; `draining` once the server closes or nothing was asked for
- * long, when new requests are refused; `closing` once nothing more is read, for an error, an end
- * of input or of draining, while the replies that are owed go out; then our end is sent, and the
- * other side has a moment to send its own.
+ * Its life: it reads and answers. It is `draining` once the server closes or no request came for a
+ * long time; new requests are then refused. It is `closing` once nothing more is read, because of
+ * an error, the end of input or the end of draining, while the replies that are owed go out. Then
+ * our end is sent, and the other side has a moment to send its own.
  */
 import type { Socket } from 'node:net';
 import { type Gate, isNobody } from '../access.ts';
@@ -42,7 +42,7 @@ export abstract class Connection {
   protected readonly session: Session;
   /** Set once nothing more is read: the connection ends when its replies are out. */
   protected closing = false;
-  /** Set while the server closes: what is under way is answered, new requests are refused. */
+  /** Set while the server closes or after a long silence: only requests under way are answered. */
   protected draining = false;
   protected inputEnded = false;
 
@@ -51,7 +51,7 @@ export abstract class Connection {
   /** The part of the budget that this connection holds, in bytes. */
   #heldBytes = 0;
   #activeAtMs = Date.now();
-  /** When the request that is being received began; 0 while none is. */
+  /** When the request that is being received began to arrive; 0 while there is none. */
   #receivingSinceMs = 0;
   #drainingSinceMs = 0;
   /** When our end was sent; 0 before. */
@@ -68,7 +68,7 @@ export abstract class Connection {
     });
   }
 
-  /** Begins with the bytes that were read to tell the dialect; `ended` when no more will come. */
+  /** Starts with the bytes that were read to detect the dialect; `ended` when no more will come. */
   start(head: Buffer, ended: boolean): void {
     this.socket.on('data', (chunk) => this.#received(chunk));
     this.socket.on('end', () => this.#inputEnded());
@@ -77,9 +77,11 @@ export abstract class Connection {
     else this.#flowed();
   }
 
-  /** Takes bytes in. Throws what closes the connection. */
+  /** Takes bytes in. Throws an error that closes the connection. */
   protected abstract push(chunk: Buffer): void;
-  /** Handles what was taken in, as far as there is room. Throws what closes the connection. */
+  /**
+   * Handles what was taken in, as far as there is room. Throws an error that closes the connection.
+   */
   protected abstract advance(): void;
   /** No more input will come; throws if it stopped in the middle of something. */
   protected abstract finishInput(): void;
@@ -89,26 +91,26 @@ export abstract class Connection {
   protected abstract get underWay(): number;
   /** Whether a request has begun to arrive, or has arrived and waits. */
   protected abstract get receiving(): boolean;
-  /** The last words for an error that closes the connection. */
+  /** The last bytes to send for an error that closes the connection. */
   protected abstract farewell(error: EncServerError): Buffer[];
-  /** Says that the server closes; empty where the dialect has no words for it. */
+  /** Announces that the server closes; empty where the dialect has no words for it. */
   protected abstract goodbye(): Buffer[];
-  /** Whether a draining connection stays open for what the other side does. */
+  /** Whether a draining connection stays open to let the other side act. */
   protected abstract get awaitsPeer(): boolean;
-  /** Takes back what is under way. */
+  /** Cancels what is under way. */
   protected abstract cancelAll(): void;
 
-  /** Whether a request may be begun, or the one go on that has its room. */
+  /** Whether a new request may begin, or the one whose room is reserved may go on. */
   protected canRead(): boolean {
     if (this.closing || this.#room.isAwaited) return false;
-    // To stop in the middle would hold its room for ever.
+    // Stopping in the middle would hold its room for ever.
     if (this.receivingBytes > 0) return true;
     if (this.#outbox.unsentBytes >= UNSENT_BYTES_MAX) return false;
     const share = this.host.budget.bytesMax * BUDGET_SHARE;
     return (this.#heldBytes === 0 || this.#heldBytes < share) && this.hasRoom();
   }
 
-  /** Reserves room for input; false when it must be waited for, then {@link advance} follows. */
+  /** Reserves room for input; false if it must wait, in which case {@link advance} follows. */
   protected reserve(bytes: number): boolean {
     const isThere = this.#room.reserve(bytes, isNobody(this.session.caller));
     if (isThere) this.#heldBytes += bytes;
@@ -120,7 +122,7 @@ export abstract class Connection {
     return this.#room.bytes;
   }
 
-  /** Hands the room of a whole request over to its handler, who gives it back. */
+  /** Hands the room of a complete request to its handler, which gives it back. */
   protected takeReservation(): number {
     // The next request has its own time to arrive.
     this.#receivingSinceMs = 0;
@@ -154,7 +156,7 @@ export abstract class Connection {
     this.#flowed();
   }
 
-  /** What a handler failed with, as it is answered; a defect goes to the log too. */
+  /** The error to answer when a handler failed; a defect is also logged. */
   protected explain(thrown: unknown, context: RequestContext): EncServerError {
     const error = toEncServerError(thrown);
     if (error.code === 'INTERNAL') {
@@ -163,7 +165,7 @@ export abstract class Connection {
     return error;
   }
 
-  /** Says why, sends what is owed, and closes. */
+  /** Reports the error, sends what is owed, and closes. */
   protected fail(error: EncServerError): void {
     if (this.closing) return;
     const { code, message } = error;
@@ -173,13 +175,13 @@ export abstract class Connection {
     this.#endWhenIdle();
   }
 
-  /** Closes once the replies are out; what else was sent is dropped. */
+  /** Closes once the replies are out; further input is dropped. */
   protected quit(): void {
     this.#stopReading();
     this.#endWhenIdle();
   }
 
-  /** Answers what is under way, refuses what comes, and closes. */
+  /** Answers requests under way, refuses new ones, and closes. */
   drain(): void {
     if (this.closing || this.draining) return;
     this.draining = true;
@@ -210,7 +212,7 @@ export abstract class Connection {
       this.#receivingSinceMs > 0 &&
       now - this.#receivingSinceMs > limits.receiveTimeoutMs
     ) {
-      // While we ourselves hold the sender back, the time is not counted against it.
+      // While we hold the sender back ourselves, the time does not count against it.
       if (this.socket.isPaused()) this.#receivingSinceMs = now;
       else this.fail(new EncServerError('TIMEOUT', 'the request did not arrive in time'));
     } else if (this.underWay === 0 && now - this.#activeAtMs > limits.idleTimeoutMs) {
@@ -229,8 +231,8 @@ export abstract class Connection {
   }
 
   #received(chunk: Buffer): void {
-    // After the last words input is read and dropped: unread bytes would reset the connection
-    // and take the words with them.
+    // After the last words, input is read and dropped: unread bytes would reset the connection, and
+    // the words would be lost with it.
     if (this.closing) return;
     this.#activeAtMs = Date.now();
     this.push(chunk);
@@ -242,7 +244,7 @@ export abstract class Connection {
     this.proceed();
   }
 
-  /** Once all whole requests were taken, a half one is an error. */
+  /** Once all complete requests were taken, an incomplete one is an error. */
   #finishWhenTaken(): void {
     if (!this.canRead()) return;
     try {

@@ -4,9 +4,9 @@ import type { Pending, PendingTable } from './pending.ts';
 const CHECK_INTERVAL_MS = 20;
 
 export interface DeadlineEvents {
-  /** The time of a request is over, and there is no answer. */
+  /** The time of a request is over without an answer. */
   readonly over: (pending: Pending) => void;
-  /** Nothing at all has come for long, although an answer was due. */
+  /** Nothing at all has arrived for a long time, although an answer was due. */
   readonly silent: () => void;
 }
 
@@ -17,14 +17,14 @@ export class Deadlines {
   #heardAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param silenceMs after how much of it a peer counts as silent, in milliseconds */
+  /** @param silenceMs how long a peer may be silent before it counts as gone, in milliseconds */
   constructor(pending: PendingTable, silenceMs: number, events: DeadlineEvents) {
     this.#pending = pending;
     this.#silenceMs = silenceMs;
     this.#events = events;
   }
 
-  /** There is a request to look after. */
+  /** There is a request to watch. */
   watch(): void {
     this.#timer ??= setInterval(() => this.#check(), CHECK_INTERVAL_MS);
   }
@@ -34,7 +34,7 @@ export class Deadlines {
     this.#heardAtMs = Date.now();
   }
 
-  /** A request is done: a process need not stay for the last one. */
+  /** A request is done: once there are none left, this must not keep the process alive. */
   stopWhenIdle(): void {
     if (this.#pending.waiting > 0) return;
     clearInterval(this.#timer);
@@ -46,13 +46,13 @@ export class Deadlines {
     let unansweredSinceMs = now;
     for (const pending of this.#pending.all()) {
       if (!pending.abandoned && now < pending.request.deadlineMs) continue;
-      // What nobody waits for counts too: a peer that is there answers its CANCEL.
+      // Abandoned requests count too: a live peer answers their CANCEL.
       if (pending.sentAtMs > 0) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
       if (!pending.abandoned) this.#events.over(pending);
     }
     if (unansweredSinceMs === now || this.#heardAtMs > unansweredSinceMs) return;
-    // A caller with less patience than that proves nothing, and must not break the connection
-    // for the others.
+    // A caller less patient than that proves nothing, and must not break the connection for the
+    // others.
     if (now - unansweredSinceMs >= this.#silenceMs) this.#events.silent();
   }
 }

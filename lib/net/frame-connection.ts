@@ -16,7 +16,7 @@ const OPERATION_OF: Readonly<Record<number, Operation>> = Object.fromEntries(
   Object.entries(OPCODE).map(([name, code]) => [code, operationOf(name)]),
 );
 
-/** What a request is answered with. */
+/** The answer to a request. */
 export interface Reply {
   readonly fields: readonly FieldEntry[];
   readonly body?: Buffer;
@@ -25,8 +25,8 @@ export interface Reply {
 /** Translates frames into calls of a service. One is made per connection, and may keep state. */
 export interface FrameSurface {
   /**
-   * Throws, or rejects with, {@link EncServerError}; anything else is answered as `INTERNAL`.
-   * Not `async` itself where it only passes on: each layer of it costs every request.
+   * Throws, or rejects with, {@link EncServerError}; anything else is answered as `INTERNAL`. Not
+   * itself `async` where it only passes a promise on: every `async` layer costs every request.
    */
   handle(frame: Frame, context: RequestContext): Reply | Promise<Reply>;
   /** Told once the connection is gone. */
@@ -66,7 +66,7 @@ export class FrameConnection extends Connection {
     while (this.canRead()) {
       const length = this.#decoder.nextLength();
       if (length === undefined) return;
-      // Room is reserved when the length is known, before the rest of the frame is read.
+      // Reserve room as soon as the length is known, before the rest of the frame is read.
       if (this.receivingBytes === 0 && !this.reserve(length)) return;
       const frame = this.#decoder.next();
       if (frame === undefined) return;
@@ -116,7 +116,7 @@ export class FrameConnection extends Connection {
     const { traffic } = this.host;
     let answer: Buffer[];
     let outcome: Outcome = 'ok';
-    // Where too many requests are under way, `begin` throws, and has counted nothing.
+    // If too many requests are under way, `begin` throws without counting.
     let isLetIn = false;
     try {
       traffic.begin();
@@ -138,7 +138,7 @@ export class FrameConnection extends Connection {
     else this.send(answer, context.heldBytes);
   }
 
-  /** Has no reply, unless it could not be read. */
+  /** Gets no reply, unless it could not be read. */
   #cancel(frame: Frame, reserved: number): void {
     try {
       const target = Fields.decode(frame.fieldBytes, [FIELD.TARGET]).requireU32(FIELD.TARGET);

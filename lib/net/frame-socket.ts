@@ -14,9 +14,9 @@ export interface Address {
 
 export interface FrameSocketEvents {
   readonly connected: () => void;
-  /** Something has come, be it a part of a frame. */
+  /** Bytes have arrived, even if only part of a frame. */
   readonly heard: () => void;
-  /** What it throws breaks the connection. */
+  /** An error thrown here breaks the connection. */
   readonly frame: (frame: Frame) => void;
   /** Once, at the end: an error of the network, one of the frames, or none. */
   readonly closed: (failure: NodeJS.ErrnoException | EncServerError | undefined) => void;
@@ -26,7 +26,7 @@ export interface FrameSocketEvents {
 const JOIN_BYTES_MAX = 64 * 1024;
 /** How long a peer may take to read the rest when we close, in milliseconds. */
 const END_MS = 2_000;
-/** What is taken from the system at once. Nothing of it is kept when the callback has returned. */
+/** Bytes taken from the system at once. None of them are kept once the callback has returned. */
 const READ_BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 
 export class FrameSocket {
@@ -57,8 +57,8 @@ export class FrameSocket {
       this.#failure ??= tlsErrorOf(error) ?? error;
     });
     this.#socket.on('close', () => events.closed(this.#failure));
-    // Without TLS nothing comes here: `onread` takes it. But it is a listener that makes the
-    // stream flow, so that its end is noticed.
+    // Without TLS nothing arrives here: `onread` takes it. But only a listener makes the stream
+    // flow, so that its end is noticed.
     this.#socket.on('data', (chunk: Buffer) => {
       decoder.push(chunk);
       this.#deliver(decoder, events);
@@ -69,7 +69,7 @@ export class FrameSocket {
     return this.#socket.destroyed;
   }
 
-  /** Sends with whatever else is sent in this turn of the event loop, in one write. */
+  /** Sends, in one write together with whatever else is sent in this turn of the event loop. */
   write(buffers: readonly Buffer[]): void {
     for (const buffer of buffers) this.#out.push(buffer);
     if (this.#flushPlanned) return;
@@ -78,8 +78,8 @@ export class FrameSocket {
   }
 
   /**
-   * Closes once everything is written; what the other side still says is not waited for. Nobody
-   * waits for what it does not take: that must not keep a process.
+   * Closes once everything is written, without waiting for what the other side still sends. A
+   * peer that stops reading must not keep the process alive.
    */
   end(): void {
     this.#flush();
@@ -94,8 +94,8 @@ export class FrameSocket {
   }
 
   /**
-   * Reads into one buffer for all connections, out of which frames are copied. Node would make
-   * another for each 64 KiB, and its garbage collector goes through everything for them.
+   * Reads into one buffer for all connections, out of which frames are copied. Node would allocate
+   * another for every 64 KiB, and its garbage collector would traverse everything for them.
    */
   #onRead(decoder: FrameDecoder, events: FrameSocketEvents): OnReadOpts {
     return {

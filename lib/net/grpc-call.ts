@@ -1,11 +1,11 @@
 /**
- * One gRPC call: who asks, the room that it holds, its times, and how it ended. It stands between
- * grpc-js and the handler as an interceptor, because nothing of a message is read before that
- * lets the call's metadata through.
+ * One gRPC call: its caller, the room that it holds, its timeouts, and how it ended. It sits
+ * between grpc-js and the handler as an interceptor, because nothing of a message is read before
+ * the interceptor lets the call's metadata through.
  *
  * What is bounded: while a message arrives, room for the longest one is held, since its length is
- * not known before its bytes come; then as much as it has, and its answer, until the call is over.
- * Of a call that waits for room, HTTP/2's flow control lets 64 KiB in, which are not counted.
+ * not known in advance; afterwards as much as it has, and its answer, until the call is over. Of a
+ * call that waits for room, HTTP/2's flow control lets 64 KiB in, which are not counted.
  */
 import {
   type Metadata,
@@ -37,10 +37,10 @@ export interface GrpcConnection {
   cut(): void;
 }
 
-/** What is known of a method beside its messages. */
+/** What is known of a method besides its messages. */
 export interface GrpcMethodFacts {
   readonly operation: Operation;
-  /** Answers whoever asks, whatever else is under way; for as long as it takes. */
+  /** Answers anyone, whatever else is under way, and for as long as it takes. */
   readonly isProbe: boolean;
 }
 
@@ -54,9 +54,9 @@ export class GrpcCall {
   readonly #call: ServerInterceptingCallInterface;
   readonly #sinceMs = performance.now();
   #context: RequestContext | undefined;
-  /** What of the budget the call holds, in bytes. */
+  /** The part of the budget that the call holds, in bytes. */
   #heldBytes = 0;
-  /** What of it is reserved among strangers, too, until the message is there. */
+  /** The part of it that is also reserved in the strangers' share, until the message is there. */
   #strangerBytes = 0;
   #holdsSlot = false;
   #letIn = false;
@@ -87,7 +87,7 @@ export class GrpcCall {
     const listener: ServerListener = {
       onReceiveMetadata: (metadata, next) => void this.#begin(metadata, next),
       onReceiveMessage: (message, next) => {
-        // What could not be read stands in its own place: see grpc-requests.ts.
+        // A message that could not be read is replaced by its error: see grpc-requests.ts.
         if (message instanceof EncServerError) {
           this.#refuse(message);
           return;
@@ -130,12 +130,14 @@ export class GrpcCall {
     return (this.#context as RequestContext).signal;
   }
 
-  /** Ends a call that would go on by itself; the server closes. */
+  /** Ends a call that would go on by itself, because the server closes. */
   leave(): void {
     if (this.#facts.isProbe) this.#refuse(closing());
   }
 
-  /** grpc-js answers some calls by itself, past every interceptor, but by this method too. */
+  /**
+   * grpc-js answers some calls itself, bypassing every interceptor, but also through this method.
+   */
   #nameFailures(): void {
     const send = this.#call.sendStatus.bind(this.#call);
     this.#call.sendStatus = (status) => {
@@ -175,7 +177,7 @@ export class GrpcCall {
     next(metadata);
   }
 
-  /** Who asks, and whether more is let in. @throws EncServerError */
+  /** Identifies the caller, and checks whether another request is let in. @throws EncServerError */
   #admit(metadata: Metadata): RequestContext {
     const { gate, limits, traffic } = this.#host;
     const session = new Session(gate, this.#connection.peer);
@@ -195,7 +197,7 @@ export class GrpcCall {
     return context;
   }
 
-  /** The message is there: what it has is held from here on, not what it could have had. */
+  /** The message has arrived: from here on its own size is held, not the largest possible one. */
   #received(message: object): void {
     clearTimeout(this.#timer);
     const bytes = Math.min(bytesOf(message), this.#heldBytes);
@@ -211,7 +213,7 @@ export class GrpcCall {
     this.#heldBytes += bytes;
   }
 
-  /** Answers with an error before there was a handler. */
+  /** Answers with an error before any handler ran. */
   #refuse(thrown: unknown): void {
     if (!this.#over) this.#call.sendStatus(this.#failed(thrown));
   }
@@ -225,7 +227,7 @@ export class GrpcCall {
     return statusOf(error);
   }
 
-  /** Where nothing is taken any more, the connection is of no use to any of its calls. */
+  /** Where the client takes nothing any more, the connection is of no use to any of its calls. */
   #watchSending(): void {
     const sentBytes = this.#connection.sentBytes();
     this.#limit(this.#host.limits.sendTimeoutMs, () => {
@@ -243,7 +245,7 @@ export class GrpcCall {
     if (!this.#over) this.#timer = setTimeout(late, ms);
   }
 
-  /** The answer is out, or the client took the call back, or its time is over, or it is gone. */
+  /** The answer is out, the client cancelled or went away, or the time is over. */
   end(): void {
     if (this.#over) return;
     this.#over = true;
@@ -279,7 +281,7 @@ export class GrpcCall {
   }
 }
 
-/** The header, where there is exactly one. */
+/** The value of the header, if there is exactly one. */
 function traceparentIn(metadata: Metadata): string | undefined {
   const [first, ...others] = metadata.get('traceparent');
   return typeof first === 'string' && others.length === 0 ? first : undefined;

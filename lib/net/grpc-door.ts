@@ -1,5 +1,5 @@
 /**
- * How a connection that turned out to speak HTTP/2 gets to the gRPC server, which is loaded at the
+ * How a connection that turned out to speak HTTP/2 reaches the gRPC server, which is loaded at the
  * first such connection and never listens itself.
  */
 import type { Socket } from 'node:net';
@@ -11,9 +11,9 @@ import { sayAndClose } from './refuser.ts';
 
 /** A gRPC server that is given its connections. */
 export interface GrpcSurface {
-  /** Takes a connection over; what is around its bytes, such as TLS, is off by then. */
+  /** Takes a connection over; any wrapping, such as TLS, is off by then. */
   inject(socket: Socket): void;
-  /** Lets what is under way be answered, then closes each connection. */
+  /** Lets calls under way be answered, then closes each connection. */
   drain(): void;
   /** Frees what the server holds; its connections are gone by then. */
   close(): void;
@@ -35,7 +35,7 @@ export class GrpcDoor {
 
   /** Takes a connection over from the listener. */
   readonly take: DialectHandler = (socket, head, ended) => {
-    // Its input ended before a single call: nobody waits for an answer.
+    // The input ended before a single call: nobody waits for an answer.
     if (ended) {
       socket.destroy();
       return;
@@ -64,7 +64,7 @@ export class GrpcDoor {
     this.#surface?.close();
   }
 
-  /** Two connections may come before the server is there: it is loaded once. */
+  /** Two connections may come before the server is there, but it is loaded only once. */
   #open(): Promise<GrpcSurface> {
     this.#loading ??= this.#load(this.#host).then((surface) => {
       this.#surface = surface;

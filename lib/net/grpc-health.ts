@@ -1,10 +1,10 @@
-/** grpc.health.v1, the probe that gRPC's own tools know: `proto/grpc/health/v1/health.proto`. */
+/** grpc.health.v1, the probe that gRPC's own tools use: `proto/grpc/health/v1/health.proto`. */
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { EncServerError } from '../errors.ts';
 import { GrpcCall } from './grpc-call.ts';
 import { statusOf } from './grpc-status.ts';
 
-/** How often it is looked whether what is watched has changed, in milliseconds. */
+/** How often watched services are checked for a change, in milliseconds. */
 const WATCH_MS = 1_000;
 
 type Status = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
@@ -15,11 +15,11 @@ type Watch = ServerWritableStream<Request, Answer>;
 export class GrpcHealth {
   readonly #names: ReadonlySet<string>;
   readonly #isReady: () => Promise<boolean>;
-  /** With what each was told last. */
+  /** Each watch with the status it was told last. */
   readonly #watches = new Map<Watch, Status>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param names Of the services; the server as a whole is the one without a name */
+  /** @param names of the services; the server as a whole has the empty name */
   constructor(names: readonly string[], isReady: () => Promise<boolean>) {
     this.#names = new Set(['', ...names]);
     this.#isReady = isReady;
@@ -64,7 +64,7 @@ export class GrpcHealth {
       clearInterval(this.#timer);
       this.#timer = undefined;
     });
-    // No status is this one: the first look tells.
+    // Never a real status here, so the first check always reports one.
     this.#watches.set(call, 'SERVICE_UNKNOWN');
     this.#timer ??= setInterval(() => void this.#look(), WATCH_MS);
     void this.#look();

@@ -1,9 +1,9 @@
-/** How the requests of a gRPC service are read: by rules of our own, `lib/protocol/protobuf.ts`. */
+/** Reads the requests of a gRPC service by rules of our own: `lib/protocol/protobuf.ts`. */
 import type { MethodDefinition, ServiceDefinition } from '@grpc/proto-loader';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { type Message, type MessageFields, readMessage } from '../protocol/protobuf.ts';
 
-/** What is looked at of a field in a DescriptorProto, as proto-loader has it. */
+/** The parts of a field in a DescriptorProto that are looked at, as proto-loader has them. */
 interface FieldDescriptor {
   readonly name: string;
   readonly number: number;
@@ -14,8 +14,8 @@ interface FieldDescriptor {
 type Method = MethodDefinition<object, object>;
 
 /**
- * The service as it is served. What cannot be read is an error in the place of the message: what
- * grpc-js itself makes of it has no code, and is called a defect.
+ * The service as it is served. A message that cannot be read is replaced by an error: grpc-js
+ * itself would report it without a code, as if it were a defect.
  */
 export function readingStrictly(service: ServiceDefinition): ServiceDefinition {
   const methods = Object.entries(service).map(([name, method]) => {

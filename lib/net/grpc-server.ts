@@ -1,6 +1,6 @@
 /**
- * The gRPC server of a port (grpc-js), given its connections by the door. Every call goes through
- * a {@link GrpcCall}, which knows who asks and holds room for it, before its handler sees it.
+ * The gRPC server of a port (grpc-js), given its connections by the door. Every call goes through a
+ * {@link GrpcCall}, which identifies its caller and holds room for it, before its handler sees it.
  */
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -42,7 +42,7 @@ export interface GrpcOptions {
   readonly isReady: () => Promise<boolean>;
 }
 
-/** The part of the byte budget that the messages which one connection sends may hold. */
+/** The part of the byte budget that the messages one connection is sending may hold. */
 const BUDGET_SHARE = 1 / 4;
 const HEALTH_PROTO = 'grpc/health/v1/health.proto';
 const HEALTH: GrpcMethodFacts = { operation: 'other', isProbe: true };
@@ -62,11 +62,11 @@ export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): Grpc
   const { limits } = host;
   const server = new Server({
     'grpc.max_receive_message_length': limits.frameBytesMax,
-    // What may be stored may be read, whatever that makes of a message.
+    // Whatever was stored may be read, however large that makes the message.
     'grpc.max_send_message_length': -1,
     'grpc.max_concurrent_streams': limits.requestsPerConnectionMax,
     'grpc.max_connection_idle_ms': limits.idleTimeoutMs,
-    // Keeps every call in memory for a service that is not offered.
+    // It would keep every call in memory for a service that is not offered.
     'grpc.enable_channelz': 0,
     interceptors: [(method, call) => connections.intercept(method.path, call)],
   });
@@ -115,13 +115,13 @@ function implement(methods: GrpcOptions['methods']): UntypedServiceImplementatio
   return Object.fromEntries(handlers);
 }
 
-/** Facts of a connection that no two open ones share. */
+/** The facts of a connection that no two open ones share. */
 type Ends = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>;
 
 class Connections {
   readonly #host: ConnectionHost;
   readonly #facts: ReadonlyMap<string, GrpcMethodFacts>;
-  /** By {@link keyOf}: grpc-js tells a call no more of its connection. */
+  /** By {@link keyOf}: grpc-js tells a call nothing else about its connection. */
   readonly #open = new Map<string, GrpcConnection>();
 
   constructor(host: ConnectionHost, facts: ReadonlyMap<string, GrpcMethodFacts>) {
@@ -141,7 +141,7 @@ class Connections {
       cut: () => socket.destroy(),
     };
     this.#open.set(key, connection);
-    // No HTTP/2 client closes one half. Node waits for calls that nobody can finish any more.
+    // No HTTP/2 client closes only one half. Node would wait for calls that nobody can finish.
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
       this.#open.delete(key);
@@ -154,7 +154,7 @@ class Connections {
     return new GrpcCall(this.#host, connection, this.#facts.get(path) ?? HEALTH, call).intercept();
   }
 
-  /** What would go on by itself ends. */
+  /** Ends the calls that would otherwise go on by themselves. */
   drain(): void {
     for (const { underWay } of this.#open.values()) {
       for (const call of underWay) call.leave();
@@ -166,7 +166,7 @@ function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Ends): st
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
-/** Of a call whose connection is closed already: grpc-js takes it back by itself. */
+/** Stands in for a connection that is already closed: grpc-js cancels its calls by itself. */
 const GONE: GrpcConnection = {
   peer: { address: '', secure: false, certificateNames: [], certificateError: undefined },
   receiving: new Slots(1),

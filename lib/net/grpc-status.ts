@@ -1,4 +1,6 @@
-/** What a failure becomes in gRPC, and which of ours it is where grpc-js answers by itself. */
+/**
+ * What a failure becomes in gRPC, and which code of ours it has where grpc-js answers by itself.
+ */
 import { Metadata, type ServerInterceptingCallInterface, type StatusObject } from '@grpc/grpc-js';
 import { EncServerError, type ErrorCode, GRPC } from '../errors.ts';
 
@@ -9,13 +11,13 @@ export type GrpcStatus = Parameters<ServerInterceptingCallInterface['sendStatus'
 const CODE_KEY = 'enc-error-code';
 const WORDS_MAX = 200;
 
-/** By the status that grpc-js gives a call before the call has a reply. */
+/** Our codes for the statuses that grpc-js gives a call before there is a reply. */
 const CODES: Readonly<Record<number, ErrorCode>> = {
   [GRPC.resourceExhausted]: 'FRAME_TOO_LARGE',
   [GRPC.deadlineExceeded]: 'TIMEOUT',
-  // Another compression, or no message, or more than one.
+  // Another compression, no message, or more than one.
   [GRPC.unimplemented]: 'UNKNOWN_FIELD',
-  // What cannot be unpacked, or a deadline that is none: not a defect of this server.
+  // Data that cannot be unpacked, or a malformed deadline: not a defect of this server.
   [GRPC.internal]: 'INVALID_FIELD',
 };
 
@@ -26,12 +28,12 @@ export function statusOf(error: EncServerError): StatusObject {
   return { code: error.row.grpc, details: error.describe(), metadata };
 }
 
-/** Whether it is a failure of which nobody has said yet which one. */
+/** Whether it is a failure that has no code of ours yet. */
 export function isBare({ code, metadata }: GrpcStatus): boolean {
   return code !== 0 && (metadata?.get(CODE_KEY).length ?? 0) === 0;
 }
 
-/** @param isReplying Whether grpc-js was given a reply: what it cannot do then is our defect */
+/** @param isReplying Whether grpc-js was given a reply: a failure after that is our defect */
 export function errorOfBare(
   { code, details = '' }: GrpcStatus,
   isReplying: boolean,

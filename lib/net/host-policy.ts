@@ -2,17 +2,17 @@ import { isIPv4 } from 'node:net';
 import type { ServerSection } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 
-/** Whether a host is reached from this machine alone: `localhost`, 127.0.0.0/8 or ::1. */
+/** Whether a host can be reached from this machine only: `localhost`, 127.0.0.0/8 or ::1. */
 export function isLoopback(host: string): boolean {
   if (host === 'localhost' || host === '::1') return true;
   return isIPv4(host) && host.startsWith('127.');
 }
 
-/** What of a server's settings decides. */
+/** The settings of a server that decide this. */
 type Listening = Pick<ServerSection, 'host' | 'auth' | 'allowOpen' | 'allowPlaintext' | 'tlsCert'>;
 
 /**
- * A server without authentication stays on loopback unless somebody says otherwise on purpose.
+ * A server without authentication stays on loopback unless it is explicitly configured otherwise.
  * Throws `NOT_ALLOWED`, naming the setting.
  */
 export function checkHost({ host, auth, allowOpen, allowPlaintext, tlsCert }: Listening): void {

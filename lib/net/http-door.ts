@@ -1,6 +1,6 @@
 /**
- * How a connection that turned out to speak HTTP gets to its server. The server never listens
- * itself: it is loaded at the first such connection and given sockets that the listener took.
+ * How a connection that turned out to speak HTTP reaches its server. The server never listens
+ * itself: it is loaded at the first such connection and given sockets that the listener accepted.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -13,7 +13,7 @@ import type { DialectHandler } from './listener.ts';
 import { refusalIn } from './refusals.ts';
 import { sayAndClose } from './refuser.ts';
 
-/** A server of Node's that does not listen, and what belongs to it. */
+/** A Node server that does not listen, and what belongs to it. */
 export interface HttpSurface {
   readonly server: Server;
   close(): Promise<void>;
@@ -21,10 +21,10 @@ export interface HttpSurface {
 
 export type LoadHttp = () => Promise<HttpSurface>;
 
-/** Options for whoever makes the server; the other times are set by the door. */
+/** Options for the code that makes the server; the other times are set by the door. */
 export function httpServerOptions(limits: Limits) {
   const connectionsCheckingInterval = Math.min(1_000, Math.ceil(limits.receiveTimeoutMs / 4));
-  // `checkHost` asks for it, in words.
+  // `checkHost` requires the header instead, with a proper message.
   return { connectionsCheckingInterval, requireHostHeader: false };
 }
 
@@ -51,7 +51,7 @@ export class HttpDoor {
 
   /** Takes a connection over from the listener. */
   readonly take: DialectHandler = (socket, head, ended) => {
-    // An input that ended before the dialect was known has no whole request in it.
+    // Input that ended before the dialect was known holds no complete request.
     if (ended) {
       const error = new EncServerError('INVALID_LINE', 'the request is not complete');
       sayAndClose(socket, refusalIn('http', error));
@@ -73,8 +73,8 @@ export class HttpDoor {
   };
 
   /**
-   * Lets what is under way be answered, each answer the last of its connection, and closes
-   * idle connections at once.
+   * Lets requests under way be answered, each answer the last of its connection, and closes idle
+   * connections at once.
    */
   drain(): void {
     this.#draining = true;
@@ -94,7 +94,7 @@ export class HttpDoor {
     await surface?.close();
   }
 
-  /** Two connections may come before the server is there: it is loaded once. */
+  /** Two connections may come before the server is there, but it is loaded only once. */
   #open(): Promise<HttpSurface> {
     this.#surface ??= this.#load().then((surface) => {
       this.#prepare(surface.server);
@@ -111,12 +111,12 @@ export class HttpDoor {
     server.headersTimeout = receiveTimeoutMs;
     server.requestTimeout = receiveTimeoutMs;
     server.keepAliveTimeout = idleTimeoutMs;
-    // Silence while something is under way. Longer than each of its parts, whose own ends come
+    // Bounds silence while something is under way. Longer than each single timeout, since those end
     // with an answer.
     server.setTimeout(sendTimeoutMs + receiveTimeoutMs + requestTimeoutMs);
-    // A client that has sent all it will (`printf … | nc`) still gets its answer.
+    // A client that has ended its input (`printf … | nc`) still gets its answer.
     (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
-    // Their bytes are bounded. Node would drop those beyond 2,000 without a word, conditions too.
+    // Their bytes are bounded. Node would silently drop those beyond 2,000, conditions included.
     server.maxHeadersCount = 0;
     server.prependListener('request', (request, response) => {
       toOriginForm(request);
@@ -127,7 +127,7 @@ export class HttpDoor {
       answerExpectation(request, response);
     });
     server.on('connect', answerConnect);
-    // Its timers for headers and requests are started by this event alone.
+    // Only this event starts Node's timers for headers and requests.
     server.emit('listening');
     this.#server = server;
     if (this.#draining) this.drain();
@@ -140,7 +140,7 @@ export class HttpDoor {
     socket.resume();
   }
 
-  /** Node reads on however many pipelined requests are not answered: here they have a bound. */
+  /** Node reads on however many pipelined requests are unanswered: they are bounded here. */
   #begin({ socket }: IncomingMessage, response: ServerResponse): void {
     if (owe(socket, response) > this.#limits.requestsPerConnectionMax) {
       this.#log.info('connection closed: too many HTTP requests at once');
@@ -158,9 +158,9 @@ function lastOfConnection(response: ServerResponse): void {
 }
 
 /**
- * Node closes a connection when its last answer is written, also while the other side still sends
- * a body that was refused. What is then not read resets the connection, and the reset takes the
- * answer with it. So our end is sent, and what comes is read and dropped (RFC 9112 section 9.6).
+ * Node closes a connection once its last answer is written, even while the other side still sends a
+ * body that was refused. The unread bytes then reset the connection, and the reset takes the answer
+ * with it. So our end is sent, and further input is read and dropped (RFC 9112 section 9.6).
  */
 function closeInSteps(socket: Socket): void {
   const atOnce = socket.destroySoon.bind(socket);

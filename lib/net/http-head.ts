@@ -1,4 +1,4 @@
-/** What the head of an HTTP request says of the host that is asked, where Node leaves it to us. */
+/** Checks on the host in the head of an HTTP request, which Node leaves to us. */
 import type { IncomingMessage } from 'node:http';
 import { EncServerError } from '../errors.ts';
 
@@ -8,8 +8,8 @@ const ABSOLUTE_FORM = /^https?:\/\/(?<host>[^/?#]*)(?<rest>.*)$/i;
 const HOST = /^(?<name>\[[0-9A-Fa-f:.]+\]|[^\s:[\]/@?#]+)(?::\d{1,5})?$/;
 
 /**
- * Makes of a target with scheme and host the path alone. Its host counts instead of `Host`
- * (RFC 9112 section 3.2.2), so that the two cannot say different things to those who check.
+ * Reduces an absolute target to its path. Its host takes the place of `Host` (RFC 9112 section
+ * 3.2.2), so that the two cannot tell different checks different things.
  */
 export function toOriginForm(request: IncomingMessage): void {
   const { host, rest = '' } = ABSOLUTE_FORM.exec(request.url ?? '')?.groups ?? {};
@@ -19,8 +19,8 @@ export function toOriginForm(request: IncomingMessage): void {
 }
 
 /**
- * Where more than one host is named, or none, or what is none, those on the way may take it for
- * another (RFC 9112 section 3.2).
+ * Where more than one host is named, or none, or it is malformed, intermediaries may disagree about
+ * the host (RFC 9112 section 3.2).
  *
  * @throws EncServerError `INVALID_FIELD`
  */
@@ -36,7 +36,7 @@ export function checkHost({ headers, rawHeaders, httpVersionMinor }: IncomingMes
     throw invalid('the header Host is malformed');
 }
 
-/** The name or address in a value of `Host`, without its port; undefined where it has no form. */
+/** The name or address in a value of `Host`, without its port; undefined if it is malformed. */
 export function nameInHost(host: string): string | undefined {
   return HOST.exec(host)?.groups?.['name'];
 }

@@ -1,7 +1,7 @@
 /**
- * What Node's HTTP parser or its timers refuse, answered in its turn: whatever was asked before
- * it on its connection is answered first (RFC 9112 section 9.3.2). A write whose answer is
- * dropped would have been done all the same, under a key that nobody has.
+ * Answers what Node's HTTP parser or timers refuse, in its turn: all earlier requests of the
+ * connection are answered first (RFC 9112 section 9.3.2). A write whose answer is dropped would
+ * still have been done, under a key that nobody has.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -9,18 +9,18 @@ import type { Duplex } from 'node:stream';
 import { EncServerError } from '../errors.ts';
 import { PROBLEM_HEADERS, problemBody, problemResponse } from './refusals.ts';
 
-/** Answers that are owed on a connection, in their order. */
+/** Answers that are owed on a connection, in order. */
 const OWED = new WeakMap<Duplex, Set<ServerResponse>>();
-/** The answer to the request of a connection that came last. */
+/** The answer to the latest request of a connection. */
 const LAST = new WeakMap<Duplex, ServerResponse>();
-/** Connections whose last answer is known: what else comes on them is not done. */
+/** Connections whose last answer is decided: later requests on them are not executed. */
 const REFUSED = new WeakSet<Duplex>();
 /** Requests that no answer would reach. */
 const DROPPED = new WeakSet<IncomingMessage>();
 /** Node's own bound (`--max-http-header-size`), in bytes. */
 const HEADER_BYTES_MAX = 16 * 1024;
 
-/** Counts an answer among those that are owed, until it is closed; resolves to how many they are. */
+/** Counts an answer among those that are owed, until it is closed; returns how many there are. */
 export function owe(socket: Socket, response: ServerResponse): number {
   const owed = owedTo(socket);
   owed.add(response);
@@ -35,7 +35,7 @@ function owedTo(socket: Socket): Set<ServerResponse> {
   if (known !== undefined) return known;
   const owed = new Set<ServerResponse>();
   OWED.set(socket, owed);
-  // Node closes the response whose turn it is. Those behind it would never hear that the
+  // Node closes only the response whose turn it is. Those behind it would never hear that the
   // connection is gone, and would hold their room for ever.
   socket.once('close', () => {
     for (const response of owed) {
@@ -48,8 +48,8 @@ function owedTo(socket: Socket): Set<ServerResponse> {
 }
 
 /**
- * A request whose answer would reach nobody is not done: to be asked when its turn has come, and
- * when all of it is there.
+ * A request whose answer would reach nobody is not executed. Call this when its turn has come and
+ * all of it has arrived.
  *
  * @throws EncServerError `CANCELLED`
  */
@@ -58,12 +58,12 @@ export function checkAnswerable(request: IncomingMessage): void {
   throw new EncServerError('CANCELLED', 'no answer would arrive');
 }
 
-/** Whether the other side still sends a request that was answered. */
+/** Whether the other side is still sending a request that was already answered. */
 export function isSending(socket: Socket): boolean {
   return LAST.get(socket)?.req.complete === false;
 }
 
-/** The answer that is under way is the last one of its connection. */
+/** Makes the answer under way the last one of its connection. */
 export function takeNoMore(socket: Duplex): void {
   REFUSED.add(socket);
 }
@@ -76,7 +76,7 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   }
   afterOwed(socket, () => {
     const last = LAST.get(socket);
-    // The request that could not be read has its answer, or the begin of it.
+    // The request that could not be read has its answer already, or the beginning of it.
     if (last?.req.complete === false && last.headersSent) {
       socket.destroy();
       return;
@@ -86,11 +86,11 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
   });
 }
 
-/** Answers what is expected beside 100-continue (RFC 9110 section 10.1.1). */
+/** Answers what is expected other than 100-continue (RFC 9110 section 10.1.1). */
 export function answerExpectation(request: IncomingMessage, response: ServerResponse): void {
   const hint = 'the only expectation that is met is 100-continue';
   const error = new EncServerError('INVALID_FIELD', 'Expect asks for something else', { hint });
-  // Whoever waits for another answer first sends the body never.
+  // A client waiting for a different interim response never sends the body.
   response.shouldKeepAlive = false;
   takeNoMore(request.socket);
   response.writeHead(417, PROBLEM_HEADERS).end(problemBody(error, 417));
@@ -103,9 +103,9 @@ export function answerConnect(_request: IncomingMessage, socket: Duplex): void {
   afterOwed(socket, () => socket.end(problemResponse(error, 501), () => socket.destroy()));
 }
 
-/** Says the last words of a connection once all that was asked whole is answered. */
+/** Says the last words of a connection once every complete request is answered. */
 function afterOwed(socket: Duplex, sayLast: () => void): void {
-  // Node tells of every further chunk that it cannot read.
+  // Node reports every further chunk that it cannot read.
   if (REFUSED.has(socket)) return;
   REFUSED.add(socket);
   const all = [...(OWED.get(socket) ?? [])];

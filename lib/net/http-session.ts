@@ -1,4 +1,4 @@
-/** Who sends an HTTP request: by its bearer token, and by the address that a proxy names. */
+/** The caller of an HTTP request: by its bearer token, and by the address that a proxy reports. */
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
 import type { Gate, Peer } from '../access.ts';
@@ -8,7 +8,7 @@ import { Session } from './session.ts';
 
 /** RFC 6750 section 2.1. */
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
-/** Access tokens of ours, and the names that other programs put theirs under. */
+/** Our access tokens, and the parameter names under which other programs put theirs. */
 const TOKEN_IN_URL =
   /(?<![0-9A-Za-z])est_[0-9a-f]{12}_[A-Za-z0-9_-]{43}|[?&](?:access_)?token=|[?&]api_?key=/i;
 
@@ -35,8 +35,8 @@ export class TrustedProxies {
   }
 
   /**
-   * The address that a request came from: the last one in `X-Forwarded-For` that is no trusted
-   * proxy, since everything before it can be made up.
+   * The address that a request came from: the last one in `X-Forwarded-For` that is not a trusted
+   * proxy, since everything before that can be forged.
    */
   addressOf(direct: string, forwarded: string | undefined): string {
     if (this.#none || forwarded === undefined || !this.#trusts(direct)) return direct;
@@ -61,7 +61,7 @@ const PEERS = new WeakMap<Socket, Peer>();
  * The caller of one request; HTTP knows no connections.
  *
  * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`; `NOT_ALLOWED` for a token in the URL,
- *   where every program on the way may log it
+ *   which any program on the way may log
  */
 export function sessionOf(request: IncomingMessage, gate: Gate, proxies: TrustedProxies): Session {
   const session = new Session(gate, peerOfRequest(request, proxies));

@@ -1,4 +1,4 @@
-/** A client's connection: many requests at once, made when needed and again after it broke. */
+/** A client's connection: many requests at once, made on demand, and again after it broke. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { decodeError } from '../protocol/error-reply.ts';
 import { type FieldEntry, Fields, u32Field } from '../protocol/fields.ts';
@@ -23,13 +23,13 @@ export type { Answer, Request } from './pending.ts';
 
 export interface LaneOptions {
   readonly address: Address;
-  /** Calls over TLS where it is given. */
+  /** Calls over TLS if given. */
   readonly tls?: TlsClientFiles | undefined;
   readonly frameBytesMax: number;
   readonly connectTimeoutMs: number;
-  /** What a connection begins with, where it begins with HELLO. Asked for at every connect. */
+  /** What a connection begins with, where it begins with HELLO. Called at every connect. */
   readonly hello?: () => Promise<readonly FieldEntry[]>;
-  /** Connects again by itself, also when nobody asks. */
+  /** Reconnects by itself, even when no request waits. */
   readonly stayConnected: boolean;
 }
 
@@ -47,7 +47,7 @@ export class Lane {
   readonly #pending = new PendingTable();
   readonly #backoff: Backoff;
   readonly #deadlines: Deadlines;
-  /** One for all requests. */
+  /** One listener for all requests. */
   readonly #aborted = (pending: Pending) =>
     this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
   #state: State = 'idle';
@@ -56,7 +56,7 @@ export class Lane {
   #lastError: EncServerError | undefined;
   /** The longest record that the server takes, as it said in HELLO, in bytes. */
   #recordBytesMax = Number.POSITIVE_INFINITY;
-  /** What the server said against the whole connection. */
+  /** What the server reported against the whole connection. */
   #refusal: EncServerError | undefined;
 
   constructor(options: LaneOptions) {
@@ -64,7 +64,7 @@ export class Lane {
     this.#backoff = new Backoff(options.stayConnected ? () => this.#connectWhenIdle() : undefined);
     this.#deadlines = new Deadlines(this.#pending, options.connectTimeoutMs / 2, {
       over: (pending) => this.#abandon(pending, noAnswer(pending)),
-      // It may be gone without a word: connect anew.
+      // The server may be gone without notice: connect anew.
       silent: () => this.#socket?.destroy(),
     });
     if (options.stayConnected) this.#connectWhenIdle();
@@ -113,11 +113,11 @@ export class Lane {
     });
   }
 
-  /** Ends the connection once all is answered; what comes after is refused. */
+  /** Ends the connection once everything is answered; later requests are refused. */
   close(): void {
     this.#backoff.stop();
     this.#isClosing = true;
-    // What waits for the connection is sent first.
+    // Requests waiting for the connection are still sent.
     if (this.#state === 'connecting' && this.#pending.hasUnsent) return;
     const opened = this.#state === 'ready' || this.#state === 'leaving';
     this.#state = 'closed';
@@ -132,7 +132,7 @@ export class Lane {
     if (this.#state === 'idle' && this.#backoff.isDue) this.#connectWhenIdle();
   }
 
-  /** Why a request cannot even be queued. Connects where that is due. */
+  /** Why a request cannot even be queued. Connects if that is due. */
   #refusalOf({ signal, deadlineMs }: Request): EncServerError | undefined {
     if (signal?.aborted) return new EncServerError('CANCELLED', 'the request was cancelled');
     if (deadlineMs <= Date.now()) return new EncServerError('TIMEOUT', 'there was no time left');
@@ -158,7 +158,7 @@ export class Lane {
     try {
       this.#open();
     } catch (thrown) {
-      // The files of TLS cannot be read; they may be there the next time.
+      // The TLS files cannot be read; they may be there next time.
       this.#lost(toEncServerError(thrown));
     }
   }
@@ -192,7 +192,7 @@ export class Lane {
     this.#socket = socket;
   }
 
-  /** Sends HELLO where there is one, and waits for its answer. */
+  /** Sends HELLO if there is one, and waits for its answer. */
   async #greet(socket: FrameSocket): Promise<void> {
     const fields = await this.#options.hello?.();
     if (fields === undefined || socket.destroyed) return;
@@ -236,13 +236,13 @@ export class Lane {
     const error = frame.code === 0 ? undefined : decodeError(frame);
     const fields = Fields.decode(frame.fieldBytes);
     this.#delete(pending);
-    // Of an abandoned request nobody hears any more.
+    // Nobody waits for an abandoned request.
     if (error === undefined) pending.resolve({ fields, body: frame.body });
     else pending.reject(error);
     this.#endWhenIdle();
   }
 
-  /** The server closes: nothing new goes there, what is under way is still answered. */
+  /** The server closes: it gets no new requests, but still answers those under way. */
   #leave(frame: Frame): void {
     if (frame.reply) this.#refusal = decodeError(frame);
     if (this.#state !== 'ready') return;
@@ -266,8 +266,8 @@ export class Lane {
   }
 
   #rejectAll(failure: EncServerError | undefined): void {
-    // What was said against the connection is told to a request that can only have caused it;
-    // to others where it says that nothing was done.
+    // An error against the connection is passed to the only waiting request, which must have caused
+    // it; to several only where it says that nothing was executed.
     const isAlone = this.#pending.waiting === 1;
     const isForAll = isAlone || this.#refusal?.row.retry === 'always';
     const refusal = isForAll ? this.#refusal : undefined;
@@ -283,7 +283,7 @@ export class Lane {
     this.#deadlines.stopWhenIdle();
   }
 
-  /** Answers the caller now; the server is told that nobody waits. */
+  /** Answers the caller now, and tells the server that nobody waits. */
   #abandon(pending: Pending, error: EncServerError): void {
     this.#pending.abandon(pending, error);
     if (pending.sentAtMs > 0) {

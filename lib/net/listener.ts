@@ -1,6 +1,6 @@
 /**
- * One port for every dialect: accepts connections, tells by the first bytes what each speaks,
- * and hands it over once. It knows every socket, so that closing means closed.
+ * One port for every dialect: accepts connections, detects each one's dialect from its first bytes,
+ * and hands it over once. It knows every socket, so that closing leaves none open.
  */
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +21,7 @@ import type { TlsDoor } from './tls-door.ts';
 /** Takes a connection over, with the bytes read so far; `ended` when no more will come. */
 export type DialectHandler = (socket: Socket, head: Buffer, ended: boolean) => void;
 
-/** Who speaks a dialect: a connection that the listener looks after, or one who takes it over. */
+/** Serves a dialect: a connection that the listener tracks, or a handler that takes it over. */
 export type Speaker =
   | { readonly connect: (socket: Socket) => Connection }
   | { readonly take: DialectHandler };
@@ -29,17 +29,17 @@ export type Speaker =
 export interface ListenerOptions extends PortOptions, ConnectionBounds {
   /** Where connections come from, if not from the port itself. */
   readonly arrivals?: Arrivals | undefined;
-  /** What the server speaks; the other dialects are refused in words of their own. */
+  /** What the server speaks; the other dialects are refused in their own format. */
   readonly dialects: Readonly<Partial<Record<Dialect, Speaker>>>;
-  /** Where TLS is spoken; what comes out of it speaks one of the dialects. */
+  /** Set if TLS is spoken; the decrypted bytes are in one of the dialects. */
   readonly tls?: TlsDoor | undefined;
-  /** Whether others than this machine may do without TLS where it is spoken. */
+  /** Whether callers from other machines may do without TLS where it is offered. */
   readonly allowPlaintext: boolean;
 }
 
-/** How often silence is looked for at the least, in milliseconds. */
+/** The longest time between two checks for silence, in milliseconds. */
 const CHECK_INTERVAL_MS = 1_000;
-/** How often it is looked for whether all are closed, in milliseconds. */
+/** How often to check whether all connections are closed, in milliseconds. */
 const DRAIN_CHECK_INTERVAL_MS = 50;
 
 export class Listener {
@@ -49,7 +49,7 @@ export class Listener {
   readonly #count: ConnectionCount;
   readonly #refuser = new Refuser();
   readonly #sockets = new Set<Socket>();
-  /** Sockets whose dialect is not known yet, each with what ends the wait for it. */
+  /** Sockets whose dialect is not known yet, each with the function that ends the wait for it. */
   readonly #undecided = new Map<Socket, () => void>();
   readonly #connections = new Set<Connection>();
   #timer: NodeJS.Timeout | undefined;
@@ -76,7 +76,7 @@ export class Listener {
   /** Resolves when connections are accepted. Rejects with `PORT_TAKEN` or `BAD_CONFIG`. */
   async listen(): Promise<void> {
     this.#port = await this.#arrivals.open((socket) => this.#accept(socket));
-    // Often enough that the shortest time allowed is not exceeded by much.
+    // Often enough that even the shortest configured timeout is not exceeded by much.
     const { receiveTimeoutMs, sendTimeoutMs, idleTimeoutMs } = this.#host.limits;
     const shortestMs = Math.min(receiveTimeoutMs, sendTimeoutMs, idleTimeoutMs);
     const intervalMs = Math.min(CHECK_INTERVAL_MS, Math.max(10, shortestMs / 4));
@@ -85,8 +85,8 @@ export class Listener {
   }
 
   /**
-   * Stops accepting, lets every connection finish what is under way, and resolves when all are
-   * closed; what is still open after `timeoutMs` is cut.
+   * Stops accepting, lets every connection finish its requests, and resolves when all are closed;
+   * those still open after `timeoutMs` are cut.
    */
   async close(timeoutMs: number): Promise<void> {
     this.#draining = true;
@@ -120,7 +120,7 @@ export class Listener {
     this.#watch(socket);
   }
 
-  /** Why one more connection is too many; else it is counted until it closes. */
+  /** Counts a connection until it closes; or says why it is one too many. */
   #countIn(socket: Socket): EncServerError | undefined {
     const { address } = peerOf(socket);
     const refusal = this.#count.enter(address);
@@ -138,10 +138,12 @@ export class Listener {
     this.#undecided.set(socket, stop);
   }
 
-  /** The handshake is done: inside, the same begins again, but for TLS in TLS. */
+  /**
+   * The handshake is done: detection begins again inside TLS, except that TLS in TLS is refused.
+   */
   #secured(socket: TLSSocket): void {
     socket.on('error', (error) => this.#host.log.debug({ err: error }, 'TLS socket failed'));
-    // The socket below stays in the set; either one's end is the other's.
+    // The underlying socket stays in the set; closing either closes both.
     if (this.#draining) sayAndClose(socket, errorLine(closing()));
     else this.#watch(socket);
   }

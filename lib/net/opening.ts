@@ -9,9 +9,9 @@ export type Opening = Dialect | 'late' | 'silent';
 export type Opened = (opening: Opening, head: Buffer, ended: boolean) => void;
 
 /**
- * Holds the first bytes aside until they tell the dialect; `detect` bounds how many that can be.
- * Calls `opened` once, unless the socket closes or the returned function, which ends the wait,
- * is called before.
+ * Holds the first bytes back until they tell the dialect; `detect` bounds how many that can be.
+ * Calls `opened` once, unless the socket closes first or the returned function, which ends the
+ * wait, is called.
  */
 export function watchOpening(socket: Socket, timeoutMs: number, opened: Opened): () => void {
   let head: Buffer = Buffer.alloc(0);

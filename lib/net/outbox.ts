@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 
 /** Buffers up to this together are joined: one copy is cheaper than a second segment. */
 const JOIN_BYTES_MAX = 64 * 1024;
-/** Larger buffers are written in slices, so that a slow receiver is told from a dead one. */
+/** Larger buffers are written in slices, so that a slow receiver can be told from a dead one. */
 const WRITE_SLICE_BYTES = 256 * 1024;
 
 interface Part {
@@ -11,7 +11,7 @@ interface Part {
   release: number;
 }
 
-/** What is to be sent on one socket, one write at a time; what comes meanwhile is joined. */
+/** The data to be sent on one socket, one write at a time; what is added meanwhile is joined. */
 export class Outbox {
   readonly #socket: Socket;
   readonly #written: (release: number) => void;
@@ -54,7 +54,7 @@ export class Outbox {
     process.nextTick(() => this.#write());
   }
 
-  /** Forgets everything, the socket being gone. Returns what of the budget is to be given back. */
+  /** Forgets everything, as the socket is gone. Returns the bytes of the budget to give back. */
   clear(): number {
     const reservedBytes = this.#reservedBytes;
     this.#parts = [];

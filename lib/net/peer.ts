@@ -7,9 +7,9 @@ const NO_NAMES: readonly string[] = [];
 /** IPv4 addresses on a socket that takes both (RFC 4291 section 2.5.5.2). */
 const MAPPED = /^::ffff:(?=\d+\.)/;
 /**
- * One name of the subject alternative names, as Node writes them: what has a comma or a quote in
- * it is quoted, with every comma escaped, so that no entry can look like two. No DNS name has
- * either: such an entry is none of ours.
+ * One DNS name among the subject alternative names, as Node writes them: an entry that contains a
+ * comma or a quote is quoted, with every comma escaped, so that no entry can look like two. No DNS
+ * name contains either, so such an entry is not matched.
  */
 const DNS_ENTRY = /^DNS:([A-Za-z0-9*._-]+)$/;
 
@@ -18,7 +18,7 @@ export function peerOf(socket: Socket): Peer {
   const address = (socket.remoteAddress ?? '').replace(MAPPED, '');
   const plain = { address, secure: false, certificateNames: NO_NAMES, certificateError: undefined };
   if (!(socket instanceof TLSSocket)) return plain;
-  // None, too, of a socket that is destroyed already.
+  // Also undefined if the socket is destroyed already.
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { ...plain, secure: true };
   const certificateError = socket.authorized ? undefined : String(socket.authorizationError);

@@ -10,7 +10,7 @@ export interface Request {
   readonly opcode: number;
   readonly fields: readonly FieldEntry[];
   readonly body?: Buffer | undefined;
-  /** Whether it changes something, so that a lost answer leaves the outcome unknown. */
+  /** Whether it changes anything, so that a lost answer leaves the outcome unknown. */
   readonly writes: boolean;
   /** Milliseconds since 1970. */
   readonly deadlineMs: number;
@@ -27,9 +27,9 @@ export interface Pending {
   readonly request: Request;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: EncServerError) => void;
-  /** When it was handed to the socket, in milliseconds since 1970; 0 while it was not. */
+  /** When it was handed to the socket, in milliseconds since 1970; 0 until then. */
   sentAtMs: number;
-  /** Nobody waits any more; the ID stays taken until the reply comes. */
+  /** Nobody waits any more; the ID stays in use until the reply comes. */
   abandoned: boolean;
   onAbort: (() => void) | undefined;
 }
@@ -67,7 +67,7 @@ export class PendingTable {
     return this.#lastId;
   }
 
-  /** `aborted` is called when the caller takes the request back. */
+  /** `aborted` is called when the caller cancels the request. */
   add(
     request: Request,
     resolve: Pending['resolve'],
@@ -109,16 +109,16 @@ export class PendingTable {
   }
 }
 
-/** What a request becomes that got no answer in time. */
+/** The error for a request that got no answer in time. */
 export function noAnswer({ request, sentAtMs }: Pending): EncServerError {
   const code = request.writes && sentAtMs > 0 ? 'UNKNOWN_OUTCOME' : 'TIMEOUT';
   return new EncServerError(code, 'no answer within the time allowed');
 }
 
 /**
- * What a request becomes whose connection is gone; undefined where it was never sent, or only
- * looked. `refusal` is what the server said against the connection, where that is meant for this
- * request too; `failure` is what broke the connection, where it can only have been this request.
+ * The error for a request whose connection is gone; undefined if it was never sent, or only reads.
+ * `refusal` is what the server reported against the connection, where it applies to this request
+ * too; `failure` is what broke the connection, where only this request can have caused it.
  */
 export function lostAnswer(
   { request, sentAtMs }: Pending,
@@ -130,15 +130,15 @@ export function lostAnswer(
   return new EncServerError('UNKNOWN_OUTCOME', 'the connection broke before the answer');
 }
 
-/** More than any request has beside its body: header, and the fields of a PUT. In bytes. */
+/** More than any request has besides its body: the header, and the fields of a PUT. In bytes. */
 const FIELDS_BYTES_MAX = 16 * 1024;
 
 /**
- * The frame of a request that is sent now, with the time that it has left.
+ * The frame of a request that is sent now, with its remaining time.
  *
  * @param recordBytesMax the longest record that the server takes
- * @throws EncServerError as `encodeRequest`; `RECORD_TOO_LARGE` for what the server would not take:
- *   it would close the connection for all
+ * @throws EncServerError as `encodeRequest`; `RECORD_TOO_LARGE` if it is too long for the server, which
+ *   would close the connection for all
  */
 export function encodePending(
   { id, request, sentAtMs }: Pending,

@@ -1,4 +1,4 @@
-/** One server's port: its limits, its byte budget, its listener, and the facts it tells. */
+/** One server's port: its limits, its byte budget, its listener, and the facts it reports. */
 import type { Gate } from '../access.ts';
 import { limitsOf } from '../config/limits.ts';
 import type { ServerSection } from '../config/load.ts';
@@ -24,7 +24,7 @@ export interface RunningServer {
   readonly port: number;
   /** One line for people: where it listens, and on what. */
   readonly line: string;
-  /** Answers what is under way, then closes everything in order. */
+  /** Lets requests under way be answered, then closes everything in order. */
   close(): Promise<void>;
 }
 
@@ -38,13 +38,13 @@ export interface Surfaces {
   readonly grpc?: LoadGrpc;
 }
 
-/** What stands before the surfaces. */
+/** What protects the surfaces. */
 export interface PortGuards {
   readonly log: Logger;
   readonly gate: Gate;
   /** From {@link openTls}. */
   readonly tls: TlsDoor | undefined;
-  /** Where this is one process of several on the port. */
+  /** Set if this is one of several processes on the port. */
   readonly share?: PortShare | undefined;
 }
 
@@ -67,7 +67,7 @@ export async function openTls(section: ServerSection, log: Logger): Promise<TlsD
   }
   const files = { tlsCert, tlsKey, tlsClientCa };
   const bounds = { handshakesMax, handshakeTimeoutMs: section.firstByteTimeoutMs };
-  // Most servers on loopback do without.
+  // Most servers on loopback do without TLS.
   const { TlsDoor } = await import('./tls-door.ts');
   return await TlsDoor.open({ ...files, tlsMinVersion, ...bounds }, log);
 }
@@ -84,7 +84,7 @@ export class Port {
   readonly #startedAtMs = Date.now();
 
   /**
-   * `portFlag` is what a person changes when the port is taken. The surfaces are asked for once
+   * `portFlag` names the flag to change when the port is taken. The surfaces are asked for once
    * connections come. Throws `NOT_ALLOWED` for a host beyond loopback.
    */
   constructor(
@@ -126,7 +126,7 @@ export class Port {
     return shown.includes(':') ? `[${shown}]:${this.port}` : `${shown}:${this.port}`;
   }
 
-  /** What INFO says of any server; of what is under way, its own request is left out. */
+  /** What INFO says of any server; its own request is left out of those under way. */
   facts(context: RequestContext): Record<string, unknown> {
     const { worker, workers } = this.#share ?? {};
     return {
@@ -141,7 +141,7 @@ export class Port {
     };
   }
 
-  /** What is counted of any server. */
+  /** The metrics that every server has. */
   families(): Family[] {
     return [
       ...this.traffic.families(),

@@ -1,20 +1,20 @@
-/** The room of one connection for the request that it is receiving. */
+/** The budget that one connection holds for the request it is receiving. */
 import type { Budget } from './budget.ts';
 
-/** What it takes to say who one is, in bytes: HELLO with a token and a name, or AUTH. */
+/** What a caller needs to identify itself, in bytes: HELLO with a token and a name, or AUTH. */
 const GREETING_BYTES_MAX = 512;
 
 export class ReceivingRoom {
   readonly #budget: Budget;
   readonly #arrived: (bytes: number) => void;
   #bytes = 0;
-  /** What of it is reserved among strangers, too. */
+  /** The part of it that is also reserved in the strangers' share. */
   #strangerBytes = 0;
-  /** Called when the room is there that is waited for, and where it is. */
+  /** Called once the room is there; set while it is waited for. */
   #granted: (() => void) | undefined;
   #awaited: Budget | undefined;
 
-  /** @param arrived told of room that was waited for, and is there */
+  /** @param arrived told of the bytes once the room that was waited for is there */
   constructor(budget: Budget, arrived: (bytes: number) => void) {
     this.#budget = budget;
     this.#arrived = arrived;
@@ -25,16 +25,16 @@ export class ReceivingRoom {
     return this.#bytes;
   }
 
-  /** Whether there is room that is waited for. */
+  /** Whether room is being waited for. */
   get isAwaited(): boolean {
     return this.#granted !== undefined;
   }
 
   /**
-   * Reserves room for input; false when it must be waited for.
+   * Reserves room for input; false if it must be waited for.
    *
-   * @param isStranger whether its sender has not said who it is: what it may need for that is
-   *   reserved as for others, and all beyond among strangers first
+   * @param isStranger whether the sender has not identified itself: what it may need to do so is
+   *   reserved as for others, everything beyond that first in the strangers' share
    */
   reserve(bytes: number, isStranger: boolean): boolean {
     const { strangers } = this.#budget;
@@ -43,7 +43,7 @@ export class ReceivingRoom {
     return this.#reserveIn(this.#budget, bytes);
   }
 
-  /** Hands the room over to whoever gives it back to the budget. What strangers share is free. */
+  /** Hands the room to whoever gives it back to the budget; the strangers' share is freed. */
   take(): number {
     const bytes = this.#bytes;
     this.#bytes = 0;
@@ -52,7 +52,7 @@ export class ReceivingRoom {
     return bytes;
   }
 
-  /** Waits no longer. */
+  /** Stops waiting. */
   forget(): void {
     if (this.#granted !== undefined) this.#awaited?.forget(this.#granted);
     this.#granted = undefined;

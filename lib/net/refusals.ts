@@ -1,10 +1,10 @@
-/** Refusals of whole connections, in the words of each dialect. */
+/** Refusals of whole connections, in the format of each dialect. */
 import { EncServerError } from '../errors.ts';
 import type { Dialect } from '../protocol/detect.ts';
 import { encodeErrorReply } from '../protocol/error-reply.ts';
 import { errorLine } from '../protocol/text.ts';
 
-/** To who asks for something new while the server ends. */
+/** The error for a new request while the server closes. */
 export function closing(): EncServerError {
   return new EncServerError('GOAWAY', 'the server is closing');
 }
@@ -26,7 +26,7 @@ function http2Goaway(words: string): Buffer {
   return Buffer.concat([frames, text]);
 }
 
-/** Of every answer with problem details that no route has made. */
+/** The headers of every problem-details answer that does not come from a route. */
 export const PROBLEM_HEADERS = {
   'Content-Type': 'application/problem+json',
   'Cache-Control': 'no-store',
@@ -40,8 +40,8 @@ export function problemBody(error: EncServerError, status: number): string {
 }
 
 /**
- * A whole HTTP answer with problem details, the last of its connection. A reason phrase would say
- * nothing that the body does not.
+ * A complete HTTP answer with problem details, the last of its connection. A reason phrase would
+ * add nothing to the body.
  */
 export function problemResponse(error: EncServerError, status: number = error.row.http): Buffer {
   const body = problemBody(error, status);
@@ -55,7 +55,7 @@ export function problemResponse(error: EncServerError, status: number = error.ro
   return Buffer.from(`HTTP/1.1 ${status} \r\n${lines.join('')}\r\n${body}`);
 }
 
-/** The last bytes to a connection that is not served, for whatever reason. */
+/** The last bytes to a connection that is not served, for any reason. */
 export function refusalIn(dialect: Dialect, error: EncServerError): Buffer {
   switch (dialect) {
     case 'frames':
@@ -71,7 +71,7 @@ export function refusalIn(dialect: Dialect, error: EncServerError): Buffer {
   }
 }
 
-/** As people write them. */
+/** The names of the dialects, as people write them. */
 const NAMES: Readonly<Partial<Record<Dialect, string>>> = {
   http: 'HTTP',
   http2: 'HTTP/2',

@@ -1,4 +1,4 @@
-/** Says to connections that are not served why, in the dialect that they seem to speak. */
+/** Tells connections that are not served why, in the dialect that they seem to speak. */
 import type { Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
 import { detect } from '../protocol/detect.ts';
@@ -6,7 +6,7 @@ import { refusalIn } from './refusals.ts';
 
 /** How long a refused connection may take to read why, in milliseconds. */
 const REFUSED_MS = 1_000;
-/** Connections that are refused in words at once; more are cut without a word. */
+/** Refused connections that are told why at the same time; more are cut silently. */
 const REFUSED_MAX = 100;
 
 export class Refuser {
@@ -24,19 +24,22 @@ export class Refuser {
       socket.off('data', say);
       sayAndClose(socket, refusalIn(detect(head, true) ?? 'text', error));
     };
-    // Who waits for the server to speak first is a person, or nobody.
+    // A client that waits for the server to speak first is a person, or nobody.
     const timer = setTimeout(() => say(Buffer.alloc(0)), REFUSED_MS / 4);
     socket.on('data', say);
     socket.resume();
   }
 
-  /** Cuts those who are still being told. */
+  /** Cuts the connections that are still being told. */
   close(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 }
 
-/** Input is read and dropped meanwhile: unread, it would reset the connection and the words. */
+/**
+ * Input is read and dropped meanwhile: left unread, it would reset the connection before the words
+ * arrive.
+ */
 export function sayAndClose(socket: Socket, words: Buffer): void {
   socket.resume();
   socket.end(words);

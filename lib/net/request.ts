@@ -19,7 +19,7 @@ function nextTrace(): Buffer {
   return trace;
 }
 
-/** What a line of the log says of the trace that a request is part of, in hex. */
+/** What a log line says of the trace that a request belongs to, in hex. */
 export interface TraceFields {
   readonly traceId: string;
   /** The span of this server in it; only where the caller named its own. */
@@ -27,17 +27,17 @@ export interface TraceFields {
   readonly parentSpanId?: string;
 }
 
-/** What goes with one request through all layers, beside what it asks for. */
+/** What accompanies one request through all layers, besides its content. */
 export class RequestContext {
-  /** Time at which nobody waits for the answer any more, in milliseconds since 1970. */
+  /** When nobody waits for the answer any more, in milliseconds since 1970. */
   deadlineMs: number;
-  /** What is asked for, as it is counted. */
+  /** The kind of request, as it is counted. */
   operation: Operation = 'other';
   /** When it came, on the clock of `performance.now()`. */
   readonly sinceMs = performance.now();
-  /** What of the budget is reserved for the request until its reply is out, in bytes. */
+  /** Bytes of the budget reserved for the request until its reply is out. */
   readonly heldBytes: number;
-  /** The request that this one is done for, where the server asks itself. */
+  /** The request on whose behalf this one is made, where the server asks itself. */
   readonly cause: RequestContext | undefined;
   readonly #session: Session;
   #caller: Caller;
@@ -56,18 +56,19 @@ export class RequestContext {
     this.heldBytes = heldBytes;
   }
 
-  /** Who asks. */
+  /** The caller. */
   get caller(): Caller {
     return this.#caller;
   }
 
-  /** The address that it came from; empty where the server asks itself. */
+  /** The address it came from; empty where the server asks itself. */
   get address(): string {
     return this.#session.peer.address;
   }
 
   /**
-   * Takes a token: for this request alone, or, where it greets, for the whole connection.
+   * Takes a token: for this request alone, or, if the request is a greeting, for the whole
+   * connection.
    *
    * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`
    */
@@ -76,7 +77,7 @@ export class RequestContext {
     this.#caller = greets ? this.#session.caller : this.#session.identify(token);
   }
 
-  /** To be asked before the work begins. @throws EncServerError `RATE_LIMITED` */
+  /** Call this before the work begins. @throws EncServerError `RATE_LIMITED` */
   admit(): void {
     this.#session.admit(this.#caller);
   }
@@ -86,7 +87,7 @@ export class RequestContext {
   }
 
   /**
-   * Takes over what the caller said of itself, of its trace and of its patience. The token of a
+   * Adopts what the caller said of itself: its token, its trace, how long it waits. The token of a
    * request that greets is the connection's from then on.
    *
    * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`
@@ -96,7 +97,7 @@ export class RequestContext {
     if (token !== undefined) this.authenticate(token, greets);
     this.admit();
     this.#trace = fields.bytes(FIELD.TRACE);
-    // Without a trace it would be a span of nothing.
+    // A span means nothing without its trace.
     this.#parentSpan = this.#trace && fields.bytes(FIELD.SPAN);
     const timeoutMs = fields.u32(FIELD.TIMEOUT);
     if (timeoutMs !== undefined) {
@@ -110,7 +111,7 @@ export class RequestContext {
     return this.#trace;
   }
 
-  /** Takes over the header `traceparent`, where there is one and it is valid. */
+  /** Adopts the header `traceparent`, if there is one and it is valid. */
   follow(traceparent: string | undefined): void {
     if (traceparent === undefined) return;
     const parent = parseTraceparent(traceparent);
@@ -126,8 +127,8 @@ export class RequestContext {
   }
 
   /**
-   * The span of this request, as the field SPAN has it: for the server that is asked next.
-   * Undefined where the caller named none, so that nothing is drawn or sent for nobody.
+   * The span of this request, as the field SPAN has it, for the server that is asked next.
+   * Undefined where the caller sent none, so that callers that do not trace pay nothing.
    */
   get span(): Buffer | undefined {
     if (this.#parentSpan === undefined) return undefined;
@@ -138,7 +139,7 @@ export class RequestContext {
     return this.#span;
   }
 
-  /** For a line of the log. */
+  /** The trace as a log line has it. */
   get traceFields(): TraceFields {
     const traceId = this.trace.toString('hex');
     const { span } = this;
@@ -151,7 +152,7 @@ export class RequestContext {
     return this.deadlineMs - Date.now();
   }
 
-  /** Aborted by {@link cancel}. Made when first asked for: most requests need none. */
+  /** Aborted by {@link cancel}. Made on first use: most requests need none. */
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
     if (this.#cancelled) this.#abort.abort();

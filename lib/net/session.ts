@@ -1,4 +1,4 @@
-/** One connection's caller: who it said it is, and what follows from that. */
+/** One connection's caller: who it is, and what follows from that. */
 import type { Socket } from 'node:net';
 import { type Caller, type Gate, OPEN_GATE, type Peer } from '../access.ts';
 import { peerOf } from './peer.ts';
@@ -23,8 +23,8 @@ export class Session {
   }
 
   /**
-   * From here on the connection is the token's. A failed attempt leaves what the connection had
-   * by itself, not what an earlier token gave.
+   * From here on the connection belongs to the token. After a failed attempt it has what it had
+   * without any token, not what an earlier token gave.
    *
    * @throws EncServerError `UNAUTHENTICATED`, `RATE_LIMITED`
    */
@@ -33,7 +33,7 @@ export class Session {
     this.#caller = this.identify(token);
   }
 
-  /** Whom a token stands for that is sent with one request. @throws as {@link authenticate} */
+  /** The caller of a token that was sent with one request. @throws as {@link authenticate} */
   identify(token: Buffer): Caller {
     return this.#gate.identify(token, this.peer);
   }
@@ -48,7 +48,7 @@ export class Session {
   }
 }
 
-/** For what a server asks of itself. */
+/** The session for requests that a server makes of itself. */
 export const OWN_SESSION = new Session(OPEN_GATE, {
   address: '',
   secure: true,

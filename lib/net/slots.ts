@@ -1,7 +1,7 @@
-/** How many may do something at once; the others wait in their order. */
+/** Bounds how many may do something at once; the others wait in order. */
 import { EncServerError } from '../errors.ts';
 
-/** How long somebody waits. */
+/** How long a caller waits. */
 export interface SlotWait {
   /** Milliseconds since 1970. */
   readonly deadlineMs: number;
@@ -17,9 +17,9 @@ export class Slots {
   }
 
   /**
-   * Resolves when it is the asker's turn, who gives it back with {@link release}.
+   * Resolves when it is the caller's turn; the caller ends it with {@link release}.
    *
-   * @throws EncServerError `OVERLOADED` when it was not in time, `CANCELLED`
+   * @throws EncServerError `OVERLOADED` if that was not in time, `CANCELLED`
    */
   async take(wait: SlotWait): Promise<void> {
     if (this.#free > 0) this.#free--;

@@ -15,9 +15,9 @@ export interface TextSurface {
 }
 
 /**
- * A line does not say how long it will be. Up to here it is taken as it comes; before more of it
- * is read, room for the longest is reserved at once. Step by step, several long lines could
- * each hold what the others wait for. In bytes.
+ * A line does not announce its length. Up to this size it is read as it comes; before more is read,
+ * room for the longest line is reserved at once. If it were reserved step by step, several long
+ * lines could each hold what the others wait for. In bytes.
  */
 const SMALL_LINE_BYTES = 64 * 1024;
 /** No verb is longer. */
@@ -64,7 +64,7 @@ export class TextConnection extends Connection {
   }
 
   protected override finishInput(): void {
-    // What came before the end counted as a line, so nothing is left over.
+    // The rest before the end counted as a line, so nothing is left over.
   }
 
   protected override farewell(error: EncServerError): Buffer[] {
@@ -75,7 +75,7 @@ export class TextConnection extends Connection {
     return [];
   }
 
-  /** What has begun to arrive is still refused in words. */
+  /** A line that has begun to arrive is still refused with a reply. */
   protected override get awaitsPeer(): boolean {
     return this.receiving;
   }
@@ -92,7 +92,7 @@ export class TextConnection extends Connection {
   #dispatch(line: Buffer): void {
     this.#line = undefined;
     const reserved = this.takeReservation();
-    // Of the room for the longest line, what this one did not need.
+    // Give back what this line did not need of the room for the longest one.
     if (reserved > line.length) this.release(reserved - line.length);
     const { requestTimeoutMs } = this.host.limits;
     const context = new RequestContext(this.session, requestTimeoutMs, line.length);
@@ -114,7 +114,7 @@ export class TextConnection extends Connection {
     } catch (thrown) {
       const error = this.explain(thrown, context);
       outcome = error.code;
-      // What could not be read whole has still asked for something.
+      // A line that could not be read completely still names its operation.
       if (context.operation === 'other') context.operation = operationOf(verbOf(line));
       answer = errorLine(error);
     }
@@ -133,7 +133,7 @@ export class TextConnection extends Connection {
   }
 }
 
-/** The first word of a line, as far as it can be a verb. */
+/** The first word of a line, if it can be a verb. */
 function verbOf(line: Buffer): string | undefined {
   return line.toString('latin1', 0, VERB_BYTES_MAX).split(/\s/, 1)[0];
 }

@@ -1,6 +1,6 @@
 /**
- * How a connection that began with a TLS handshake becomes one like any other. Node's server does
- * the handshakes and never listens itself: it is given sockets that the listener took.
+ * How a connection that began with a TLS handshake becomes an ordinary one. Node's server does the
+ * handshakes and never listens itself: it is given sockets that the listener took.
  */
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -17,7 +17,7 @@ export interface TlsOptions extends TlsServerFiles {
   readonly handshakeTimeoutMs: number;
 }
 
-/** Takes a connection over whose handshake is done. */
+/** Takes over a connection whose handshake is done. */
 export type Secured = (socket: TLSSocket) => void;
 
 /** How often renewed files are looked for, in milliseconds. */
@@ -28,9 +28,9 @@ export class TlsDoor {
   readonly #log: Logger;
   readonly #server: Server;
   readonly #timer: NodeJS.Timeout;
-  /** What the files were like when they were read. */
+  /** The state of the files when they were last read. */
   #seen: string;
-  /** What they were like when they could not be used. */
+  /** Their state when they could not be used. */
   #unusable: string | undefined;
   /** Sockets whose handshake is not done, oldest first. */
   readonly #underWay = new Set<Socket>();
@@ -62,7 +62,8 @@ export class TlsDoor {
         ALPNProtocols: ['http/1.1', 'h2'],
         allowHalfOpen: true,
         handshakeTimeout: options.handshakeTimeoutMs,
-        // Who has none may have a token; one that is not valid is refused when it asks.
+        // A client without a certificate may have a token; an invalid certificate is refused on a
+        // request.
         requestCert: options.tlsClientCa !== '',
         rejectUnauthorized: false,
         secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
@@ -75,7 +76,7 @@ export class TlsDoor {
 
   /** Takes a connection over whose first bytes are `head`. */
   take(socket: Socket, head: Buffer): void {
-    // An honest handshake takes milliseconds: the oldest one is somebody's who does not go on.
+    // An honest handshake takes milliseconds: the oldest one is most likely abandoned.
     const [oldest] = this.#underWay;
     if (oldest !== undefined && this.#underWay.size >= this.#options.handshakesMax) {
       this.#underWay.delete(oldest);
@@ -105,7 +106,7 @@ export class TlsDoor {
       this.#unusable = undefined;
       this.#log.info('TLS certificates reloaded');
     } catch (err) {
-      // Said once, although they are looked at again: permissions may be all that is wrong.
+      // Logged once although the files are read again: their permissions may be the only fault.
       if (this.#unusable === seen) return;
       this.#unusable = seen;
       this.#log.warn({ err }, 'TLS certificates cannot be reloaded; those from before go on');
@@ -122,7 +123,7 @@ export class TlsDoor {
   }
 
   #accept(socket: TLSSocket): void {
-    // The socket below it, which the listener gave; Node has no other name for it.
+    // The underlying socket, which the listener gave; Node has no public name for it.
     const below = (socket as TLSSocket & { _parent?: Socket })._parent;
     if (below !== undefined) this.#underWay.delete(below);
     this.secured(socket);

@@ -43,7 +43,7 @@ export async function readServerFiles(files: TlsServerFiles): Promise<SecureCont
   return { cert, key, ...(ca && { ca }) };
 }
 
-/** What changes when one of the files does. Rejects with `FILE_ERROR`. */
+/** A mark that changes when one of the files does. Rejects with `FILE_ERROR`. */
 export async function lookAtFiles(files: TlsServerFiles): Promise<string> {
   const paths = [files.tlsCert, files.tlsKey, files.tlsClientCa].filter(Boolean);
   const facts = paths.map(async (path) => {
@@ -69,7 +69,7 @@ export function connectTls(
   const options: ConnectionOptions = {
     ...address,
     minVersion: 'TLSv1.2',
-    // What is called by its address has no name to ask for (RFC 6066 section 3).
+    // A server that is called by its address has no name to ask for (RFC 6066 section 3).
     ...(isIP(name) === 0 && { servername: name }),
     ...(files.tlsCa && { ca: authorityIn(files.tlsCa, readSync(files.tlsCa)) }),
     ...(files.tlsCert && { cert: readSync(files.tlsCert) }),
@@ -84,7 +84,7 @@ export function connectTls(
   }
 }
 
-/** What went wrong with TLS, in words; undefined for what has nothing to do with it. */
+/** The TLS failure behind an error, in words; undefined if it has nothing to do with TLS. */
 export function tlsErrorOf(error: NodeJS.ErrnoException): EncServerError | undefined {
   const { code = '' } = error;
   const words = WORDS.find(([pattern]) => pattern.test(code));
@@ -95,7 +95,7 @@ export function tlsErrorOf(error: NodeJS.ErrnoException): EncServerError | undef
 
 const WORDS: readonly (readonly [RegExp, string, string])[] = [
   [
-    // OpenSSL calls the alert SSLV3_… before 3.2, and SSL/TLS_… since.
+    // OpenSSL names the alert SSLV3_… before 3.2, and SSL/TLS_… since.
     /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|\S+_ALERT_HANDSHAKE_FAILURE)$/,
     'the server speaks no TLS there, or none that this program knows',
     'leave the TLS settings out, or look at the port',
@@ -127,7 +127,7 @@ const WORDS: readonly (readonly [RegExp, string, string])[] = [
   ],
 ];
 
-/** Where the name is given, it counts, and not the host that is called. */
+/** A given name is checked in place of the host that is called. */
 function checkName(name: string): NonNullable<ConnectionOptions['checkServerIdentity']> {
   return (_host, certificate) => checkServerIdentity(name, certificate);
 }
@@ -146,7 +146,7 @@ async function readPem(path: string): Promise<Buffer> {
   });
 }
 
-/** OpenSSL would trust nobody, and say nothing, for a file that is something else. */
+/** For a file that is something else, OpenSSL would silently trust nobody. */
 function authorityIn(path: string, pem: Buffer): Buffer {
   try {
     new X509Certificate(pem);
@@ -161,7 +161,7 @@ async function readAuthority(path: string): Promise<Buffer> {
   return authorityIn(path, await readPem(path));
 }
 
-/** A group may read it: that is how secrets are mounted into containers. */
+/** A group may read the file: that is how secrets are mounted into containers. */
 async function readKey(path: string): Promise<Buffer> {
   const key = await readPem(path);
   if (((await stat(path)).mode & OTHERS) === 0) return key;

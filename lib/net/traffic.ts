@@ -1,10 +1,10 @@
-/** The requests of one server: how many are under way, and what became of the others. */
+/** The requests of one server: how many are under way, and how the others ended. */
 import { EncServerError, type ErrorCode } from '../errors.ts';
 import { type Family, Histogram, SECONDS_BOUNDS, single } from '../metrics.ts';
 
 export type Spoken = 'frames' | 'text' | 'http' | 'grpc';
 
-/** What was asked for; a closed list, whatever a request says. */
+/** The kinds of requests; a closed list, whatever a request says. */
 export const OPERATIONS = [
   'hello',
   'ping',
@@ -36,7 +36,7 @@ export function operationOf(name: string | undefined): Operation {
   return KNOWN.has(word) ? (word as Operation) : 'other';
 }
 
-/** What is counted of one operation in one dialect. */
+/** The counters of one operation in one dialect. */
 interface Row {
   readonly dialect: Spoken;
   readonly operation: Operation;
@@ -66,8 +66,8 @@ export class Traffic {
   }
 
   /**
-   * Lets a request in; each one that is let in is ended. Probes and metrics are not bounded: they
-   * are needed most when there is too much of everything else.
+   * Lets a request in; every request that is let in must be ended. Probes and metrics are not
+   * bounded: they are needed most when there is too much of everything else.
    *
    * @throws EncServerError `OVERLOADED`
    */
@@ -83,7 +83,7 @@ export class Traffic {
     this.#underWay--;
   }
 
-  /** Counts a request, whether it was let in or not. `sinceMs` is of `performance.now()`. */
+  /** Counts a request, whether or not it was let in. `sinceMs` is from `performance.now()`. */
   note(dialect: Spoken, operation: Operation, outcome: Outcome, sinceMs: number): void {
     this.#total++;
     const row = this.#rows.get(dialect)?.get(operation) ?? this.#add(dialect, operation);

@@ -10,18 +10,18 @@ import { BATCH_ITEMS_MAX } from './limits.ts';
 const CODE_BYTES = 2;
 const SECTION_LENGTH_BYTES = 2;
 const BODY_LENGTH_BYTES = 4;
-/** What an item takes beside its fields and its body, in bytes. */
+/** What an item takes besides its fields and its body, in bytes. */
 const BATCH_ITEM_OVERHEAD_BYTES = CODE_BYTES + SECTION_LENGTH_BYTES + BODY_LENGTH_BYTES;
 
 /** An item to be sent. */
 export interface BatchEntry {
-  /** Operation, or status of a reply. */
+  /** The operation, or the status in a reply. */
   readonly code: number;
   readonly fields: readonly FieldEntry[];
   readonly body?: Buffer | undefined;
 }
 
-/** An item that came. Its parts are slices of the body. */
+/** A received item. Its parts are slices of the body. */
 export interface BatchItem {
   readonly code: number;
   /** Length and fields, as `Fields.decode` takes them. */
@@ -31,7 +31,7 @@ export interface BatchItem {
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Size of an item as it is encoded, in bytes. */
+/** Encoded size of an item, in bytes. */
 function batchEntryBytes({ fields, body = NO_BYTES }: BatchEntry): number {
   return BATCH_ITEM_OVERHEAD_BYTES + fieldsLength(fields) + body.length;
 }
@@ -87,7 +87,7 @@ function cut(): EncServerError {
   return new EncServerError('INVALID_FIELD', 'the batch ends inside an item');
 }
 
-/** What is said of a batch that is too long, in every dialect. */
+/** The error for a batch that is too long, the same in every dialect. */
 export function tooMany(): EncServerError {
   const hint = `a batch has at most ${BATCH_ITEMS_MAX} items; send the rest in another`;
   return new EncServerError('INVALID_FIELD', 'the batch has too many items', { hint });

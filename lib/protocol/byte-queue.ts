@@ -8,16 +8,18 @@ const BLOCK_BYTES = 4096;
  *
  * Invariant: bytes pushed = bytes taken + `bytes`.
  *
- * Chunks are kept by reference. Small ones behind others are the exception: a Buffer object
- * weighs more than its few bytes, so that a sender of single bytes could occupy hundreds of
- * times what is counted. They are gathered into blocks. A byte is thus copied at most twice
- * (gathered, joined), however the bytes arrive; `copiedBytes` lets a test hold us to it.
+ * Chunks are kept by reference. Small ones behind others are the exception: a Buffer object takes
+ * more memory than its few bytes, so a sender of single bytes could occupy hundreds of times what
+ * is counted. They are gathered into blocks. A byte is thus copied at most twice (gathered,
+ * joined), however the bytes arrive; `copiedBytes` lets a test verify that.
  */
 export class ByteQueue {
   #chunks: Buffer[] = [];
-  /** Index of the first chunk that is not used up; those before it are dropped now and then. */
+  /**
+   * Index of the first chunk that is not used up; those before it are dropped from time to time.
+   */
   #first = 0;
-  /** Bytes of the first chunk that were taken. */
+  /** Bytes already taken from the first chunk. */
   #offset = 0;
   #bytes = 0;
   #block: Buffer | undefined;
@@ -29,7 +31,7 @@ export class ByteQueue {
     return this.#bytes;
   }
 
-  /** Bytes copied since the beginning. */
+  /** Bytes copied so far. */
   get copiedBytes(): number {
     return this.#copiedBytes;
   }
@@ -48,14 +50,14 @@ export class ByteQueue {
     return first === undefined ? Buffer.alloc(0) : first.subarray(this.#offset);
   }
 
-  /** The first 4 bytes as a number, big-endian; there must be as many. */
+  /** The first 4 bytes as a big-endian number; that many must be there. */
   peekU32(): number {
     const first = this.#chunks[this.#first];
     const isInOne = first !== undefined && first.length - this.#offset >= 4;
     return isInOne ? first.readUInt32BE(this.#offset) : this.peek(4).readUInt32BE(0);
   }
 
-  /** The first `length` bytes, which stay in the queue; there must be as many. */
+  /** The first `length` bytes, which stay in the queue; that many must be there. */
   peek(length: number): Buffer {
     const first = this.#chunks[this.#first];
     if (first !== undefined && first.length - this.#offset >= length) {
@@ -72,7 +74,7 @@ export class ByteQueue {
     return joined;
   }
 
-  /** Takes the first `length` bytes out: a slice where they lie in one chunk, else a copy. */
+  /** Takes the first `length` bytes out: a slice if they lie in one chunk, else a copy. */
   take(length: number): Buffer {
     const taken = this.peek(length);
     this.#bytes -= length;
@@ -89,7 +91,7 @@ export class ByteQueue {
     return taken;
   }
 
-  /** Lets go of everything. */
+  /** Releases everything. */
   clear(): void {
     this.#chunks = [];
     this.#first = 0;
@@ -106,8 +108,8 @@ export class ByteQueue {
       this.#chunks[this.#chunks.length - 1] = this.#block.subarray(0, end);
       this.#blockUsed = end;
     } else {
-      // A block of its own memory, so that a chunk can be told to lie in it. It is never used
-      // again: what was taken out of it may still be read.
+      // A block with memory of its own, so that it can be told whether a chunk lies in it. It is
+      // never reused: what was taken out of it may still be read.
       this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
       this.#block.set(chunk, 0);
       this.#chunks.push(this.#block.subarray(0, chunk.length));
@@ -116,7 +118,7 @@ export class ByteQueue {
     this.#copiedBytes += chunk.length;
   }
 
-  /** Drops used-up chunks once they are half of all, so that each is moved about once. */
+  /** Drops used-up chunks once they are half of all, so that each chunk is moved about once. */
   #dropUsed(): void {
     if (this.#first === this.#chunks.length) {
       this.#chunks = [];

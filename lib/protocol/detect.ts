@@ -1,7 +1,7 @@
 /** Which dialect a connection speaks, from its first bytes (docs/PROTOCOL.md, "Detection"). */
 import { DETECT_BYTES_MAX } from './limits.ts';
 
-/** `unknown` is none of them: the connection is refused in words. */
+/** `unknown` is none of them: the connection is refused with a message. */
 export type Dialect = 'frames' | 'text' | 'http' | 'http2' | 'tls' | 'unknown';
 
 const LF = 0x0a;
@@ -14,11 +14,11 @@ const TLS_FIRST_BYTE = 0x16;
 /** Longest first word that can be a verb or a method, in bytes. */
 const WORD_BYTES_MAX = 16;
 
-/** Verbs of the text lines alone; DELETE is a method of HTTP too. */
+/** Verbs that only text lines have; DELETE is a method of HTTP too. */
 const TEXT_VERBS: ReadonlySet<string> = new Set(
   'STORE RETRIEVE STORE64 RETRIEVE64 HELP PING INFO QUIT AUTH'.split(' '),
 );
-/** Methods of HTTP alone (RFC 9110 section 9, RFC 5789). */
+/** Methods that only HTTP has (RFC 9110 section 9, RFC 5789). */
 const HTTP_METHODS: ReadonlySet<string> = new Set(
   'GET POST PUT HEAD OPTIONS PATCH TRACE CONNECT'.split(' '),
 );
@@ -27,10 +27,10 @@ const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const HTTP_ENDINGS = [Buffer.from(' HTTP/1.1'), Buffer.from(' HTTP/1.0')];
 
 /**
- * The dialect of a connection that began with `bytes`, or undefined while more are needed.
- * Decides at {@link DETECT_BYTES_MAX} bytes at the latest, so it may be asked again with the
- * same growing buffer. It never takes an HTTP request with a method that browsers send across
- * origins for text, and never a STORE for HTTP, whatever the record says.
+ * The dialect of a connection that began with `bytes`, or undefined while more are needed. Decides
+ * at {@link DETECT_BYTES_MAX} bytes at the latest, so it may be called again with the same growing
+ * buffer. It never mistakes an HTTP request with a method that browsers send across origins for
+ * text, nor a STORE for HTTP, whatever the record contains.
  *
  * @param ended No more bytes will come: those so far count as a line. None at all: `unknown`.
  */
@@ -60,7 +60,7 @@ export function detect(bytes: Buffer, ended: boolean): Dialect | undefined {
   return detectByLine(bytes, wordBytes, ended);
 }
 
-/** A word of both worlds, or of none: its whole line tells. */
+/** The first word belongs to both dialects, or to neither: the whole line tells. */
 function detectByLine(bytes: Buffer, wordBytes: number, ended: boolean): Dialect | undefined {
   const head = bytes.subarray(0, DETECT_BYTES_MAX);
   const end = head.indexOf(LF, wordBytes);
@@ -70,7 +70,7 @@ function detectByLine(bytes: Buffer, wordBytes: number, ended: boolean): Dialect
   return isRequestLine(head, wordBytes) ? 'http' : 'text';
 }
 
-/** Length of the first word, also if it has not ended; undefined if it can be no word. */
+/** Length of the first word, even if it has not ended; undefined if it cannot be a word. */
 function wordLength(bytes: Buffer): number | undefined {
   const end = Math.min(bytes.length, WORD_BYTES_MAX + 1);
   for (let index = 0; index < end; index++) {

@@ -1,10 +1,10 @@
-/** How an error travels in a reply: a status, the words for people, what they are about. */
+/** How an error travels in a reply: a status, a message for people, and what it is about. */
 import { codeOfStatus, EncServerError } from '../errors.ts';
 import { Fields, u32Field } from './fields.ts';
 import { encodeReply, type Frame } from './frame.ts';
 import { FIELD } from './messages.ts';
 
-/** What is believed of the other side's words, in bytes. */
+/** How much of the other side's message is kept, in bytes. */
 const WORDS_BYTES_MAX = 1024;
 
 /** The reply that says what failed: the body is `message; hint`, and LARGE carries SIZE. */
@@ -13,15 +13,15 @@ export function encodeErrorReply(requestId: number, error: EncServerError): Buff
   return encodeReply(code, requestId, fields, body);
 }
 
-/** What a reply, or an answer of a batch, says of an error. */
+/** What a reply, or an answer in a batch, says of an error. */
 export function encodeError({ row, sizeBytes, message, hint }: EncServerError) {
   const fields = sizeBytes === undefined ? [] : [u32Field(FIELD.SIZE, sizeBytes)];
   return { code: row.status, fields, body: Buffer.from(`${message}; ${hint}`) };
 }
 
 /**
- * The error in a reply, or an answer of a batch, whose status is not 0. The other side's words
- * are cut short and freed of control characters, as they may end up on a terminal.
+ * The error in a reply, or an answer in a batch, whose status is not 0. The other side's message is
+ * truncated and stripped of control characters, as it may end up on a terminal.
  *
  * @throws EncServerError as `Fields.decode`.
  */

@@ -1,7 +1,7 @@
 /**
- * The fields of a frame: type, length, value (docs/PROTOCOL.md, "Fields").
- * A section is `u16 length ‖ fields`, as it lies in the frame; its length is checked here and
- * not by the frame decoder, because a wrong one spoils a single request, not the connection.
+ * The fields of a frame: type, length, value (docs/PROTOCOL.md, "Fields"). A section is `u16 length
+ * ‖ fields`, as it lies in the frame; its length is checked here and not by the frame decoder,
+ * because a wrong one spoils only that request, not the connection.
  */
 import { EncServerError, type ErrorCode } from '../errors.ts';
 import {
@@ -22,7 +22,7 @@ export interface FieldEntry {
 
 /** Longest field section, in bytes: its length is a u16. */
 export const FIELD_SECTION_BYTES_MAX = 0xffff;
-/** Bit 7 of the type: who does not know or take the field must refuse the request. */
+/** Bit 7 of the type: a receiver that does not know or take the field must refuse the request. */
 const MUST_UNDERSTAND = 0x80;
 /** Bytes before each value: type and length. */
 const FIELD_HEADER_BYTES = 3;
@@ -30,7 +30,7 @@ const FIELD_HEADER_BYTES = 3;
 const SECTION_HEADER_BYTES = 2;
 const STORE_KEY_BYTES_MAX = 1 + FOREIGN_TOKEN_BYTES_MAX;
 
-/** Keys that the family's servers gave out are as short as this; the service knows which count. */
+/** Keys from the family's servers can be as short as this; the service knows which are valid. */
 const OPENING_KEY_BYTES = [Math.min(...OLD_KEY_BYTES), KEY_BYTES] as const;
 
 /** Shortest and longest value of each type, in bytes. */
@@ -67,7 +67,7 @@ const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number
   [FIELD.SPAN]: [SPAN_ID_BYTES + 1, SPAN_ID_BYTES + 1],
 };
 
-/** The types whose wrong length has an error code of its own. */
+/** The types for which a wrong length has an error code of its own. */
 const LENGTH_CODE: ReadonlyMap<number, ErrorCode> = new Map([
   [FIELD.ID, 'INVALID_ID'],
   [FIELD.KEY, 'INVALID_KEY'],
@@ -116,14 +116,14 @@ function checkLength(type: FieldType, length: number): void {
   );
 }
 
-/** A field that is passed over has no value, but may not come twice either. */
+/** A field that is ignored has no stored value, but still may not appear twice. */
 const NOWHERE = -1;
-/** Numbers that are kept of each field: its type, and where its value begins and ends. */
+/** Numbers kept for each field: its type, and where its value begins and ends. */
 const PLACE = 3;
 
 /**
- * The fields of one frame, checked. A frame has few of them: they are found by going through all,
- * and a value is a slice of the frame that is cut when it is asked for.
+ * The fields of one frame, checked. A frame has few of them: a field is found by linear search, and
+ * its value is sliced from the frame on request.
  */
 export class Fields {
   readonly #section: Buffer;
@@ -135,9 +135,9 @@ export class Fields {
   }
 
   /**
-   * Checks a section whole, and keeps the fields that are taken: those of `allowed`, TRACE, SPAN,
-   * TIMEOUT and TOKEN; without `allowed` every known one. A field that is not taken is passed
-   * over, unless it must be understood.
+   * Checks a whole section, and keeps the fields that are taken: those of `allowed`, TRACE, SPAN,
+   * TIMEOUT and TOKEN; without `allowed`, every known one. A field that is not taken is ignored,
+   * unless it must be understood.
    *
    * @param section `Frame.fieldBytes`: the u16 length of the section and the fields.
    * @throws EncServerError `UNKNOWN_FIELD`; `INVALID_ID`, `INVALID_KEY`, `INVALID_NAMESPACE` for
@@ -263,12 +263,12 @@ export function bytesField(type: FieldType, value: Buffer): FieldEntry {
   return { type, value };
 }
 
-/** A field whose presence says it all. */
+/** A field whose mere presence carries the information. */
 export function emptyField(type: FieldType): FieldEntry {
   return { type, value: Buffer.alloc(0) };
 }
 
-/** Size of the fields without the length of their section, in bytes. */
+/** Size of the fields without the length prefix of their section, in bytes. */
 export function fieldsLength(fields: readonly FieldEntry[]): number {
   let length = 0;
   for (const { value } of fields) length += FIELD_HEADER_BYTES + value.length;
@@ -276,8 +276,8 @@ export function fieldsLength(fields: readonly FieldEntry[]): number {
 }
 
 /**
- * Writes fields at `offset` of a frame. In a request all but the advisory ones must be
- * understood; in a reply none, as nobody could be told that one is not.
+ * Writes fields at `offset` of a frame. In a request all but the advisory ones must be understood;
+ * in a reply none must, as the server could not be told that one is not.
  */
 export function writeFields(
   fields: readonly FieldEntry[],

@@ -19,21 +19,24 @@ const HEADER_BYTES = 14;
 
 const LENGTH_BYTES = 4;
 const NO_BYTES = Buffer.alloc(0);
-/** The least that a length announces: a header alone. */
+/** The smallest length that can be announced: a header alone. */
 const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const FLAG_REPLY = 0x01;
-/** Bodies up to this are copied behind the header: cheaper than a second write. In bytes. */
+/**
+ * Bodies up to this size are copied behind the header, which is cheaper than a second write. In
+ * bytes.
+ */
 const JOIN_BYTES_MAX = 16 * 1024;
-/** A longer frame gets its own memory when its length is known. In bytes. */
+/** A longer frame gets memory of its own once its length is known. In bytes. */
 const QUEUED_BYTES_MAX = 64 * 1024;
 
-/** A frame, of which only the header was looked at. */
+/** A frame of which only the header has been read. */
 export interface Frame {
   /** Whether it answers a request. */
   readonly reply: boolean;
   /** Opcode of a request, status of a reply (0 is success). */
   readonly code: number;
-  /** 0 for what concerns the connection itself: GOAWAY, and the error that ends it. */
+  /** 0 for messages about the connection itself: GOAWAY, and the error that ends it. */
   readonly requestId: number;
   /** The field section with its u16 length, as `Fields.decode` takes it; not yet checked. */
   readonly fieldBytes: Buffer;
@@ -42,8 +45,8 @@ export interface Frame {
 
 /**
  * Cuts a stream of bytes into frames. Pure: no sockets, no timers. A large frame is copied into
- * place as it comes, so that the chunks it came in can go at once; of it all there is memory for
- * its whole length from its header on.
+ * place as it arrives, so that its chunks can be freed at once; memory for its whole length is
+ * allocated when its header is read.
  *
  * Invariants, whatever is pushed in whatever pieces:
  * - bytes pushed = bytes of the frames given out (4 + length each) + `bufferedBytes`;
@@ -55,10 +58,10 @@ export interface Frame {
 export class FrameDecoder {
   readonly #frameBytesMax: number;
   readonly #queue = new ByteQueue();
-  /** Length of the frame that has begun, once it was read and checked. */
+  /** Length of the frame that has begun, once read and checked. */
   #length: number | undefined;
   #headerChecked = false;
-  /** The large frame that is being received, and how much of it is there. */
+  /** The large frame that is being received, and how much of it has arrived. */
   #large: Buffer | undefined;
   #largeBytes = 0;
   #largeCopiedBytes = 0;
@@ -75,8 +78,8 @@ export class FrameDecoder {
   }
 
   /**
-   * Bytes copied since the beginning, for those who watch that the work stays linear; but for the
-   * first copy of what {@link pushCopy} took.
+   * Bytes copied so far, for checking that the work stays linear; without the first copy of what
+   * {@link pushCopy} took.
    */
   get copiedBytes(): number {
     return this.#largeCopiedBytes + this.#queue.copiedBytes;
@@ -89,7 +92,7 @@ export class FrameDecoder {
     this.#queue.push(taken === 0 ? chunk : chunk.subarray(taken));
   }
 
-  /** As {@link push}, of bytes that will change: what is kept of them is copied. */
+  /** As {@link push}, for bytes that will change: whatever is kept of them is copied. */
   pushCopy(bytes: Buffer): void {
     if (this.#error !== undefined) return;
     const taken = this.#large === undefined ? 0 : this.#fill(this.#large, bytes);
@@ -97,8 +100,8 @@ export class FrameDecoder {
   }
 
   /**
-   * The length that the frame which has begun announces (its first 4 bytes not counted), so
-   * that room for it can be reserved; undefined while it is not known.
+   * The announced length of the frame that has begun (without its first 4 bytes), so that room for
+   * it can be reserved; undefined until it is known.
    *
    * @throws EncServerError `FRAME_TOO_LARGE`, `BAD_FRAME`; the connection must be closed.
    */
@@ -114,10 +117,10 @@ export class FrameDecoder {
 
   /**
    * The next whole frame, or undefined while more bytes are needed. A wrong header is refused
-   * before the rest of its frame is there.
+   * before the rest of its frame has arrived.
    *
-   * @throws EncServerError `FRAME_TOO_LARGE`, `BAD_FRAME`, `UNSUPPORTED_VERSION`; the
-   *   connection must be closed.
+   * @throws EncServerError `FRAME_TOO_LARGE`, `BAD_FRAME`, `UNSUPPORTED_VERSION`; the connection
+   *   must be closed.
    */
   next(): Frame | undefined {
     const length = this.nextLength();
@@ -135,7 +138,7 @@ export class FrameDecoder {
     return cutFrame(bytes);
   }
 
-  /** The bytes of the frame that has begun, where all of them are there. */
+  /** The bytes of the frame that has begun, if all of them are there. */
   #takeWhole(frameBytes: number): Buffer | undefined {
     if (this.#large === undefined) {
       return this.#queue.bytes >= frameBytes ? this.#queue.take(frameBytes) : undefined;
@@ -146,7 +149,7 @@ export class FrameDecoder {
     return bytes;
   }
 
-  /** Moves what is there of a frame into memory for all of it. */
+  /** Moves what has arrived of a frame into memory for all of it. */
   #beginLarge(frameBytes: number): void {
     this.#large = Buffer.allocUnsafeSlow(frameBytes);
     while (this.#queue.bytes > 0) {
@@ -169,7 +172,7 @@ export class FrameDecoder {
     this.#largeBytes = 0;
   }
 
-  /** Lets go of everything, and stays in error. */
+  /** Releases everything, and stays in error. */
   #throwIf(fault: EncServerError | undefined): void {
     if (fault === undefined) return;
     this.#error = fault;
@@ -190,7 +193,7 @@ function lengthFault(length: number, frameBytesMax: number): EncServerError | un
   return undefined;
 }
 
-/** The version comes first: what follows it may mean something else in another one. */
+/** The version is checked first: what follows it may mean something else in another version. */
 function headerFault(header: Buffer): EncServerError | undefined {
   const version = header.readUInt8(VERSION_AT);
   const flags = header.readUInt8(FLAGS_AT);
@@ -211,7 +214,7 @@ function headerFault(header: Buffer): EncServerError | undefined {
 }
 
 function cutFrame(bytes: Buffer): Frame {
-  // A section that claims more than there is gets all there is: Fields.decode refuses it, and
+  // A section that claims more than there is gets everything: Fields.decode then refuses it, and
   // only this request fails.
   const bodyOffset = Math.min(HEADER_BYTES + bytes.readUInt16BE(SECTION_AT), bytes.length);
   return {
@@ -224,11 +227,11 @@ function cutFrame(bytes: Buffer): Frame {
 }
 
 /**
- * A request as one buffer, or as two (the second is `body` itself) where the body is large.
+ * A request as one buffer, or, if the body is large, as two, the second of which is `body` itself.
  *
  * @param requestId 1 to 2^32 - 1, not under way on this connection; 0 for GOAWAY only.
- * @throws EncServerError `FRAME_TOO_LARGE` where no frame could hold it; `INVALID_FIELD` where
- *   the fields have more than 65,535 bytes.
+ * @throws EncServerError `FRAME_TOO_LARGE` if no frame could hold it; `INVALID_FIELD` if the fields
+ *   have more than 65,535 bytes.
  */
 export function encodeRequest(
   opcode: number,

@@ -1,15 +1,15 @@
 /**
  * Hexadecimal digits for secrets: from Buffer to Buffer, because strings cannot be wiped, and
- * without tables, because the time of a look-up can depend on the secret.
+ * without tables, because the time of a table lookup can depend on the secret.
  */
 import { EncServerError } from '../errors.ts';
 import { OLD_KEY_BYTES } from './limits.ts';
 
 /**
- * A record key from its 64 digits, upper or lower case; or from 32 or 48, as the family's servers
- * gave them out, which open nothing but what was moved from there.
+ * A record key from its 64 digits, upper or lower case; or from 32 or 48, for keys from the
+ * family's servers, which open only what was moved from there.
  *
- * @throws EncServerError `INVALID_KEY`, which never shows what was there.
+ * @throws EncServerError `INVALID_KEY`, which never shows the input.
  */
 export function decodeHexKey(hex: Buffer): Buffer {
   if (!OLD_KEY_BYTES.includes(hex.length / 2)) {
@@ -42,7 +42,7 @@ export function encodeHex(bytes: Buffer): Buffer {
   return hex;
 }
 
-/** 0 to 15, or more than 15 for what is no digit. Each mask is all ones within its range. */
+/** 0 to 15, or more than 15 if it is not a digit. Each mask is all ones within its range. */
 function nibbleOf(char: number): number {
   const letter = char | 0x20;
   const isDigit = ((0x2f - char) & (char - 0x3a)) >> 31;
@@ -50,7 +50,7 @@ function nibbleOf(char: number): number {
   return (isDigit & (char - 0x30)) | (isLetter & (letter - 0x57)) | (~(isDigit | isLetter) & 0x10);
 }
 
-/** `0` to `9`, then `a` to `f`: 39 further on. */
+/** `0` to `9`, then `a` to `f`, which begin 39 further on. */
 function digitOf(nibble: number): number {
   return 0x30 + nibble + (((9 - nibble) >> 31) & 39);
 }

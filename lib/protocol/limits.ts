@@ -1,4 +1,4 @@
-/** Every bound of the wire, in one place. Options of the same names override the defaults. */
+/** All bounds of the protocols, in one place. Options of the same names override the defaults. */
 
 /** Longest user ID, in bytes. */
 export const ID_BYTES_MAX = 1024;
@@ -6,13 +6,13 @@ export const ID_BYTES_MAX = 1024;
 export const NAMESPACE_BYTES_MAX = 255;
 /** A record key, in bytes. */
 export const KEY_BYTES = 32;
-/** Lengths of keys that the family's servers gave out: they open what was moved from there. */
+/** Lengths of keys from the family's servers, which open what was moved from there. */
 export const OLD_KEY_BYTES: readonly number[] = [16, 24, 32];
 /** Longest token of a foreign front end in the back end's text lines, in bytes. */
 export const FOREIGN_TOKEN_BYTES_MAX = 4096;
-/** What a frame may hold beside the record itself: header, fields, sealing. In bytes. */
+/** What a frame may hold besides the record itself: header, fields, sealing. In bytes. */
 export const FRAME_OVERHEAD_BYTES = 64 * 1024;
-/** A frame's length is below this, so that its first byte is always 0. */
+/** Every frame's length is below this, so that its first byte is always 0. */
 export const FRAME_BYTES_CEILING = 16 * 1024 * 1024;
 /** Longest frame after its length that the format allows, in bytes. */
 export const FRAME_BYTES_MAX = FRAME_BYTES_CEILING - 1;
@@ -20,10 +20,10 @@ export const FRAME_BYTES_MAX = FRAME_BYTES_CEILING - 1;
 export const BULK_BYTES_MIN = 64 * 1024;
 /** Items of one batch. */
 export const BATCH_ITEMS_MAX = 1_000;
-/** Longest first line that is waited for to tell text from HTTP, in bytes. */
+/** Longest first line to wait for, in order to tell text from HTTP, in bytes. */
 export const DETECT_BYTES_MAX = 4096;
 
-/** The limits that a listener can be configured with. */
+/** The limits that can be configured for a listener. */
 export interface Limits {
   /** Longest record, in bytes. */
   readonly recordBytesMax: number;
@@ -39,7 +39,7 @@ export interface Limits {
   readonly bytesInFlightMax: number;
   /** Time for the first bytes that tell the dialect, in milliseconds. */
   readonly firstByteTimeoutMs: number;
-  /** Time for a frame or line that has begun to end, in milliseconds. */
+  /** Time for a frame or line to arrive completely once it has begun, in milliseconds. */
   readonly receiveTimeoutMs: number;
   /** Time a connection may be silent with nothing under way, in milliseconds. */
   readonly idleTimeoutMs: number;
@@ -51,7 +51,7 @@ export interface Limits {
 
 const MIB = 1024 * 1024;
 
-/** The limits for a record maximum: 8 MiB unless another is asked for. */
+/** The limits for a record maximum: 8 MiB by default. */
 export function limitsFor(recordBytesMax: number = 8 * MIB): Limits {
   return {
     recordBytesMax,

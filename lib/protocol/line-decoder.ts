@@ -15,7 +15,7 @@ const CR = 0x0d;
  */
 export class LineDecoder {
   readonly #lineBytesMax: number;
-  /** The line that has begun: no LF in it. */
+  /** The line that has begun; it contains no LF. */
   readonly #begun = new ByteQueue();
   readonly #unsearched = new ByteQueue();
   #error: EncServerError | undefined;
@@ -55,8 +55,8 @@ export class LineDecoder {
   }
 
   /**
-   * At the end of input: the next line, where the rest without an end counts as one if it is
-   * not empty. Undefined when nothing is left.
+   * At the end of input: the next line, where a non-empty rest without a line end counts as one.
+   * Undefined when nothing is left.
    *
    * @throws EncServerError `LINE_TOO_LONG`.
    */

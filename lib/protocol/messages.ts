@@ -1,6 +1,6 @@
 /**
- * The vocabulary of the binary frames: what can be asked, and the fields that say it.
- * `docs/PROTOCOL.md` is the reference; numbers are never given a second meaning.
+ * The vocabulary of the binary frames: the requests, and the fields that express them.
+ * `docs/PROTOCOL.md` is the reference; numbers are never reused with another meaning.
  */
 
 /** What a request asks for. Below 16: every server. 16 to 31: front end. 32 to 47: back end. */
@@ -48,17 +48,17 @@ export const FIELD = {
   EXPIRY: 6,
   /** Revision that the store drew, 8 bytes. */
   REVISION: 7,
-  /** Empty: only if nothing is there. */
+  /** Empty: only if nothing is stored there. */
   IF_ABSENT: 8,
-  /** Only if the revision is this, 8 bytes. */
+  /** Only if the stored revision is this, 8 bytes. */
   IF_REVISION: 9,
   /** u8: 1 if something was there before, else 0. */
   REPLACED: 10,
-  /** u32: the largest body that the asker takes. */
+  /** u32: the largest body that the caller takes. */
   ACCEPT_BYTES: 11,
   /** u32: the size of a body. */
   SIZE: 12,
-  /** u32: milliseconds that the asker still waits. */
+  /** u32: milliseconds that the caller still waits. */
   TIMEOUT: 13,
   /** Trace ID of the whole request, 16 bytes (W3C trace-id). */
   TRACE: 14,
@@ -68,7 +68,7 @@ export const FIELD = {
   EPOCH: 16,
   /** ID of a store, 16 bytes. */
   STORE_ID: 17,
-  /** u32: the request ID that CANCEL takes back. */
+  /** u32: the ID of the request that CANCEL takes back. */
   TARGET: 18,
   /** UTF-8: name and release of a program. */
   AGENT: 19,
@@ -76,7 +76,7 @@ export const FIELD = {
   RECORD_BYTES_MAX: 20,
   /** First bytes of store keys. */
   PREFIX: 21,
-  /** Store key after which a scan goes on. */
+  /** Store key after which a scan continues. */
   AFTER: 22,
   /** u32: number of items. */
   LIMIT: 23,
@@ -86,13 +86,13 @@ export const FIELD = {
   ONCE: 25,
   /** Content type that is sealed with the record, UTF-8. */
   CONTENT_TYPE: 26,
-  /** A reader's random token, 16 to 64 bytes: who has it may read a record once more. */
+  /** A reader's random token, 16 to 64 bytes: its holder may read a record once more. */
   READER: 27,
   /** The record key that a record has now, 32 bytes. */
   OLD_KEY: 28,
   /** A snapshot that a back end lends, 8 bytes. */
   LEASE: 40,
-  /** Span of the asker, 8 bytes (W3C parent-id), and u8: its trace flags. */
+  /** Span of the caller, 8 bytes (W3C parent-id), and u8: its trace flags. */
   SPAN: 44,
 } as const;
 

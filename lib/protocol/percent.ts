@@ -2,7 +2,7 @@
 
 const PERCENT = 0x25;
 
-/** The bytes of a percent-encoded text whose form was checked (RFC 3986 section 2.1). */
+/** The bytes of a percent-encoded text whose form has been checked (RFC 3986 section 2.1). */
 export function decodePercent(text: string): Buffer {
   const bytes = Buffer.from(text, 'latin1');
   if (!text.includes('%')) return bytes;
@@ -19,7 +19,7 @@ export function decodePercent(text: string): Buffer {
   return bytes.subarray(0, length);
 }
 
-/** The other way: visible ASCII as it is, but for `%`, and every other byte as two digits. */
+/** The reverse: visible ASCII except `%` as it is, and every other byte as two digits. */
 export function encodePercent(bytes: Buffer): string {
   return bytes
     .toString('latin1')

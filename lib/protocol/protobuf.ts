@@ -1,7 +1,7 @@
 /**
  * Requests in Protocol Buffers (proto3), made of strings and bytes. They are read here because
- * protobufjs makes U+FFFD of what is no UTF-8, takes a string that ends early, and does not look at
- * wire types: what different bytes name would be one record.
+ * protobufjs turns invalid UTF-8 into U+FFFD, accepts a string that ends early, and does not check
+ * wire types: different bytes would then name the same record.
  */
 import { isUtf8 } from 'node:buffer';
 import { EncServerError, type ErrorCode } from '../errors.ts';
@@ -20,14 +20,14 @@ export type Message = Record<string, string | Buffer>;
 const WIRE = { varint: 0, i64: 1, bytes: 2, groupStart: 3, groupEnd: 4, i32: 5 } as const;
 const VARINT_BYTES_MAX = 10;
 const TAG_MAX = 0xffff_ffff;
-/** Groups in groups, which nobody has sent for years; others bound them by the same number. */
+/** Groups nested in groups, which nobody has sent for years; others use the same bound. */
 const DEPTH_MAX = 100;
-/** Of a string that is no UTF-8, where another code says more than `INVALID_FIELD`. */
+/** Codes that say more than `INVALID_FIELD` for a string that is not UTF-8. */
 const TEXT_CODES: Readonly<Record<string, ErrorCode>> = { id: 'INVALID_ID' };
 
 /**
- * The fields of a message. Of one that is there twice, the last counts; one that is not known, or
- * has another wire type, is passed over; both as proto3 has it.
+ * The fields of a message. If one appears twice, the last counts; unknown ones and those with
+ * another wire type are ignored; both as proto3 requires.
  *
  * @param empty What a message without a field is
  * @throws EncServerError `INVALID_FIELD`, `INVALID_ID`
@@ -52,7 +52,7 @@ function readValue({ name, isText }: MessageField, bytes: Buffer): string | Buff
 }
 
 interface Tag {
-  /** Of the field. */
+  /** The number of the field. */
   readonly number: number;
   readonly wireType: number;
 }
@@ -86,7 +86,7 @@ class Reader {
     else this.#skipValue(tag.wireType);
   }
 
-  /** Without recursion: a caller says how deep it goes. */
+  /** Without recursion: the caller decides how deep the nesting is. */
   #skipGroup(number: number): void {
     const open = [number];
     while (open.length > 0) {
@@ -106,7 +106,7 @@ class Reader {
     else throw malformed();
   }
 
-  /** Exact up to 2^53; nothing that is looked at may be so large. */
+  /** Exact up to 2^53, which is more than any valid value. */
   #varint(): number {
     let value = 0;
     for (let index = 0; index < VARINT_BYTES_MAX; index++) {

@@ -5,7 +5,7 @@ import { EncServerError } from '../errors.ts';
 const TAB = 0x09;
 const DEL = 0x7f;
 const LF = Buffer.from('\n');
-/** What a failure begins with; the family's clients look at no more than these bytes. */
+/** What a failure begins with; the family's clients look only at these bytes. */
 const FAILURE = Buffer.from('ERROR');
 
 /** The reply to HELP on the front end, without its LF. */
@@ -33,8 +33,8 @@ export function isPrintable(bytes: Buffer): boolean {
 /**
  * A record as a reply: its bytes and LF.
  *
- * @throws EncServerError `NOT_TEXT` for what could not be told from two lines, from commands to
- *   a terminal, or from a failure.
+ * @throws EncServerError `NOT_TEXT` for a record that could be mistaken for two lines, for terminal
+ *   commands, or for a failure.
  */
 export function recordLine(record: Buffer): Buffer {
   if (!isPrintable(record)) {

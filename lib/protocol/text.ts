@@ -1,4 +1,4 @@
-/** Text lines: what one asks for (docs/PROTOCOL.md, "Text lines"). */
+/** Text lines: the requests (docs/PROTOCOL.md, "Text lines"). */
 import { EncServerError } from '../errors.ts';
 import { decodeHexKey } from './hex.ts';
 import { FOREIGN_TOKEN_BYTES_MAX, ID_BYTES_MAX } from './limits.ts';
@@ -9,13 +9,13 @@ export { BE_HELP, errorLine, FE_HELP, recordLine } from './text-reply.ts';
 
 const SPACE = 0x20;
 const TAB = 0x09;
-/** Longest verb that is compared with the known ones, in bytes. */
+/** Longest verb compared with the known ones, in bytes. */
 const VERB_BYTES_MAX = 16;
 
 /** Verbs without anything after them, on both servers. */
 type BareVerb = 'HELP' | 'PING' | 'INFO' | 'QUIT';
 
-/** The same on both servers: who asks from here on. */
+/** The same on both servers: names the caller from here on. */
 interface AuthLine {
   verb: 'AUTH';
   accessToken: Buffer;
@@ -49,7 +49,7 @@ const FE_VERBS = [
 const BE_VERBS = ['STORE', 'RETRIEVE', 'DELETE', 'AUTH', ...BARE_VERBS] as const;
 
 /**
- * What a line asks the front end for. Its parts are slices of the line, base64 is decoded.
+ * Parses a line to the front end. Its parts are slices of the line; base64 is decoded.
  *
  * @param line Without its LF or CRLF.
  * @throws EncServerError `INVALID_LINE`, `UNKNOWN_VERB`, `MISSING_FIELD`, `INVALID_ID`,
@@ -88,7 +88,7 @@ export function parseFeLine(line: Buffer): FeLine {
 }
 
 /**
- * What a line asks the back end for. Tokens and records are kept as they come.
+ * Parses a line to the back end. Tokens and records are kept as they come.
  *
  * @param line Without its LF or CRLF.
  * @throws EncServerError `INVALID_LINE`, `UNKNOWN_VERB`, `MISSING_FIELD`, `INVALID_ID`. None of
@@ -114,7 +114,7 @@ export function parseBeLine(line: Buffer): BeLine {
   }
 }
 
-/** The record is all that follows the one space behind the ID; it may be empty. */
+/** The record is everything after the single space that follows the ID; it may be empty. */
 function parseFeStore(verb: 'STORE' | 'STORE64', rest: Buffer): FeLine {
   const form = verb === 'STORE' ? 'STORE <id> <record>' : 'STORE64 <id> <base64>';
   if (rest.length === 0) throw missing(form);
@@ -126,7 +126,7 @@ function parseFeStore(verb: 'STORE' | 'STORE64', rest: Buffer): FeLine {
   return { verb: 'STORE', id, record: base64 ? decodeBase64(record) : record, base64 };
 }
 
-/** The verb of a line, and what follows the space behind it. */
+/** The verb of a line, and what follows the space after it. */
 function verbOf<Verb extends string>(
   line: Buffer,
   verbs: readonly Verb[],
@@ -141,7 +141,7 @@ function verbOf<Verb extends string>(
   if (verb !== undefined) return { verb, rest: line.subarray(Math.min(end + 1, line.length)) };
   const meant = verbs.find((known) => known === word.toUpperCase());
   if (meant === undefined) {
-    // The word is not shown: it may be the ID or the key of somebody who left out the verb.
+    // The word is not shown: it may be somebody's ID or key, sent without the verb.
     const words = line.length === 0 ? 'the line is empty' : 'the line begins with no known verb';
     throw new EncServerError('UNKNOWN_VERB', words);
   }
@@ -151,7 +151,7 @@ function verbOf<Verb extends string>(
 }
 
 /**
- * The tokens behind a verb, `min` to `max` of them, one space between two; spaces at the end of
+ * The tokens after a verb, `min` to `max` of them, separated by single spaces; spaces at the end of
  * the line do not count. The first is an ID.
  */
 function tokensOf(rest: Buffer, min: number, max: number, form: string): Buffer[] {
@@ -174,7 +174,7 @@ function tokensOf(rest: Buffer, min: number, max: number, form: string): Buffer[
   return tokens;
 }
 
-/** What is no token is told by whoever checks it; here, that there is one. */
+/** Whether it is a valid token is checked elsewhere; here, only that there is one. */
 function accessTokenOf(rest: Buffer): Buffer {
   const [accessToken] = tokensOf(rest, 1, 1, 'AUTH <token>');
   return accessToken as Buffer;
@@ -195,7 +195,7 @@ function checkId(id: Buffer | undefined, bytesMax: number): Buffer {
 function decodeBase64(text: Buffer): Buffer {
   const written = text.toString('latin1');
   const record = Buffer.from(written, 'base64');
-  // Node skips what it does not know. Only what comes out the same way was canonical.
+  // Node skips invalid characters. Only text that encodes to the same again was canonical.
   if (record.toString('base64') !== written) {
     throw new EncServerError('INVALID_RECORD', 'the record is not canonical base64');
   }

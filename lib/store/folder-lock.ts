@@ -1,9 +1,9 @@
 /**
- * One server per folder. LevelDB's own lock is an fcntl lock: the kernel gives it away, without
- * a word, as soon as the same process opens LOCK a second time and closes it. So there are two
- * more, taken before LevelDB is touched: a list of the folders that this process has open, and a
- * unix socket in the folder. A socket that answers belongs to a living server; one that does not
- * is left over from a server that was killed.
+ * One server per folder. LevelDB's own lock is an fcntl lock: the kernel silently drops it as soon
+ * as the same process opens LOCK a second time and closes it. So there are two more, taken before
+ * LevelDB is touched: a list of the folders that this process has open, and a unix socket in the
+ * folder. A socket that answers belongs to a living server; one that does not is left over from a
+ * server that was killed.
  */
 import { chmod, lstat, mkdir, mkdtemp, open, realpath, rm, stat, symlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
@@ -14,7 +14,7 @@ import type { StoreLog } from './open.ts';
 
 export const SOCKET_NAME = 'server.sock';
 
-/** Shortest bound of a unix socket's path in use (macOS; Linux has 108), its final NUL aside. */
+/** Shortest bound on a unix socket's path in use (macOS; Linux has 108), without its final NUL. */
 const SOCKET_PATH_BYTES_MAX = 103;
 
 /** LevelDB's own folder, inside the one that is locked. */
@@ -27,17 +27,17 @@ export interface FolderLock {
   release(): Promise<void>;
 }
 
-/** Folders that this process has open, by device and inode, whatever they were called by. */
+/** Folders that this process has open, by device and inode, whatever path they were opened by. */
 const heldFolders = new Set<string>();
 
 /**
- * Makes the folder (0700) and LevelDB's in it if they are not there, and takes it.
+ * Makes the folder (0700) and LevelDB's inside it if they do not exist, and takes the lock.
  *
  * @throws EncServerError `FOLDER_LOCKED` if this or another process has it, `FILE_ERROR`
  */
 export async function lockFolder(path: string, log?: StoreLog): Promise<FolderLock> {
   const { folder, identity } = await prepareFolder(path, log);
-  // No await between the question and the answer: this is what makes it a lock.
+  // No await between the check and the entry: that is what makes it a lock.
   if (heldFolders.has(identity)) throw locked(folder, 'this process has it open already');
   heldFolders.add(identity);
   try {
@@ -60,7 +60,7 @@ async function prepareFolder(path: string, log: StoreLog | undefined) {
   try {
     const isNew = await mkdir(join(path, DATABASE_NAME), { recursive: true, mode: 0o700 });
     const folder = await realpath(path);
-    // LevelDB syncs its files; that the folder itself is there after a power cut is for us.
+    // LevelDB syncs its own files; that the folder itself survives a power cut is up to us.
     if (isNew !== undefined) for (const one of [folder, dirname(folder)]) await syncFolder(one);
     const { dev, ino, mode } = await stat(folder, { bigint: true });
     if ((mode & 0o077n) !== 0n) {
@@ -108,16 +108,16 @@ async function listenOrReplace(folder: string, path: string): Promise<Server> {
     throw new EncServerError('FILE_ERROR', `${join(folder, SOCKET_NAME)} is not a socket`);
   }
   // Two servers that start at once could both replace a dead socket; LevelDB's lock, which works
-  // between processes, decides between them.
+  // between processes, then decides.
   await rm(path, { force: true });
   return await listen(path);
 }
 
 async function listen(path: string): Promise<Server> {
-  // To be connected to is all that this server is for.
+  // This server exists only to be connected to.
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
-    // For good: a later failure to accept somebody changes nothing about the lock.
+    // Stays attached: a later failure to accept a connection does not affect the lock.
     server.on('error', reject);
     server.listen(path, () => resolve());
   });
@@ -135,7 +135,7 @@ function isAnswering(path: string): Promise<boolean> {
     });
     socket.once('error', (error) => {
       const errno = errnoOf(error);
-      // EAGAIN: it lives, but too many ask at once.
+      // EAGAIN: it is alive, but too many ask at once.
       if (errno === 'EAGAIN') resolve(true);
       else if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(false);
       else reject(error);

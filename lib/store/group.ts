@@ -1,8 +1,8 @@
 /**
  * Group commit. What arrives while a group is being written forms the next one, so that many
- * callers share one sync of the disk. Groups are written one after another, or a few at once
- * where the store allows it. No key is in two writes that are under way, and writes to one key
- * are done in the order in which they came.
+ * callers share one sync of the disk. Groups are written one after another, or a few at once where
+ * the store allows it. No two writes under way have the same key, and writes to one key are done in
+ * order of arrival.
  */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { COUNT_BOUNDS, Histogram, SECONDS_BOUNDS } from '../metrics.ts';
@@ -14,19 +14,19 @@ export interface GroupLimits {
   readonly groupBytesMax: number;
   /** Writes of one group. */
   readonly groupCountMax: number;
-  /** Bytes that wait for their group; what comes beyond is refused as `OVERLOADED`. */
+  /** Bytes that may wait for their group; what exceeds this is refused as `OVERLOADED`. */
   readonly waitingBytesMax: number;
-  /** Groups that are under way at once; one where it is not given. */
+  /** Groups under way at once; default 1. */
   readonly groupsAtOnceMax?: number;
-  /** Writes that are enough for a group beside those under way; fewer wait and grow. */
+  /** A group this large is begun besides those under way; a smaller one waits and grows. */
   readonly besideCountMin?: number;
 }
 
 const MIB = 1024 * 1024;
 
 /**
- * A group of 4 MiB takes long enough to write that the sync no longer counts; a larger one would
- * only make its callers wait. What waits is half of what a process may have in flight.
+ * A group of 4 MiB takes long enough to write that the sync hardly counts; a larger one would only
+ * make its callers wait. The bytes that may wait are half of what a process may have in flight.
  */
 export const GROUP_LIMITS: GroupLimits = {
   groupBytesMax: 4 * MIB,
@@ -34,16 +34,16 @@ export const GROUP_LIMITS: GroupLimits = {
   waitingBytesMax: 64 * MIB,
 };
 
-/** What a waiting write costs beside its bytes: objects, promise, buffers. Roughly. */
+/** What a waiting write costs besides its bytes: objects, promise, buffers. A rough estimate. */
 const WRITE_OVERHEAD_BYTES = 512;
 
-/** `expire` deletes a value only if its time has come, and says whether it did. */
+/** `expire` deletes a value only if its time has come, and reports whether it did. */
 export type WriteKind = 'put' | 'delete' | 'expire';
 
-/** What a caller of a store wants written. */
+/** A write that a caller of a store asks for. */
 export interface WriteRequest {
   readonly key: Buffer;
-  /** Of a `put`. */
+  /** Only of a `put`. */
   readonly value: Value | undefined;
   readonly condition: Condition;
   readonly resolve: (result: PutResult) => void;
@@ -59,7 +59,7 @@ export class Write implements WriteRequest {
   readonly resolve: (result: PutResult) => void;
   readonly reject: (error: EncServerError) => void;
   readonly bytes: number;
-  /** The key again, as the key of a map. */
+  /** The key as a string, for use in a map. */
   readonly name: string;
   /** The next write to the same key. Only {@link GroupCommit} touches it. */
   next: Write | undefined = undefined;
@@ -67,7 +67,8 @@ export class Write implements WriteRequest {
   constructor(kind: WriteKind, request: WriteRequest) {
     const { key, value } = request;
     this.kind = kind;
-    // A copy: it may be a view of a large buffer, and a database in memory keeps what it is given.
+    // A copy: the caller's may be a view of a large buffer, and a database in memory keeps what it
+    // is given.
     this.key = Buffer.from(key);
     this.value = value;
     this.condition = request.condition;
@@ -79,23 +80,23 @@ export class Write implements WriteRequest {
   }
 }
 
-/** Tells the callers of a group what became of their writes. */
+/** Tells the callers of a group the outcome of their writes. */
 export type Settle = () => void;
 
 /**
- * Writes a group, and resolves when it is done: to what settles its writes, so that the next
- * group is begun before its callers are told; or to nothing, when they are settled.
+ * Writes a group and resolves when it is done: to a function that settles its writes, so that the
+ * next group is begun before the callers are told; or to nothing, if they are settled already.
  */
 export type GroupWriter = (group: readonly Write[]) => Promise<void> | Promise<Settle | undefined>;
 
-/** Told of each write once it may go into the next group, at the latest a turn before it does. */
+/** Told of each write once it may go into the next group, possibly in the turn in which it does. */
 export type ReadyListener = (write: Write) => void;
 
-/** What is counted of the groups of a store. */
+/** The metrics of a store's groups. */
 export class GroupMeter {
   /** Writes of each group. */
   readonly writes = new Histogram(COUNT_BOUNDS);
-  /** Time that each group took to be durable, in seconds. */
+  /** How long each group took to become durable, in seconds. */
   readonly seconds = new Histogram(SECONDS_BOUNDS);
 }
 
@@ -105,12 +106,12 @@ export class GroupCommit {
   readonly #writer: GroupWriter;
   readonly #readyListener: ReadyListener | undefined;
   readonly #limits: GroupLimits;
-  /** Writes that may go into the next group: no two of one key. */
+  /** Writes that may go into the next group, at most one for each key. */
   #ready: Write[] = [];
-  /** The last write of each key that waits or is under way; a later one hangs itself on it. */
+  /** The last write of each key that waits or is under way; a later one is linked to it. */
   readonly #lastOfKey = new Map<string, Write>();
   readonly #underWay = new Set<readonly Write[]>();
-  /** Groups that are written, and whose callers are about to hear of it. */
+  /** Groups that are written, but whose callers are not told yet. */
   readonly #settling = new Set<readonly Write[]>();
   #waitingBytes = 0;
   /** Whether the next group is formed at the end of this turn. */
@@ -141,9 +142,9 @@ export class GroupCommit {
     this.#formNext();
   }
 
-  /** Rejects what waits. Groups under way stay with their writer. */
+  /** Rejects the waiting writes. Groups under way stay with their writer. */
   failWaiting(error: EncServerError): void {
-    // The first write of each key that waits; the others hang on it.
+    // The first waiting write of each key; the later ones are linked to it.
     const failed = this.#ready;
     this.#ready = [];
     this.#waitingBytes = 0;
@@ -183,8 +184,8 @@ export class GroupCommit {
   }
 
   /**
-   * Not at once: what else arrives in this turn belongs into the same group, as does what those
-   * send who were just answered.
+   * Deferred: what else arrives in this turn belongs in the same group, and so does what the
+   * callers that were just answered send next.
    */
   #formNext(): void {
     if (!this.#mayBegin) return;
@@ -198,7 +199,7 @@ export class GroupCommit {
 
   async #write(group: readonly Write[]): Promise<void> {
     this.#underWay.add(group);
-    // More than one group was ready.
+    // More than one group may be ready.
     this.#formNext();
     const sinceMs = performance.now();
     this.meter.writes.observe(group.length);
@@ -206,7 +207,8 @@ export class GroupCommit {
     try {
       settle = (await this.#writer(group)) ?? undefined;
     } catch (thrown) {
-      // A writer settles its writes; this is for a defect in it. Settling twice does nothing.
+      // A writer settles its writes itself; this covers a defect in it. Settling twice does
+      // nothing.
       for (const write of group) write.reject(toEncServerError(thrown));
     }
     this.meter.seconds.observe((performance.now() - sinceMs) / 1_000);
@@ -217,7 +219,8 @@ export class GroupCommit {
       this.#noteIdle();
       return;
     }
-    // With nothing to write there is no reason to wait, unless those before are not answered yet.
+    // With nothing left to write there is no reason to wait, unless earlier callers are not told
+    // yet.
     const isLast = this.#ready.length === 0 && !this.#isForming && this.#settling.size === 0;
     if (isLast) {
       settle();
@@ -252,7 +255,7 @@ export class GroupCommit {
     return this.#ready.splice(0, count);
   }
 
-  /** The next write to each key of a group may go into a group now. */
+  /** Makes the next write to each key of a group ready. */
   #release(group: readonly Write[]): void {
     for (const write of group) {
       if (write.next !== undefined) this.#makeReady(write.next);

@@ -1,6 +1,6 @@
 /**
- * Keys of a store, and the keys beside them that the LevelDB store keeps for itself. The first
- * byte is the table; tables 0x00 to 0x02 belong to callers, 0x03 and 0x04 to the store.
+ * Keys of a store, and the additional keys that the LevelDB store keeps for itself. The first byte
+ * is the table; tables 0x00 to 0x02 belong to callers, 0x03 and 0x04 to the store.
  */
 import { EncServerError } from '../errors.ts';
 import { TABLE } from './store.ts';
@@ -19,7 +19,7 @@ function isCallersTable(table: number | undefined): boolean {
 }
 
 /**
- * Checks a caller's key: a table byte 0 to 2 and 1 to 4096 bytes more.
+ * Checks a caller's key: a table byte from 0 to 2, then 1 to 4096 bytes.
  *
  * @throws EncServerError `INVALID_FIELD`
  */
@@ -32,7 +32,7 @@ export function checkKey(key: Buffer): void {
 }
 
 /**
- * Checks what a scan is asked for: a prefix of at least the table byte, 1 to 10,000 items.
+ * Checks the arguments of a scan: a prefix of at least the table byte, 1 to 10,000 items.
  *
  * @throws EncServerError `INVALID_FIELD`
  */
@@ -66,7 +66,7 @@ export function endOfPrefix(prefix: Buffer): Buffer {
   return end;
 }
 
-/** Where the body of `key` lies when it is too large to lie with its head. */
+/** The key of a body that is too large to lie with its head. */
 export function bodyKey(key: Buffer): Buffer {
   const result = Buffer.allocUnsafe(1 + key.length);
   result[0] = BODY_TABLE;
@@ -83,7 +83,7 @@ export function expiryKey(expiryMs: number, key: Buffer): Buffer {
   return result;
 }
 
-/** The range of the index whose time has come. */
+/** The range of the index whose entries have expired. */
 export function expiredRange(nowMs: number): { gte: Buffer; lt: Buffer } {
   return { gte: expiryKey(0, Buffer.alloc(0)), lt: expiryKey(nowMs + 1, Buffer.alloc(0)) };
 }
@@ -93,7 +93,7 @@ export function keyOfExpiryKey(entry: Buffer): Buffer {
   return entry.subarray(EXPIRY_KEY_START);
 }
 
-/** Writes milliseconds as u64; in two halves, which costs a fraction of a BigInt. */
+/** Writes milliseconds as a u64, in two halves, which costs a fraction of using a BigInt. */
 export function writeMs(target: Buffer, ms: number, offset: number): void {
   target.writeUInt32BE(Math.floor(ms / 2 ** 32), offset);
   target.writeUInt32BE(ms % 2 ** 32, offset + 4);

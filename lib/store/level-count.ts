@@ -2,14 +2,14 @@ import { endOfPrefix } from './keys.ts';
 import type { LevelDatabase } from './level-database.ts';
 import { TABLE } from './store.ts';
 
-/** Up to here keys are counted, beyond it they are estimated. */
+/** Up to this many, keys are counted; beyond it, they are estimated. */
 const COUNTED_MAX = 4096;
 
 /**
- * Number of values that callers stored, meta aside. Exact for small stores. Otherwise the first
- * 4096 are counted, and the rest is taken to be as large: LevelDB knows the bytes of a range.
- * Those bytes leave out what it has not written to tables yet, so this is for a database that
- * was just opened; its log has become a table then.
+ * Number of values that callers stored, without meta. Exact for small stores. In larger ones the
+ * first 4096 are counted, and the rest is assumed to be of the same size: LevelDB knows the bytes
+ * of a range. Those bytes leave out what is not yet in tables, so call this on a database that was
+ * just opened, when its log has become a table.
  */
 export async function countValues(database: LevelDatabase): Promise<number> {
   const first = Buffer.from([TABLE.RECORDS]);

@@ -27,7 +27,7 @@ export interface LevelRange {
   readonly lt: Buffer;
   readonly limit?: number;
   readonly snapshot?: LevelSnapshot;
-  /** Bytes of one answer of `nextv`, about. */
+  /** Approximate bytes of one answer of `nextv`. */
   readonly highWaterMarkBytes?: number;
 }
 
@@ -44,41 +44,45 @@ interface LevelBatch {
 
 export interface LevelDatabase {
   getMany(keys: Buffer[], options?: LevelReadOptions): Promise<(Buffer | undefined)[]>;
-  /** Without a thread: the process waits. */
+  /** Without a thread: blocks the process. */
   getSync(key: Buffer, options?: LevelReadOptions): Buffer | undefined;
   batch(): LevelBatch;
   batch(edits: Edit[], options: { sync: boolean }): Promise<void>;
   iterator(range: LevelRange): LevelIterator<[Buffer, Buffer]>;
   keys(range: LevelRange): LevelIterator<Buffer>;
   snapshot(): LevelSnapshot;
-  /** Bytes of table files in a range, about; LevelDB has it, memory has not. */
+  /** Approximate bytes of table files in a range; LevelDB has it, the memory database does not. */
   approximateSize?(start: Buffer, end: Buffer): Promise<number>;
   close(): Promise<void>;
 }
 
 const MIB = 1024 * 1024;
 
-/** What this process may use, in bytes: of the machine, or of its container. */
+/** Memory this process may use, in bytes: that of the machine, or of its container. */
 function memoryBytes(): number {
-  // 0 where nothing is known of a container.
+  // 0 if no container limit is known.
   return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 }
 
 /**
  * Bytes that LevelDB gathers in memory before it writes a table; also the size of its log, which
- * every opening replays. The more, the less is written again and again: with 64 MiB a store of
- * 1 KiB records takes a third less processor time than with 16, and more brings nothing. There
- * can be two of them, and the reserve on the disk must hold both.
+ * every opening replays. A larger buffer means less rewriting: with 64 MiB, a store of 1 KiB
+ * records takes a third less processor time than with 16 MiB, and more than that gains nothing.
+ * There can be two such buffers, and the reserve on the disk must hold both.
  */
 export const WRITE_BUFFER_BYTES =
   MIB * Math.min(64, Math.max(16, Math.floor(memoryBytes() / (64 * MIB))));
-/** Blocks kept in memory. The system caches files too, so this need not hold the data. */
+/** Blocks kept in memory. The system caches files too, so this need not hold all the data. */
 const CACHE_BYTES = 32 * MIB;
-/** Bytes that a lookup reads: a few records. Larger blocks help only scans. */
+/** Bytes read by a lookup: a few records. Larger blocks help only scans. */
 const BLOCK_BYTES = 4096;
-/** Table files of the default 2 MiB would be more than LevelDB keeps open, from 2 GB on. */
+/**
+ * With the default of 2 MiB, stores above 2 GB would have more table files than LevelDB keeps open.
+ */
 const TABLE_FILE_BYTES = 8 * MIB;
-/** Files that LevelDB keeps open, index and Bloom filter in memory: 8 GB of tables. */
+/**
+ * Files that LevelDB keeps open, with index and Bloom filter in memory: enough for 8 GB of tables.
+ */
 const OPEN_FILES_MAX = 1000;
 
 /**
@@ -93,7 +97,7 @@ export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
   const database = new ClassicLevel<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
-    // Sealed bytes do not shrink.
+    // Sealed bytes do not compress.
     compression: false,
     writeBufferSize: WRITE_BUFFER_BYTES,
     cacheSize: CACHE_BYTES,
@@ -109,12 +113,12 @@ export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
   return database;
 }
 
-/** Files that hold what was stored; the other ones say which of them count. */
+/** Files that hold stored data; the others say which of them are valid. */
 const HOLDS_DATA = /\.(?:ldb|sst|log)$/;
 
 /**
- * Where the file `CURRENT` is missing, LevelDB takes a folder for a new one, and deletes the tables
- * that it finds there.
+ * If the file `CURRENT` is missing, LevelDB takes the folder for a new one, and deletes the tables
+ * it finds there.
  *
  * @throws EncServerError `STORE_DAMAGED`, `FILE_ERROR`
  */
@@ -143,7 +147,7 @@ export async function openMemoryLevel(): Promise<LevelDatabase> {
   return database;
 }
 
-/** Code that `abstract-level` or LevelDB gave an error, the innermost one. */
+/** The innermost code that `abstract-level` or LevelDB gave an error. */
 export function levelCode(thrown: unknown): string | undefined {
   let code: string | undefined;
   for (let error = thrown; error instanceof Error; error = error.cause) {
@@ -170,13 +174,13 @@ function openingError(folder: string, cause: unknown): EncServerError {
   });
 }
 
-/** Up to here a chained batch is used, in bytes. */
+/** Size up to which a chained batch is used, in bytes. */
 const CHAINED_BATCH_BYTES_MAX = 256 * 1024;
 
 /**
  * Writes all edits or none, and syncs. A chained batch is a third faster than an array, but its
- * bytes outside of V8 are freed only by the garbage collector, which does not know how many they
- * are: with 8 MiB bodies the process grew to 600 MB. So large batches go as an array.
+ * memory outside V8 is freed only by the garbage collector, which does not know how large it is:
+ * with 8 MiB bodies the process grew to 600 MB. So large batches are passed as an array.
  */
 export async function writeSynced(database: LevelDatabase, edits: Edit[]): Promise<void> {
   let bytes = 0;

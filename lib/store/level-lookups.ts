@@ -1,11 +1,11 @@
 /**
- * Looks up what is under the keys of waiting writes, while the group before theirs is being
- * written. Nothing else is being done to those keys, so what is found is still true when their
- * own group is formed, and that group need not wait for it.
+ * Looks up the current values of waiting writes while the group before theirs is being written.
+ * Nothing else is being done to those keys, so what is found is still true when their own group is
+ * formed, and that group need not wait for it.
  */
 import { GROUP_LIMITS, type Write } from './group.ts';
 
-/** Writes that are looked up ahead: one group's. What is found of each is held in memory. */
+/** Writes that are looked up ahead: one group's. Whatever is found is held in memory. */
 const AHEAD_MAX = GROUP_LIMITS.groupCountMax;
 
 /** The value under each key, in the order of the keys. */
@@ -29,9 +29,9 @@ export class Lookups {
     if (this.#turn.length === 1) setImmediate(() => this.#beginTurn());
   }
 
-  /** What is under the keys of a group, in its order. Rejects with what the lookup failed with. */
+  /** The values under the keys of a group, in its order. Rejects as the lookup did. */
   async take(group: readonly Write[]): Promise<(Buffer | undefined)[]> {
-    // A group may be formed in the very turn in which a write came.
+    // A group may be formed in the same turn in which a write came.
     this.#beginTurn();
     const notAhead = group.filter((write) => !this.#byWrite.has(write));
     if (notAhead.length > 0) this.#begin(notAhead);
@@ -47,7 +47,7 @@ export class Lookups {
     return group.map((write) => found.get(write));
   }
 
-  /** Forgets writes whose group will never be. */
+  /** Forgets writes whose group will never be formed. */
   clear(): void {
     this.#turn = [];
     this.#byWrite.clear();
@@ -61,7 +61,7 @@ export class Lookups {
 
   #begin(writes: readonly Write[]): void {
     const lookup = this.#find(writes);
-    // Whoever takes the write hears of the failure.
+    // The failure is reported to whoever takes the write.
     lookup.catch(() => undefined);
     for (const write of writes) this.#byWrite.set(write, lookup);
   }

@@ -1,4 +1,4 @@
-/** What a write becomes in LevelDB, given what is there. Pure. */
+/** What a write becomes in LevelDB, given the stored value. Pure. */
 import { EncServerError } from '../errors.ts';
 import type { Write } from './group.ts';
 import { bodyKey, expiryKey } from './keys.ts';
@@ -27,8 +27,8 @@ export interface Plan {
 const NO_REVISION = Buffer.alloc(0);
 
 /**
- * Decides a write and appends its edits. Appends nothing when it throws, or when there is
- * nothing to change.
+ * Plans a write and appends its edits. Appends nothing if it throws, or if there is nothing to
+ * change.
  *
  * @param raw - the bytes under the key, if any
  * @throws EncServerError `CONFLICT`, `STORE_DAMAGED`
@@ -58,7 +58,7 @@ function planPut(write: Write, old: Decoded | undefined, replaced: boolean, edit
   const { key, value } = write;
   if (value === undefined) throw new EncServerError('INTERNAL', 'a put without a value');
   const revision = value.revision ?? drawRevision();
-  // The old entries go first: LevelDB applies a batch in order, and keys may be the same.
+  // The old entries go first: LevelDB applies a batch in order, and the keys may be the same.
   if (old !== undefined) dropBeside(key, old, edits);
   edits.push({ type: 'put', key, value: encodeValue(value, revision) });
   if (liesApart(value.body.length)) {
@@ -71,8 +71,8 @@ function planPut(write: Write, old: Decoded | undefined, replaced: boolean, edit
 }
 
 /**
- * What nobody can read any more is replaced and deleted all the same. Where its body lies is not
- * known, so it is looked for where it may be.
+ * A value that cannot be read can still be replaced or deleted. It is not known whether its body
+ * lies apart, so the key where it would be is deleted too.
  */
 function planOverDamaged(write: Write, edits: Edit[]): Plan {
   const { key, kind, condition } = write;
@@ -86,12 +86,12 @@ function planOverDamaged(write: Write, edits: Edit[]): Plan {
   return { result: { revision: NO_REVISION, replaced: true }, added: -recordsOf(key) };
 }
 
-/** What a key adds to the number of records: facts about the store are none. */
+/** What a key adds to the number of records; facts about the store are not records. */
 function recordsOf(key: Buffer): number {
   return key[0] === TABLE.META ? 0 : 1;
 }
 
-/** Deletes what belongs to a value under other keys. */
+/** Deletes the entries that a value has under other keys. */
 function dropBeside(key: Buffer, old: Decoded, edits: Edit[]): void {
   if (hasBodyApart(old)) edits.push({ type: 'del', key: bodyKey(key) });
   if (old.expiryMs !== 0) edits.push({ type: 'del', key: expiryKey(old.expiryMs, key) });

@@ -1,20 +1,20 @@
 /**
- * Looks values up without a thread while that is quick. What lies in memory is found in 2 µs; to
- * hand a lookup to a thread and to be woken by it takes as long as 20 of them. Where the disk has
- * to be waited for, a thread waits, and the process goes on.
+ * Looks values up without a thread as long as that is quick. A value in memory is found in 2 µs;
+ * handing a lookup to a thread and being woken by it takes as long as 20 of them. When the disk
+ * must be waited for, a thread waits, and the process goes on.
  */
 import type { LevelDatabase, LevelReadOptions } from './level-database.ts';
 
-/** After so long the rest of a call is left to a thread, in milliseconds. */
+/** After this time the rest of a call is left to a thread, in milliseconds. */
 const BLOCKED_MS_MAX = 1;
 /**
- * A lookup that takes longer than this waited for the disk, in milliseconds: the process with it,
- * once, and as long as the disk took.
+ * A lookup that takes longer than this waited for the disk, and blocked the process once, for as
+ * long as the disk took. In milliseconds.
  */
 const WAITED_MS_MIN = 0.5;
-/** So do lookups that take longer than this on average. */
+/** The same is assumed if lookups take longer than this on average. */
 const IN_MEMORY_MS_MAX = 0.05;
-/** After such ones all are left to threads for so long, in milliseconds. */
+/** After a slow lookup, all are left to threads for this time, in milliseconds. */
 const SLOW_MS = 100;
 
 type Found = (Buffer | undefined)[];
@@ -28,7 +28,7 @@ export class QuickReads {
     this.#now = now;
   }
 
-  /** As `getMany` of the database, which it rejects like. */
+  /** As `getMany` of the database; rejects as that does. */
   async getMany(
     database: LevelDatabase,
     keys: Buffer[],
@@ -40,7 +40,7 @@ export class QuickReads {
     return found.length === 0 ? others : found.concat(others);
   }
 
-  /** The values of the first keys: as many as there is time for. */
+  /** The values of the first keys: as many as time allows. */
   #getAtOnce(database: LevelDatabase, keys: readonly Buffer[], options: LevelReadOptions): Found {
     const found: Found = [];
     const sinceMs = this.#now();
@@ -54,7 +54,7 @@ export class QuickReads {
       if (longestMs > WAITED_MS_MIN || atMs - sinceMs > BLOCKED_MS_MAX) break;
     }
     const isSlow = longestMs > WAITED_MS_MIN || atMs - sinceMs > IN_MEMORY_MS_MAX * found.length;
-    // From the end of the wait on: it may have been longer than the pause.
+    // Counted from the end of the wait, which may have been longer than the pause.
     if (isSlow) this.#slowUntilMs = atMs + SLOW_MS;
     return found;
   }

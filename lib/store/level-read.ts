@@ -32,7 +32,7 @@ interface BodyRead {
   readonly decoded: Decoded;
 }
 
-/** Any failure of a read as the contract has it. */
+/** Any failure of a read, as the error that the contract names. */
 export function readError(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
   if (levelCode(thrown) === 'LEVEL_CORRUPTION') {
@@ -42,8 +42,8 @@ export function readError(thrown: unknown): EncServerError {
 }
 
 /**
- * Reads many values as they are in one snapshot, which keeps head and body together. Settles
- * every read, and never rejects.
+ * Reads many values from one snapshot, so that head and body belong together. Settles every read,
+ * and never rejects.
  */
 export async function readValues(
   database: LevelDatabase,
@@ -64,7 +64,7 @@ export async function readValues(
     }
   } catch (thrown) {
     const error = readError(thrown);
-    // Those that were answered already take no notice.
+    // Has no effect on those that were answered already.
     for (const read of reads) read.reject(error);
   }
 }
@@ -99,7 +99,7 @@ async function readBodies(
   snapshot: LevelSnapshot,
 ): Promise<void> {
   const keys = apart.map(({ read }) => bodyKey(read.key));
-  // Large bodies would drive everything else out of the cache.
+  // Large bodies would push everything else out of the cache.
   const bodies = await database.getMany(keys, { snapshot, fillCache: false });
   for (const [index, { read, decoded }] of apart.entries()) {
     const body = bodies[index];
@@ -109,7 +109,7 @@ async function readBodies(
 }
 
 /**
- * One page of a scan, as of one moment. Without a snapshot the iterator has its own.
+ * One page of a scan, as of one moment. Without a snapshot, the iterator uses its own.
  *
  * @throws EncServerError `STORE_DAMAGED`, `UNAVAILABLE`
  */

@@ -1,7 +1,8 @@
 /**
- * After a failed write. Once LevelDB failed to write its log, it goes on to acknowledge writes
- * behind the hole, which are gone after a restart (seen with one ENOSPC). So the database is
- * closed and opened again, which ends its log cleanly, before anything more is acknowledged.
+ * Recovery after a failed write. Once LevelDB has failed to write its log, it goes on to
+ * acknowledge writes behind the gap, and those are gone after a restart (seen with one ENOSPC). So
+ * the database is closed and opened again, which ends its log cleanly, before anything more is
+ * acknowledged.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf } from '../errors.ts';
@@ -9,7 +10,7 @@ import { type LevelDatabase, levelReason } from './level-database.ts';
 import type { StoreLog } from './open.ts';
 import type { Reserve } from './reserve.ts';
 
-/** Time between two attempts, in milliseconds; doubled from the first to the longest. */
+/** Time between two attempts, in milliseconds; doubles from the first to the longest. */
 export interface ReopenDelays {
   readonly firstMs: number;
   readonly longestMs: number;
@@ -27,7 +28,7 @@ export interface ReopenOptions {
   readonly signal: AbortSignal;
 }
 
-/** Opens the database; gives the reserve away if it needs the room. */
+/** Opens the database; gives the reserve up if it needs the room. */
 export async function openWithReserve(
   open: () => Promise<LevelDatabase>,
   reserve: Reserve | undefined,
@@ -41,14 +42,14 @@ export async function openWithReserve(
   }
 }
 
-/** Resolves to the database, opened again; to nothing if the signal came first. */
+/** Resolves to the reopened database, or to nothing if the signal came first. */
 export async function reopenDatabase(options: ReopenOptions): Promise<LevelDatabase | undefined> {
   const { broken, open, reserve, delays, log, signal } = options;
   await reserve?.noteFailedWrite();
   let waitMs = delays.firstMs;
   while (!signal.aborted) {
     try {
-      // Closing what is closed does nothing.
+      // Closing a closed database does nothing.
       await broken.close();
       const database = await openWithReserve(open, reserve);
       log?.('info', 'the database was opened again');
@@ -60,7 +61,7 @@ export async function reopenDatabase(options: ReopenOptions): Promise<LevelDatab
     await delay(waitMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
     waitMs = Math.min(2 * waitMs, delays.longestMs);
   }
-  // The signal may have come before the first attempt: the folder is about to be given back.
+  // The signal may have come before the first attempt: the folder is about to be released.
   await broken.close().catch(() => undefined);
   return undefined;
 }

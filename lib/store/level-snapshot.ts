@@ -6,8 +6,8 @@ import type { ReadTurns } from './level-turns.ts';
 import type { ScanPage, Snapshot, StoredValue } from './store.ts';
 
 /**
- * A view of one moment. LevelDB keeps what is deleted or replaced meanwhile until it is closed.
- * When the database had to be opened again, the view is lost: `UNAVAILABLE`.
+ * A view of one moment. Until it is closed, LevelDB keeps what is deleted or replaced meanwhile. If
+ * the database had to be opened again, the view is lost: `UNAVAILABLE`.
  */
 export class LevelStoreSnapshot implements Snapshot {
   readonly #database: LevelDatabase;

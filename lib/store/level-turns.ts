@@ -5,8 +5,8 @@ import { readError, readValues } from './level-read.ts';
 import type { Read } from './read.ts';
 
 /**
- * Gathers the reads of one turn of the event loop into one lookup, and knows which reads are
- * under way, so that the database is not closed under them.
+ * Combines the reads of one turn of the event loop into one lookup, and knows which reads are under
+ * way, so that the database is not closed while they run.
  */
 export class ReadTurns {
   readonly #now: () => number;
@@ -27,7 +27,9 @@ export class ReadTurns {
     void this.track(turn().then(() => this.#read(database)));
   }
 
-  /** What is under keys, now and not at the end of the turn. Rejects as the database does. */
+  /**
+   * The values under keys, at once instead of at the end of the turn. Rejects as the database does.
+   */
   lookUp(database: LevelDatabase, keys: Buffer[]): Promise<(Buffer | undefined)[]> {
     return this.track(this.#quick.getMany(database, keys));
   }
@@ -37,14 +39,14 @@ export class ReadTurns {
     return this.track(readValues(database, reads, snapshot, this.#now(), this.#quick));
   }
 
-  /** Counts some other reading as under way. */
+  /** Counts some other read as under way. */
   track<Result>(work: Promise<Result>): Promise<Result> {
     const tracked = work.finally(() => this.#underWay.delete(tracked));
     this.#underWay.add(tracked);
     return tracked;
   }
 
-  /** Resolves when what was under way is done. */
+  /** Resolves when the reads under way are done. */
   async idle(): Promise<void> {
     await Promise.allSettled(this.#underWay);
   }

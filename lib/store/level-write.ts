@@ -1,4 +1,4 @@
-/** Writing a group to LevelDB: look up what is there, decide by it, write all of it at once. */
+/** Writing a group to LevelDB: look up what is there, decide, and write everything at once. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Settle, Write } from './group.ts';
 import { type Edit, type LevelDatabase, writeSynced } from './level-database.ts';
@@ -11,17 +11,17 @@ interface PlannedWrite {
   readonly plan: Plan;
 }
 
-/** Who is told what became of a group, before any of its callers is. */
+/** Told the outcome of a group before any of its callers is. */
 export interface GroupOutcome {
-  /** The number of records has changed by this much. */
+  /** The number of records changed by this much. */
   written(added: number): void;
   /** The database failed to write. */
   failed(cause: unknown): void;
 }
 
 /**
- * Writes a group. Settles at once what cannot be done; resolves to what settles the rest. Never
- * rejects.
+ * Writes a group. Settles at once the writes that cannot be done; resolves to a function that
+ * settles the rest. Never rejects.
  *
  * @param now milliseconds since 1970 (UTC)
  */

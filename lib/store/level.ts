@@ -42,13 +42,13 @@ import { checkCondition, checkValue } from './value.ts';
 
 export interface LevelStoreOptions {
   readonly kind: 'level' | 'memory';
-  /** Where it is, for people; empty for memory. */
+  /** Its location, for people; empty for memory. */
   readonly place: string;
-  /** Opens the database; once at first, and after every failed write. */
+  /** Opens the database: at the start, and after every failed write. */
   readonly open: () => Promise<LevelDatabase>;
-  /** Bytes on disk, about. */
+  /** Approximate bytes on disk. */
   readonly measureBytes?: () => Promise<number>;
-  /** Room on the disk; memory has none. The store closes it. */
+  /** Reserved room on the disk; memory has none. The store closes it. */
   readonly reserve?: Reserve;
   /** Called last when the store is closed. */
   readonly release?: () => Promise<void>;
@@ -70,10 +70,10 @@ export class LevelStore implements Store {
   readonly #turns: ReadTurns;
   readonly #lookups: Lookups;
   readonly #stopReopening = new AbortController();
-  /** Absent while it is opened again. */
+  /** Undefined while it is being reopened. */
   #database: LevelDatabase | undefined;
   #reopening: Promise<void> = Promise.resolve();
-  /** Opened on a full disk, where LevelDB's own work fails; it takes no writes ever after. */
+  /** Opened on a full disk, where LevelDB's own work fails: it never takes writes. */
   #isSpent: boolean;
   #closing: Promise<void> | undefined;
   #records: number;
@@ -94,7 +94,7 @@ export class LevelStore implements Store {
     this.#isSpent = options.reserve?.isFull === true;
   }
 
-  /** Opens a store; what `options.open` throws goes to the caller. */
+  /** Opens a store; an error of `options.open` is passed on to the caller. */
   static async open(options: LevelStoreOptions): Promise<LevelStore> {
     const database = await openWithReserve(options.open, options.reserve);
     try {
@@ -112,7 +112,7 @@ export class LevelStore implements Store {
   put(key: Buffer, value: Value, condition: Condition = ALWAYS): Promise<PutResult> {
     return new Promise((resolve, reject) => {
       checkValue(value);
-      // LevelDB copies what it is given; memory keeps it, and the caller may use it again.
+      // LevelDB copies what it is given; memory keeps it, and the caller may reuse the buffer.
       const kept = this.#options.kind === 'memory' ? copyBody(value) : value;
       this.#enqueue('put', { key, value: kept, condition, resolve, reject });
     });
@@ -130,7 +130,7 @@ export class LevelStore implements Store {
   }
 
   getMany(keys: readonly Buffer[], bodyBytesMax?: number): Promise<(StoredValue | undefined)[]> {
-    // One turn is one lookup in one snapshot, so these are seen at one moment.
+    // One turn is one lookup in one snapshot, so all of these are seen at one moment.
     return Promise.all(keys.map((key) => this.get(key, bodyBytesMax)));
   }
 
@@ -149,7 +149,7 @@ export class LevelStore implements Store {
 
   /**
    * Deletes values whose time has come, the oldest first; at most `limit` of them, 1 to 10,000.
-   * They count as absent before, too: this is what makes room.
+   * They count as absent even before; this only frees their room.
    *
    * @returns how many it deleted
    */
@@ -161,9 +161,9 @@ export class LevelStore implements Store {
   }
 
   /**
-   * Bytes are those of the files. Records are counted when the store is opened, exactly up to
-   * 4096 and by their bytes beyond, and kept up to date by each write; the expired ones count
-   * until they are swept.
+   * Bytes are the size of the files. Records are counted when the store is opened, exactly up to
+   * 4096 and estimated from their bytes beyond that, and then updated by each write; expired ones
+   * count until they are swept.
    */
   async stats(): Promise<StoreStats> {
     this.#openDatabase();
@@ -195,7 +195,7 @@ export class LevelStore implements Store {
   }
 
   async #finish(): Promise<void> {
-    // From here on `#closing` refuses what comes; what came before is finished.
+    // From here on `#closing` refuses new requests; earlier ones are finished.
     await this.#queue.idle();
     await this.#turns.idle();
     this.#stopReopening.abort();
@@ -210,7 +210,7 @@ export class LevelStore implements Store {
     }
   }
 
-  /** Why nothing is written at the moment, if so. */
+  /** Why nothing can be written at the moment; undefined if it can. */
   #refusal(): string | undefined {
     if (this.#closing !== undefined) return 'the store is closed';
     if (this.#database === undefined) return 'the database is being opened again';
@@ -218,7 +218,7 @@ export class LevelStore implements Store {
     return undefined;
   }
 
-  /** For reads, which go on when the disk is full. */
+  /** For reads, which continue when the disk is full. */
   #openDatabase(): LevelDatabase {
     if (this.#database !== undefined && this.#closing === undefined) return this.#database;
     throw unavailable(this.#refusal());
@@ -239,7 +239,7 @@ export class LevelStore implements Store {
     this.#queue.add(new Write(kind, request));
   }
 
-  /** Also for writes that were taken before the store began to close. */
+  /** Also serves writes that were taken before the store began to close. */
   #lookUp(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
     const database = this.#database;
     if (database === undefined) return Promise.reject(unavailable(this.#refusal()));
@@ -261,7 +261,7 @@ export class LevelStore implements Store {
     });
   }
 
-  /** The group may or may not be on the disk; what waits behind it certainly is not. */
+  /** The group may or may not be on the disk; the writes that wait behind it certainly are not. */
   #fail(broken: LevelDatabase, cause: unknown): void {
     this.#options.log?.('error', 'a write failed', { reason: levelReason(cause) });
     this.#startReopening(broken);

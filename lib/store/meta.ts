@@ -1,18 +1,20 @@
 /**
- * What a store knows about itself, in its meta table. These functions use the contract alone, so
- * that every store has them. Facts lie in the head of a value; its body is empty.
+ * What a store knows about itself, in its meta table. These functions use only the contract, so
+ * they work with every store. Facts lie in the head of a value; its body is empty.
  */
 import { randomBytes } from 'node:crypto';
 import { EncServerError, orUndefined } from '../errors.ts';
 import { type Condition, IF_ABSENT, ifRevision, type Store, TABLE, type Value } from './store.ts';
 
-/** Version of everything in a store: tables, values, meta. A store of a newer one is refused. */
+/**
+ * Version of everything in a store: tables, values, meta. A store with a newer version is refused.
+ */
 export const STORE_FORMAT = 1;
 /** Size of a store's ID and of a keyring's, in bytes. */
 export const PUBLIC_ID_BYTES = 16;
 
 const EPOCH_MAX = 0xffff_ffff;
-/** A conditional write is repeated at most this often; each time somebody else's has won. */
+/** How often a conditional write is repeated at most; each time another server's has won. */
 const ATTEMPTS_MAX = 16;
 
 /** The part of a store that its meta table needs. */
@@ -27,10 +29,10 @@ const FORMAT_KEY = metaKey('format');
 const STORE_ID_KEY = metaKey('store-id');
 const KEYRING_KEY = metaKey('keyring');
 
-/** Every fact that there can be: what is counted as no record. */
+/** Every possible fact: these are not counted as records. */
 export const META_KEYS: readonly Buffer[] = [FORMAT_KEY, STORE_ID_KEY, KEYRING_KEY];
 
-/** A keyring as a store knows it, and as a front end introduces itself. */
+/** A keyring, as a store records it and as a front end introduces itself. */
 export interface KeyringMark {
   /** Public ID, 16 bytes. */
   readonly keyringId: Buffer;
@@ -62,20 +64,20 @@ export async function readStoreId(store: MetaStore): Promise<Buffer> {
   return storeId;
 }
 
-/** The keyring of the store, if it has met one. */
+/** The keyring of the store, if it has been bound to one. */
 export async function readKeyring(store: MetaStore): Promise<KeyringMark | undefined> {
   const stored = await store.head(KEYRING_KEY);
   return stored === undefined ? undefined : decodeKeyring(stored.head);
 }
 
 /**
- * Binds a keyring to a store. The first one to come stays; its epoch only grows.
+ * Binds a keyring to a store. The first keyring stays for good; its epoch only grows.
  *
  * @param keyringId - public ID, 16 bytes
  * @param epoch - u32
  * @returns the epoch that the store now has
- * @throws EncServerError `KEYRING_MISMATCH` if the store belongs to another keyring,
- *   `STALE_EPOCH` if it has seen a newer epoch, `INVALID_FIELD`
+ * @throws EncServerError `KEYRING_MISMATCH` if the store belongs to another keyring, `STALE_EPOCH`
+ *   if it has seen a newer epoch, `INVALID_FIELD`
  */
 export async function bindKeyring(
   store: MetaStore,
@@ -121,7 +123,7 @@ async function readOrCreate(store: MetaStore, key: Buffer, create: () => Buffer)
   if (known !== undefined) return known.head;
   const fresh = create();
   if (await isPut(store, key, meta(fresh), IF_ABSENT)) return fresh;
-  // Another server made it in between, and nothing deletes it.
+  // Another server created it in between, and nothing deletes it.
   const theirs = await store.head(key);
   if (theirs === undefined) throw damaged();
   return theirs.head;

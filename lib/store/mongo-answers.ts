@@ -1,25 +1,27 @@
 /**
- * Commands to MongoDB that are given up when there is no answer. The driver has a time-out for
- * each socket; but where a connection breaks in the moment that a command is written to it, it
- * waits for ever for the socket to drain (seen in 7.9, of commands and of its own look at the
- * server): `sendWire` and `writeCommand` of its `cmap/connection`.
+ * Commands to MongoDB that are given up if there is no answer. The driver has a timeout for each
+ * socket; but if a connection breaks at the moment a command is written to it, the driver waits for
+ * ever for the socket to drain (seen in 7.9, with commands and with its own monitoring): `sendWire`
+ * and `writeCommand` in its `cmap/connection`.
  */
 import type { MongoClient } from 'mongodb';
 
-/** Waits for what MongoDB answers. Rejects as the promise does, or when it takes too long. */
+/** Waits for an answer of MongoDB. Rejects as the promise does, or if it takes too long. */
 export type Answered = <T>(command: Promise<T>) => Promise<T>;
 
-/** Longer than a socket's time-out, so that the driver tells first where it does, in milliseconds. */
+/**
+ * Longer than a socket's timeout, so that the driver reports first where it does. In milliseconds.
+ */
 const ANSWER_MS_MAX = 22_000;
-/** After other connections broke: what is alive is answered by then, or reported broken. */
+/** Time after other connections broke: by then, a live one has answered or is reported broken. */
 const AFTER_BREAK_MS = 3_000;
 
 export class MongoAnswers {
   readonly #lost: () => void;
-  /** What gives up the commands that are under way. */
+  /** Functions that give up the commands under way. */
   readonly #waiting = new Set<() => void>();
 
-  /** @param lost told when a command was given up: the client may have no connection left */
+  /** @param lost called when a command was given up: the client may have no connection left */
   constructor(client: MongoClient, lost: () => void) {
     this.#lost = lost;
     client.on('connectionPoolCleared', () => this.#giveUpSoon());

@@ -1,19 +1,19 @@
-/** The connection string, and the one client of the process that is made from it. */
+/** The connection string, and the process's one client made from it. */
 import type { Collection, CollectionOptions, MongoClient, MongoClientOptions } from 'mongodb';
 import { redactUri } from '../config/redact.ts';
 import { EncServerError } from '../errors.ts';
 import { COLLECTION_NAME, type ValueDocument } from './mongo-document.ts';
 
 /**
- * How long a search for a server that takes writes may last, in milliseconds. Short, since a
- * caller waits; an election may take longer, and is answered with `UNAVAILABLE`.
+ * How long to search for a server that takes writes, in milliseconds. Short, since a caller waits;
+ * an election may take longer, and is answered with `UNAVAILABLE`.
  */
 const SELECTION_TIMEOUT_MS = 2_000;
-/** For a connection to be made, in milliseconds. */
+/** Time for a connection to be made, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 2_000;
 /** A connection on which an answer takes this long counts as broken, in milliseconds. */
 const SOCKET_TIMEOUT_MS = 20_000;
-/** Time between looks at a server that does not report by itself, in milliseconds. */
+/** Time between checks of a server that does not report by itself, in milliseconds. */
 const HEARTBEAT_MS = 2_000;
 
 const CLIENT_OPTIONS: MongoClientOptions = {
@@ -26,12 +26,13 @@ const CLIENT_OPTIONS: MongoClientOptions = {
 };
 
 /**
- * What no connection string may change. (At the client, `journal=false` in one would win.)
+ * What no connection string may change. (Set on the client, it would be overridden by
+ * `journal=false` in the string.)
  * - Acknowledged means durable: on the disk of most members.
- * - Reads see only what most members have, so no value that was read is rolled back later. They
- *   go to the primary, which knows of every acknowledged write. A primary that was cut off and
- *   does not know it yet may answer with what was true before, for seconds; `linearizable` would
- *   close that gap for a write to the log of every member at each read.
+ * - Reads see only what most members have, so no value that was read is rolled back later. They go
+ *   to the primary, which knows of every acknowledged write. A primary that was cut off and does
+ *   not know it yet may return an older state, for seconds; `linearizable` would close that gap, at
+ *   the price of a write to the log of every member for each read.
  */
 const COLLECTION_OPTIONS: CollectionOptions = {
   writeConcern: { w: 'majority', journal: true },
@@ -40,9 +41,9 @@ const COLLECTION_OPTIONS: CollectionOptions = {
 };
 
 /**
- * Makes a client. It connects when it is first used.
+ * Makes a client. It connects on first use.
  *
- * @throws EncServerError `BAD_CONFIG` for a connection string that is none; says nothing of it
+ * @throws EncServerError `BAD_CONFIG` for a malformed connection string, without quoting it
  */
 export async function createClient(uri: string): Promise<MongoClient> {
   const { MongoClient } = await import('mongodb');
@@ -61,7 +62,9 @@ export function valuesOf(client: MongoClient, database: string): Collection<Valu
   return client.db(database).collection<ValueDocument>(COLLECTION_NAME, COLLECTION_OPTIONS);
 }
 
-/** Where the values are, for people: `mongodb://host1,host2/database`; no user, no password. */
+/**
+ * The location of the values, for people: `mongodb://host1,host2/database`; no user, no password.
+ */
 export function mongoPlace(uri: string, database: string): string {
   const shown = redactUri(uri);
   const scheme = shown.slice(0, shown.indexOf('://') + '://'.length);

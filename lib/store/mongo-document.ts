@@ -12,8 +12,8 @@
  * | `e` | when it expires, a date; absent is never |
  * | `k` | the key in hexadecimal; absent for records |
  *
- * A large body has a name of its own, so that a projection leaves it out of what is read for
- * heads and small values: the filter can stay `_id` alone, which MongoDB answers fastest.
+ * A large body has a field of its own, so that a projection can leave it out when heads and small
+ * values are read: the filter can stay `_id` alone, which MongoDB answers fastest.
  *
  * MongoDB orders binary by length before it looks at a byte. Keys of records have one length, so
  * `_id` has them in order; the others are scanned by `k`, since hexadecimal is in their order.
@@ -24,9 +24,9 @@ import { REVISION_BYTES, type StoredHead, type StoredValue, TABLE, type Value } 
 
 /** The only collection. */
 export const COLLECTION_NAME = 'values';
-/** Longest body that is called `v`, in bytes: what the small lane of a back end carries. */
+/** Longest body that is stored as `v`, in bytes: what the small lane of a back end carries. */
 export const SMALL_BODY_BYTES_MAX = 64 * 1024;
-/** Longest body, in bytes: a document has at most 16 MiB, and the rest of it needs some. */
+/** Longest body, in bytes: a document has at most 16 MiB, and its other fields need some. */
 export const MONGO_BODY_BYTES_MAX = 16 * 1024 * 1024 - 64 * 1024;
 /** Keys of records, in bytes: docs/ENVELOPE.md. */
 const RECORD_KEY_BYTES = 27;
@@ -40,12 +40,14 @@ export interface ValueDocument {
   n: number;
   v?: Buffer;
   b?: Buffer;
-  /** A number is beyond the latest date, so neither MongoDB nor this program lets it expire. */
+  /**
+   * Beyond the latest date this is a number, so neither MongoDB nor this program lets it expire.
+   */
   e?: Date | number;
   k?: string;
 }
 
-/** Projections by what a reader takes. */
+/** Projections, by what a reader needs. */
 export const HEADS_ONLY = { v: 0, b: 0 } as const;
 export const SMALL_BODIES = { b: 0 } as const;
 
@@ -65,7 +67,7 @@ export function encodeDocument(key: Buffer, value: Value, revision: Buffer): Val
 }
 
 /**
- * Checks what only MongoDB does not take.
+ * Checks the limits that only MongoDB has.
  *
  * @throws EncServerError `RECORD_TOO_LARGE`; `INVALID_FIELD` for a record's key of another length
  */
@@ -96,7 +98,7 @@ export function decodeHead(document: ValueDocument): StoredHead {
 }
 
 /**
- * A document's value; without its body where that is larger than the reader accepts.
+ * A document's value; without its body if that is larger than the reader accepts.
  *
  * @throws EncServerError `STORE_DAMAGED`
  */
@@ -108,12 +110,12 @@ export function decodeValue(document: ValueDocument, bodyBytesMax: number): Stor
   throw damaged();
 }
 
-/** Whether the value counts as absent at this time, whatever MongoDB has cleaned up. */
+/** Whether the value counts as absent at this time, whether or not MongoDB has removed it yet. */
 export function isExpired(document: Pick<ValueDocument, 'e'>, nowMs: number): boolean {
   return document.e instanceof Date && document.e.getTime() <= nowMs;
 }
 
-/** Matches what has not expired. */
+/** Matches documents that have not expired. */
 export function live(nowMs: number) {
   return { e: { $not: { $lte: new Date(nowMs) } } };
 }
@@ -134,13 +136,13 @@ export function pageQuery(prefix: Buffer, after: Buffer | undefined): PageQuery 
   }
   const $lt = padded(endOfPrefix(prefix));
   if (!isInside) return { filter: { _id: { $gte: padded(prefix), $lt } }, sort: { _id: 1 } };
-  // Every key of a record that begins with a shorter `after` lies after it.
+  // Every record key that begins with a shorter `after` lies after it.
   const isShorter = after.length < RECORD_KEY_BYTES;
   const from = isShorter ? { $gte: padded(after) } : { $gt: padded(after) };
   return { filter: { _id: { ...from, $lt } }, sort: { _id: 1 } };
 }
 
-/** The first key of a record's length from these bytes on; cut where there are more. */
+/** The first key of a record's length at or after these bytes; truncated if they are longer. */
 function padded(bytes: Buffer): Buffer {
   const key = Buffer.alloc(RECORD_KEY_BYTES);
   bytes.copy(key);

@@ -1,10 +1,12 @@
 /**
- * What the driver's errors mean. Their words are never told: they may quote a connection string.
- * Their names and codes are.
+ * What the driver's errors mean. Their messages are never passed on: they may quote a connection
+ * string. Their names and codes are.
  */
 import { EncServerError } from '../errors.ts';
 
-/** MongoDB's codes for: no rights, wrong password, and a hosted MongoDB's for the same. */
+/**
+ * MongoDB's codes for missing rights and a wrong password, and hosted MongoDB's code for either.
+ */
 const REFUSALS: readonly unknown[] = [13, 18, 8000];
 /** MongoDB's code for a key that is there already. */
 const DUPLICATE_KEY = 11000;
@@ -14,13 +16,13 @@ interface WriteFailure {
   readonly code: number;
 }
 
-/** What of a group's command went wrong. */
+/** What went wrong with a group's command. */
 export interface BulkFailure {
-  /** Places of what is there already. */
+  /** Indexes of the documents that exist already. */
   readonly duplicates: ReadonlySet<number>;
-  /** What MongoDB refused for another reason, by place. */
+  /** What MongoDB refused for another reason, by index. */
   readonly refused: ReadonlyMap<number, EncServerError>;
-  /** What became of the others, if that is not known. */
+  /** The error for the others, if their outcome is not known. */
   readonly unknown: EncServerError | undefined;
 }
 
@@ -36,7 +38,7 @@ export function reasonOf(thrown: unknown): string {
   return parts.length === 0 ? 'unknown' : [...new Set(parts)].join(' ');
 }
 
-/** Whether MongoDB is there and does not let this user in, which waiting does not mend. */
+/** Whether MongoDB is there but refuses this user, which waiting does not mend. */
 export function isRefusal(thrown: unknown): boolean {
   for (let error = thrown; error instanceof Error; error = error.cause) {
     if ('code' in error && REFUSALS.includes(error.code)) return true;
@@ -44,7 +46,7 @@ export function isRefusal(thrown: unknown): boolean {
   return false;
 }
 
-/** A failed read, or a write that was not begun. */
+/** The error for a failed read, or a write that was not begun. */
 export function notDone(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
   const words = isRefusal(thrown) ? 'MongoDB refuses its user' : 'MongoDB did not answer';
@@ -52,8 +54,8 @@ export function notDone(thrown: unknown): EncServerError {
 }
 
 /**
- * A failed write. Whether a lost command was done, only MongoDB knows; and where the driver
- * repeated it, the last error says nothing of the first attempt.
+ * The error for a failed write. Only MongoDB knows whether a lost command was executed; and if the
+ * driver repeated it, the last error says nothing of the first attempt.
  */
 export function maybeDone(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
@@ -62,7 +64,7 @@ export function maybeDone(thrown: unknown): EncServerError {
   return new EncServerError('UNKNOWN_OUTCOME', words, { cause: thrown });
 }
 
-/** Takes an error of `bulkWrite` or `insertMany` apart. */
+/** Analyses an error of `bulkWrite` or `insertMany`. */
 export function bulkFailure(thrown: unknown): BulkFailure {
   const duplicates = new Set<number>();
   const refused = new Map<number, EncServerError>();
@@ -71,8 +73,8 @@ export function bulkFailure(thrown: unknown): BulkFailure {
     if (code === DUPLICATE_KEY) duplicates.add(index);
     else refused.set(index, new EncServerError('UNAVAILABLE', `MongoDB refused it (${code})`));
   }
-  // Without failures of single writes it failed as a whole. With them, the others were done,
-  // unless they are not on enough servers.
+  // Without failures of single writes it failed as a whole. With them, the others succeeded, unless
+  // too few servers have them.
   const isUnknown = failures.length === 0 || lacksServers(thrown);
   return { duplicates, refused, unknown: isUnknown ? maybeDone(thrown) : undefined };
 }
@@ -82,7 +84,7 @@ function writeFailures(thrown: unknown): readonly WriteFailure[] {
   return failures === undefined ? [] : [failures].flat();
 }
 
-/** Whether fewer servers have the writes than were asked for. */
+/** Whether fewer servers have the writes than required. */
 function lacksServers(thrown: unknown): boolean {
   const { result } = thrown as { result?: { getWriteConcernError?(): unknown } };
   return result?.getWriteConcernError?.() !== undefined;

@@ -7,7 +7,7 @@ import { createClient, mongoPlace } from './mongo-client.ts';
 import { notDone } from './mongo-error.ts';
 
 export interface FamilyDocument {
-  /** Its `_id` as MongoDB's extended JSON: where to go on after. */
+  /** Its `_id` as MongoDB's extended JSON: the position to continue after. */
   readonly position: string;
   readonly id: unknown;
   readonly record: unknown;
@@ -27,7 +27,7 @@ export interface FamilySource {
 const COLLECTION = 'records';
 const BATCH_DOCUMENTS = 500;
 
-/** @throws EncServerError `BAD_CONFIG` for a connection string that is none */
+/** @throws EncServerError `BAD_CONFIG` for a malformed connection string */
 export async function openFamilySource(uri: string, database: string): Promise<FamilySource> {
   const client = await createClient(uri);
   const { BSON } = await import('mongodb');

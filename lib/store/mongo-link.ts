@@ -1,7 +1,7 @@
 /**
- * Whether MongoDB is there. The driver reports what it sees of the servers; once none takes
- * writes, everything is refused at once, until one does again and the database is found to be
- * the right one.
+ * Knows whether MongoDB is there. The driver reports what it sees of the servers; once none takes
+ * writes, everything is refused at once, until one does again and the database has been checked to
+ * be the right one.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MongoClient, ServerDescription } from 'mongodb';
@@ -11,19 +11,19 @@ import { type Answered, MongoAnswers } from './mongo-answers.ts';
 import { isRefusal, reasonOf } from './mongo-error.ts';
 import type { StoreLog } from './open.ts';
 
-/** Time between two attempts, in milliseconds; doubled from the first to the longest. */
+/** Time between two attempts, in milliseconds; doubles from the first to the longest. */
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 2_000;
-/** So long in vain, and the driver connects anew: its look at the server may hang. */
+/** After this long without success the driver is reconnected: its monitoring may hang. */
 const RENEW_AFTER_MS = 4_000;
-/** What waiting does not mend; a server does not start with it. */
+/** Errors that waiting does not mend; a server does not start with them. */
 const FATAL: readonly string[] = ['BAD_CONFIG', 'STORE_DAMAGED'];
 
 export interface MongoLinkOptions {
   readonly client: MongoClient;
-  /** Where it is, for people. */
+  /** Its location, for people. */
   readonly place: string;
-  /** Asks the database whether it can be used; done each time it comes back. */
+  /** Asks the database whether it can be used; called each time it comes back. */
   readonly prepare: () => Promise<void>;
   readonly log: StoreLog | undefined;
 }
@@ -35,7 +35,7 @@ export class MongoLink {
   #reason = 'MongoDB has not been reached yet';
   /** The driver may have no connection left that answers. */
   #isStuck = false;
-  /** For every command. */
+  /** To be used for every command. */
   readonly answered: Answered;
   #recovering: Promise<void> = Promise.resolve();
 
@@ -48,8 +48,8 @@ export class MongoLink {
   }
 
   /**
-   * Tries once. Resolves when MongoDB is there, or does not answer: then it is tried again and
-   * again meanwhile.
+   * Tries once. Resolves if MongoDB is there, and also if it does not answer; then it retries in
+   * the background.
    *
    * @throws EncServerError `BAD_CONFIG` if MongoDB refuses its user or is of a newer release,
    *   `STORE_DAMAGED`
@@ -109,7 +109,9 @@ export class MongoLink {
     }
   }
 
-  /** Resolves to why it did not succeed. Its search for a server makes the driver look often. */
+  /**
+   * Resolves to the error if it failed. Searching for a server makes the driver check more often.
+   */
   async #attempt(): Promise<EncServerError | undefined> {
     const { client, log, place, prepare } = this.#options;
     try {

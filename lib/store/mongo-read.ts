@@ -1,4 +1,4 @@
-/** Reading from MongoDB: many values in one look-up, and pages. */
+/** Reading from MongoDB: many values in one lookup, and pages. */
 import type { Collection } from 'mongodb';
 import type { Answered } from './mongo-answers.ts';
 import {
@@ -16,12 +16,12 @@ import { notDone } from './mongo-error.ts';
 import type { Read } from './read.ts';
 import type { ScanPage } from './store.ts';
 
-/** What a look-up leaves out, by what its readers take, and the bounds of such look-ups. */
+/** What a lookup leaves out, by what its readers need, and the bounds of such lookups. */
 interface ReadKind {
   readonly projection: Readonly<Partial<Record<keyof ValueDocument, 0>>>;
-  /** Values of one look-up. */
+  /** Values of one lookup. */
   readonly countMax: number;
-  /** Values that are enough for a look-up beside those under way; fewer wait and grow. */
+  /** A lookup this large is begun besides those under way; a smaller one waits and grows. */
   readonly besideCountMin: number;
 }
 
@@ -29,10 +29,10 @@ interface ReadKind {
 const BOUNDS = { countMax: 1000, besideCountMin: 64 };
 const HEADS: ReadKind = { projection: HEADS_ONLY, ...BOUNDS };
 const SMALL: ReadKind = { projection: SMALL_BODIES, ...BOUNDS };
-/** Large bodies come few at a time, and never wait for each other. */
+/** Large bodies come a few at a time, and never wait for each other. */
 const LARGE: ReadKind = { projection: {}, countMax: 8, besideCountMin: 1 };
 const KINDS: readonly ReadKind[] = [HEADS, SMALL, LARGE];
-/** Look-ups of one kind that are under way at once. */
+/** Lookups of one kind under way at once. */
 const FINDS_AT_ONCE_MAX = 8;
 
 function kindOf({ bodyBytesMax }: Read): ReadKind {
@@ -40,7 +40,7 @@ function kindOf({ bodyBytesMax }: Read): ReadKind {
   return bodyBytesMax <= SMALL_BODY_BYTES_MAX ? SMALL : LARGE;
 }
 
-/** Gathers reads into look-ups. */
+/** Combines reads into lookups. */
 export class MongoReads {
   readonly #lanes: readonly ReadLane[];
 
@@ -54,7 +54,7 @@ export class MongoReads {
     );
   }
 
-  /** Takes a read; it is done at the end of this turn at the earliest, together with others. */
+  /** Takes a read; it is done, together with others, at the end of this turn at the earliest. */
   add(read: Read): void {
     this.#lanes[KINDS.indexOf(kindOf(read))]?.add(read);
   }
@@ -146,7 +146,7 @@ function answer(read: Read, document: ValueDocument | undefined, nowMs: number):
   }
 }
 
-/** A key as the key of a map. */
+/** A key as a string, for use in a map. */
 export function nameOf(key: Buffer): string {
   return key.toString('latin1');
 }

@@ -2,9 +2,10 @@ import { EncServerError } from '../errors.ts';
 import type { ScanPage, Snapshot, Store, StoredValue } from './store.ts';
 
 /**
- * No view of one moment: MongoDB keeps an old state for five minutes by default, in replica sets
- * only, while a backup takes as long as it takes. Each value is whole, and is shown as it is
- * when it is asked for. Whoever needs one moment takes a snapshot of MongoDB's disk.
+ * Not a view of one moment: MongoDB keeps an old state for only five minutes by default, and only
+ * in replica sets, while a backup takes as long as it takes. Each value is consistent in itself,
+ * and is shown as it is when it is asked for. Anyone who needs one moment should snapshot MongoDB's
+ * disk.
  */
 export class MongoStoreSnapshot implements Snapshot {
   readonly #store: Pick<Store, 'get' | 'scan'>;

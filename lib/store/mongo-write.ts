@@ -1,7 +1,7 @@
 /**
- * Writing to MongoDB. What a group puts is inserted by one command; places that are taken come
- * back as duplicates, are looked at together, and decided. Where most of the last group was
- * there already, the next one is looked at first.
+ * Writing to MongoDB. The puts of a group are inserted by one command; those whose key exists
+ * already come back as duplicates, are looked up together, and decided. If most puts of the last
+ * group existed already, the next group is looked up first.
  */
 import type { Collection } from 'mongodb';
 import { EncServerError } from '../errors.ts';
@@ -12,29 +12,29 @@ import { bulkFailure, maybeDone, notDone } from './mongo-error.ts';
 import { nameOf } from './mongo-read.ts';
 import { drawRevision } from './revision.ts';
 
-/** Rounds of looking and writing; each time somebody else's write to the same key has won. */
+/** Rounds of lookup and write; each time somebody else's write to the same key has won. */
 const ROUNDS_MAX = 8;
 const NO_REVISION = Buffer.alloc(0);
 
 type Marks = Pick<ValueDocument, '_id' | 'r' | 'e'>;
 
-/** A put with the revision that it has in every attempt, by which it is known again. */
+/** A put with the revision that it has in every attempt, by which it is recognised. */
 interface Put {
   readonly write: Write;
   readonly document: ValueDocument;
 }
 
-/** What a look at the store makes of puts. */
+/** What is to be done with puts, after a lookup. */
 interface Decided {
   /** Nothing is there. */
   readonly inserts: Put[];
-  /** Whatever is there may go. */
+  /** Whatever is there may be replaced. */
   readonly replaces: { readonly put: Put; readonly replaced: boolean }[];
-  /** Only what was seen may go. */
+  /** Only the revision that was seen may be replaced. */
   readonly exchanges: { readonly put: Put; readonly seen: Buffer; readonly replaced: boolean }[];
 }
 
-/** Writes groups. Several may be under way at once, as no key is in two of them. */
+/** Writes groups. Several may be under way at once, since no key is in two of them. */
 export class MongoWriter {
   readonly #collection: Collection<ValueDocument>;
   readonly #now: () => number;
@@ -62,7 +62,7 @@ export class MongoWriter {
 
   async #put(puts: readonly Put[]): Promise<void> {
     const looksFirst = this.#looksFirst;
-    // What is to replace a revision needs something to be there.
+    // Replacing a revision requires that something is there, so these are looked up first.
     let rest = puts.filter(({ write }) => looksFirst || write.condition.kind === 'revision');
     const inserts = puts.filter((put) => !rest.includes(put));
     rest = rest.concat(await this.#insert(inserts));
@@ -71,7 +71,7 @@ export class MongoWriter {
       const wasTried = ({ write }: Put) =>
         round > 0 || (!looksFirst && write.condition.kind !== 'revision');
       const decided = await this.#look(rest, wasTried);
-      // An insert that meets something costs a round; so does a look that meets nothing.
+      // An insert that finds a duplicate costs a round; so does a lookup that finds nothing.
       if (round === 0) this.#looksFirst = 2 * decided.replaces.length > puts.length;
       const again = await Promise.all([
         this.#insert(decided.inserts),
@@ -83,7 +83,7 @@ export class MongoWriter {
     for (const { write } of rest) write.reject(conflict());
   }
 
-  /** Resolves to the puts whose place was taken. */
+  /** Resolves to the puts whose key exists already. */
   async #insert(puts: readonly Put[]): Promise<Put[]> {
     if (puts.length === 0) return [];
     try {
@@ -105,7 +105,7 @@ export class MongoWriter {
     return [];
   }
 
-  /** @param wasTried - whether a put may have been done by an attempt before */
+  /** @param wasTried - whether an earlier attempt may have executed a put */
   async #look(puts: readonly Put[], wasTried: (put: Put) => boolean): Promise<Decided> {
     const decided: Decided = { inserts: [], replaces: [], exchanges: [] };
     let found: Marks[];
@@ -123,7 +123,7 @@ export class MongoWriter {
     return decided;
   }
 
-  /** Puts without a condition; one command for all. Resolves to nothing that is left to do. */
+  /** Puts without a condition, in one command. Resolves to those that must be tried again. */
   async #replace(replaces: Decided['replaces']): Promise<Put[]> {
     if (replaces.length === 0) return [];
     let failure: ReturnType<typeof bulkFailure> | undefined;
@@ -138,7 +138,7 @@ export class MongoWriter {
     const again: Put[] = [];
     for (const [index, { put, replaced }] of replaces.entries()) {
       const error = failure?.refused.get(index) ?? failure?.unknown;
-      // Two servers made the same new document at once: MongoDB lets one of them try again.
+      // Two servers created the same document at once: MongoDB makes one of them try again.
       if (failure?.duplicates.has(index) === true) again.push(put);
       else if (error !== undefined) put.write.reject(error);
       else put.write.resolve({ revision: put.document.r, replaced });
@@ -146,7 +146,9 @@ export class MongoWriter {
     return again;
   }
 
-  /** Replaces one revision by another. Resolves to the put if what was seen is gone. */
+  /**
+   * Replaces one revision by another. Resolves to the put if the revision that was seen is gone.
+   */
   async #exchange(exchange: Decided['exchanges'][number]): Promise<Put[]> {
     const { put, seen, replaced } = exchange;
     const { write, document } = put;
@@ -193,15 +195,15 @@ function putOf(write: Write): Put {
   };
 }
 
-/** Settles a put, or says what is to be done for it. */
+/** Settles a put, or notes what is to be done for it. */
 function decide(put: Put, found: Marks | undefined, nowMs: number, decided: Decided): void {
   const { write, document } = put;
   const { condition } = write;
   const isLive = found !== undefined && !isExpired(found, nowMs);
-  // What is no revision, nobody means.
+  // A malformed revision matches no condition.
   const seen = Buffer.isBuffer(found?.r) ? found.r : NO_REVISION;
   if (seen.equals(document.r)) {
-    // An attempt of the driver whose answer was lost has done it.
+    // An attempt by the driver succeeded, but its answer was lost.
     write.resolve({ revision: document.r, replaced: condition.kind === 'revision' });
   } else if (condition.kind === 'revision') {
     const isMeant = isLive && seen.equals(condition.revision);

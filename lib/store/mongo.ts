@@ -1,15 +1,14 @@
 /**
- * The store on MongoDB, by its driver. MongoDB 4.4 or later.
+ * The store on MongoDB, through its driver. MongoDB 4.4 or later.
  *
- * The driver repeats a command whose answer it lost: reads always, writes in replica sets and
- * sharded clusters, where MongoDB knows a repeated one by its number and does it once. Each write
- * also carries its revision, by which it is known again. What is still unknown then is answered
- * with `UNKNOWN_OUTCOME`.
+ * The driver repeats a command whose answer was lost: reads always, writes in replica sets and
+ * sharded clusters, where MongoDB recognises a repeated one by its number and executes it once.
+ * Each write also carries its revision, by which it is recognised. What is still unknown after that
+ * is answered with `UNKNOWN_OUTCOME`.
  *
- * Not tried with the server that this project is developed against, which has none of it:
- * replica sets (so elections, repeated writes and majority reads), sharding (`_id` hashed would be
- * the key; every command but a scan names it), users and passwords, TLS, and the sweeping of
- * expired values.
+ * Not tested, as the server that this project is developed against has none of it: replica sets (so
+ * elections, repeated writes and majority reads), sharding (`_id` hashed would be the key; every
+ * command but a scan names it), users and passwords, TLS, and the sweeping of expired values.
  */
 import type { Collection, MongoClient } from 'mongodb';
 import { EncServerError } from '../errors.ts';
@@ -50,7 +49,7 @@ export interface MongoStoreOptions {
   /** Connection string. */
   readonly uri: string;
   readonly database: string;
-  /** Asks whether the database belongs to this release; before anything is served. */
+  /** Checks whether the database belongs to this release, before anything is served. */
   readonly identify: (store: MetaStore) => Promise<void>;
   readonly log?: StoreLog | undefined;
   /** Milliseconds since 1970 (UTC). */
@@ -59,10 +58,10 @@ export interface MongoStoreOptions {
 
 /**
  * A group of 64 costs MongoDB and its driver little more than one of 8, so smaller ones wait for
- * the one under way. Larger ones need not wait for its way to a majority of servers.
+ * the one under way. Larger ones need not wait until a majority of servers has it.
  */
 const LIMITS: GroupLimits = { ...GROUP_LIMITS, groupsAtOnceMax: 8, besideCountMin: 64 };
-/** MongoDB's code for a stage of a pipeline that it does not have. */
+/** MongoDB's code for an unknown stage of a pipeline. */
 const NO_SUCH_STAGE = 40324;
 
 /**
@@ -97,8 +96,8 @@ export class MongoStore implements Store {
   }
 
   /**
-   * Opens the store. Where MongoDB does not answer within about two seconds, the store is open
-   * nevertheless: it answers `UNAVAILABLE` until MongoDB does.
+   * Opens the store. If MongoDB does not answer within about two seconds, the store opens all the
+   * same: it answers `UNAVAILABLE` until MongoDB does.
    *
    * @throws EncServerError `BAD_CONFIG`, `STORE_DAMAGED`
    */
@@ -138,7 +137,7 @@ export class MongoStore implements Store {
     });
   }
 
-  /** One look-up or a few. MongoDB may show some values as they were a moment before others. */
+  /** One lookup or a few. MongoDB may show some values as they were a moment before others. */
   getMany(keys: readonly Buffer[], bodyBytesMax?: number): Promise<(StoredValue | undefined)[]> {
     return Promise.all(keys.map((key) => this.get(key, bodyBytesMax)));
   }
@@ -155,12 +154,12 @@ export class MongoStore implements Store {
     );
   }
 
-  /** MongoDB deletes what has expired by itself, by the index on `e`, about once a minute. */
+  /** MongoDB deletes expired values by itself, through the index on `e`, about once a minute. */
   async sweepExpired(): Promise<number> {
     return 0;
   }
 
-  /** Records are MongoDB's estimate. Bytes are 0 where it does not tell them. */
+  /** Records are MongoDB's estimate. Bytes are 0 if it does not report them. */
   async stats(): Promise<StoreStats> {
     this.#checkUp();
     const counts = [
@@ -199,7 +198,7 @@ export class MongoStore implements Store {
   }
 
   async #finish(): Promise<void> {
-    // From here on `#closing` refuses what comes; what came before is finished.
+    // From here on `#closing` refuses new requests; earlier ones are finished.
     await this.#queue.idle();
     await this.#reads.idle();
     await Promise.allSettled(this.#pages);
@@ -223,7 +222,7 @@ export class MongoStore implements Store {
   async #writeGroup(group: readonly Write[]): Promise<void> {
     const reason = this.#link.refusal;
     if (reason === undefined) return this.#writer.writeGroup(group);
-    // It was taken while MongoDB was there, and never sent.
+    // They were taken while MongoDB was there, and never sent.
     for (const write of group) write.reject(new EncServerError('UNAVAILABLE', reason));
   }
 
@@ -233,7 +232,7 @@ export class MongoStore implements Store {
     return tracked;
   }
 
-  /** Both are sparse, so that they hold only what has the field. */
+  /** Both are sparse, so that they hold only documents that have the field. */
   async #createIndexes(): Promise<void> {
     const creating = this.#collection.createIndexes([
       { key: { e: 1 }, expireAfterSeconds: 0, sparse: true },
@@ -242,7 +241,7 @@ export class MongoStore implements Store {
     await this.#link.answered(creating);
   }
 
-  /** Documents that are facts about the store, and no records. */
+  /** Documents that are facts about the store rather than records. */
   async #metaCount(): Promise<number> {
     const filter = { _id: { $in: [...META_KEYS] } };
     const found = this.#collection.find(filter, { projection: { _id: 1 } });
@@ -260,7 +259,7 @@ export class MongoStore implements Store {
     }
   }
 
-  /** What identifies the database, before the link is up. */
+  /** For identifying the database before the link is up. */
   #unguarded(): MetaStore {
     const read = (key: Buffer) =>
       new Promise<StoredValue | undefined>((resolve, reject) => {

@@ -1,4 +1,6 @@
-/** Opens the store that the configuration names. What it needs is loaded when it is chosen. */
+/**
+ * Opens the store that the configuration names. Its dependencies are loaded only when it is chosen.
+ */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncServerError } from '../errors.ts';
@@ -7,7 +9,7 @@ import type { GroupMeter } from './group.ts';
 import { checkStoreFormat, type MetaStore, readStoreId } from './meta.ts';
 import type { Store, StoreStats } from './store.ts';
 
-/** How the store tells its owner what happened. Facts never hold a key of a value, or a value. */
+/** Reports store events to its owner. The facts never hold a key of a value, or a value. */
 export type StoreLog = (
   level: 'info' | 'warn' | 'error',
   message: string,
@@ -16,34 +18,34 @@ export type StoreLog = (
 
 export interface OpenStoreOptions {
   readonly kind: StoreStats['kind'];
-  /** Of a `level` store; made (0700) if it is not there. */
+  /** For a `level` store; made (0700) if it does not exist. */
   readonly folder?: string;
-  /** Of a `mongo` store. */
+  /** For a `mongo` store. */
   readonly mongoURI?: string | undefined;
-  /** Of a `mongo` store. */
+  /** For a `mongo` store. */
   readonly mongoDatabase?: string | undefined;
   readonly log?: StoreLog | undefined;
   /** Milliseconds since 1970 (UTC). */
   readonly now?: () => number;
-  /** Bytes on the disk that are kept for opening the database when the disk is full. */
+  /** Bytes kept on the disk for opening the database when the disk is full. */
   readonly reserveBytes?: number;
-  /** How often the free space is looked at, in milliseconds. */
+  /** How often to check the free space, in milliseconds. */
   readonly spaceCheckMs?: number;
 }
 
-/** A store with the work that its owner does now and then. */
+/** A store, with the maintenance that its owner runs now and then. */
 export interface OpenedStore extends Store {
-  /** Where it is, for people; empty for memory, never with a password. */
+  /** Its location, for people; empty for memory, never with a password. */
   readonly place: string;
-  /** What is counted of its writes. */
+  /** The metrics of its writes. */
   readonly meter: GroupMeter;
   /** Deletes at most `limit` values whose time has come; resolves to how many. */
   sweepExpired(limit: number): Promise<number>;
 }
 
 /**
- * Opens a store. A new one gets its format and ID. A MongoDB that cannot be reached is no error:
- * its store answers `UNAVAILABLE` until it can be, and is identified then.
+ * Opens a store. A new one gets its format and ID. A MongoDB that cannot be reached is not an
+ * error: its store answers `UNAVAILABLE` until it can be, and is identified then.
  *
  * @throws EncServerError `FOLDER_LOCKED` if this or another process has the folder open,
  *   `BAD_CONFIG`, `FILE_ERROR`, `STORE_DAMAGED`
@@ -91,8 +93,8 @@ async function openMemory(options: OpenStoreOptions): Promise<OpenedStore> {
 }
 
 /**
- * The folder holds `db/`, which is LevelDB's alone while it is open, and beside it `reserve` and
- * `server.sock`.
+ * The folder holds `db/`, which belongs to LevelDB alone while it is open, and next to it `reserve`
+ * and `server.sock`.
  */
 async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
   const { log, now } = options;
@@ -128,11 +130,11 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
   }
 }
 
-/** Sizes of the files in a folder. Asks for them without opening any, as its lock demands. */
+/** Sizes of the files in a folder. Opens none of them, as LevelDB's lock requires. */
 async function folderBytes(folder: string): Promise<number> {
   let bytes = 0;
   for (const name of await readdir(folder)) {
-    // LevelDB deletes files at any time.
+    // LevelDB may delete files at any time.
     bytes += (await stat(join(folder, name)).catch(() => undefined))?.size ?? 0;
   }
   return bytes;

@@ -1,7 +1,7 @@
 /**
- * Room on the disk. LevelDB needs space to open: it turns its log into tables first. So a file of
- * random bytes is kept, which is deleted when a full disk keeps the database from opening, and
- * made again when there is room.
+ * Room on the disk. LevelDB needs space to open, because it first turns its log into tables. So a
+ * file of random bytes is kept, which is deleted when a full disk keeps the database from opening,
+ * and made again when there is room.
  */
 import { randomFillSync } from 'node:crypto';
 import { open, rm, stat, statfs } from 'node:fs/promises';
@@ -10,17 +10,19 @@ import { WRITE_BUFFER_BYTES } from './level-database.ts';
 import type { StoreLog } from './open.ts';
 import { BODY_BYTES_MAX } from './value.ts';
 
-/** Two logs of a write buffer each can wait to become tables, the last write beyond its end. */
+/** Two logs of one write buffer each can wait to become tables, and the last write may overrun. */
 export const RESERVE_BYTES = 2 * WRITE_BUFFER_BYTES + BODY_BYTES_MAX;
-/** How often the free space is looked at, in milliseconds. */
+/** How often to check the free space, in milliseconds. */
 const SPACE_CHECK_MS = 5_000;
-/** The file is large, and a start has better things to do. In milliseconds. */
+/**
+ * Delay before the file is made: it is large, and a start has better things to do. In milliseconds.
+ */
 const FIRST_CHECK_MS = 1_000;
-/** Random, so that no file system stores it in less. */
+/** Random, so that no file system can store it in less space. */
 const CHUNK_BYTES = 1024 * 1024;
 
 export interface ReserveOptions {
-  /** The file; beside the database's folder, in which nothing may be opened. */
+  /** The file; outside the database's folder, in which nothing may be opened. */
   readonly path: string;
   readonly bytes?: number | undefined;
   readonly checkMs?: number | undefined;
@@ -38,7 +40,7 @@ export class Reserve {
   #isFull = false;
   #check: Promise<void> | undefined;
 
-  /** Looks at the disk now and every `checkMs`; makes the file soon, if there is room. */
+  /** Checks the disk now and every `checkMs`; makes the file soon, if there is room. */
   constructor(options: ReserveOptions) {
     this.#path = options.path;
     this.#bytes = options.bytes ?? RESERVE_BYTES;
@@ -50,17 +52,19 @@ export class Reserve {
     this.#first.unref();
   }
 
-  /** Whether less is free than the reserve has. */
+  /** Whether less space is free than the size of the reserve. */
   get isLow(): boolean {
     return this.#isLow;
   }
 
-  /** Whether a write has failed, and since then there was not enough room. */
+  /**
+   * Whether a write failed or the reserve was given up, and there has been too little room since.
+   */
   get isFull(): boolean {
     return this.#isFull;
   }
 
-  /** Looks at the disk. Never rejects: a disk that does not answer changes nothing. */
+  /** Checks the disk. Never rejects: a disk that does not answer changes nothing. */
   check(): Promise<void> {
     this.#check ??= this.#guarded(() => this.#look()).finally(() => {
       this.#check = undefined;
@@ -68,13 +72,13 @@ export class Reserve {
     return this.#check;
   }
 
-  /** After a failed write: if space is low, no more is written until there is room again. */
+  /** After a failed write: if space is low, nothing more is written until there is room again. */
   async noteFailedWrite(): Promise<void> {
     await this.check();
     if (this.#isLow) this.#isFull = true;
   }
 
-  /** Gives the space away. Resolves to whether there was any to give. */
+  /** Gives the space up. Resolves to whether there was any to give. */
   async release(): Promise<boolean> {
     await this.#check;
     this.#isHeld = false;
@@ -85,7 +89,7 @@ export class Reserve {
     return true;
   }
 
-  /** Stops looking. The file stays for the next start. */
+  /** Stops checking. The file stays for the next start. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     clearTimeout(this.#first);
@@ -98,7 +102,7 @@ export class Reserve {
     if (this.#isHeld && !this.#isLow) this.#isFull = false;
   }
 
-  /** Whether space is low. */
+  /** Checks whether space is low. */
   async #weigh(): Promise<void> {
     const isLow = (await this.#freeBytes()) < this.#bytes;
     if (isLow === this.#isLow) return;
@@ -116,10 +120,10 @@ export class Reserve {
     }
   }
 
-  /** Makes the file, unless it is there. Resolves to whether it is. */
+  /** Makes the file if it does not exist. Resolves to whether it exists. */
   async #make(): Promise<boolean> {
     if ((await fileBytes(this.#path)) >= this.#bytes) return true;
-    // Twice, so that the reserve itself does not make the space low.
+    // Twice the size, so that the reserve itself does not make space low.
     if ((await this.#freeBytes()) < 2 * this.#bytes) return false;
     const chunk = randomFillSync(Buffer.allocUnsafe(Math.min(CHUNK_BYTES, this.#bytes)));
     const file = await open(this.#path, 'w', 0o600);
@@ -142,7 +146,7 @@ export class Reserve {
   }
 }
 
-/** Bytes that the file really has on the disk: after a crash its size may lie. */
+/** Bytes that the file really occupies on the disk: after a crash its nominal size may be wrong. */
 async function fileBytes(path: string): Promise<number> {
   try {
     const { size, blocks } = await stat(path);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { REVISION_BYTES } from './store.ts';
 
-/** Bytes drawn at once: a draw costs about the same for 8 bytes as for some thousand. */
+/** Bytes drawn at once: drawing 8 bytes costs about the same as drawing some thousand. */
 const POOL_BYTES = 4096;
 
 let pool: Buffer = Buffer.alloc(0);

@@ -1,6 +1,6 @@
 /**
- * The contract of a store: an ordered map from keys to values that are kept once acknowledged.
- * One suite, `test/contract/store-suite.ts`, runs over every implementation.
+ * The contract of a store: an ordered map from keys to values, which are durable once acknowledged.
+ * One suite, `test/contract/store-suite.ts`, runs against every implementation.
  */
 
 /** First byte of a store key. */
@@ -16,15 +16,15 @@ export const TABLE = {
 /** Size of a revision, in bytes. */
 export const REVISION_BYTES = 8;
 
-/** What is stored under a key. The store looks into neither head nor body. */
+/** What is stored under a key. The store interprets neither head nor body. */
 export interface Value {
   /** Small: sealed ID and envelope header; at most 4 KiB. */
   readonly head: Buffer;
-  /** The sealed record; as long as the configuration lets records be. */
+  /** The sealed record; its length is bounded by the configuration. */
   readonly body: Buffer;
   /** Milliseconds since 1970 (UTC) from which the value counts as absent; 0 is never. */
   readonly expiryMs: number;
-  /** 8 bytes: of a value that is moved, and stays what it was. The store draws one without it. */
+  /** 8 bytes: of a value that is moved and keeps its revision. Without it, the store draws one. */
   readonly revision?: Buffer | undefined;
 }
 
@@ -42,11 +42,11 @@ export interface StoredHead {
 
 /** A stored value. */
 export interface StoredValue extends StoredHead {
-  /** Undefined where it is larger than the reader accepts. */
+  /** Undefined if it is larger than the reader accepts. */
   readonly body: Buffer | undefined;
 }
 
-/** Under what condition a write is done; `CONFLICT` otherwise, and nothing is changed. */
+/** The condition of a write. If it does not hold: `CONFLICT`, and nothing is changed. */
 export type Condition =
   | {
       /** Whatever is there. */
@@ -69,7 +69,7 @@ export function ifRevision(revision: Buffer): Condition {
   return { kind: 'revision', revision };
 }
 
-/** What a write was answered with. */
+/** The result of a write. */
 export interface PutResult {
   /** 8 bytes that name this very write. */
   readonly revision: Buffer;
@@ -92,40 +92,46 @@ export interface ScanPage {
 
 export interface StoreStats {
   readonly kind: 'level' | 'memory' | 'mongo';
-  /** Where it is, for people; never with a password. */
+  /** Its location, for people; never with a password. */
   readonly place: string;
-  /** Bytes on disk, about; 0 where nobody knows. */
+  /** Approximate bytes on disk; 0 if unknown. */
   readonly bytes: number;
-  /** Number of records, about. */
+  /** Approximate number of records. */
   readonly records: number;
 }
 
-/** A view of the store that no later write changes. Close it. */
+/** A view of the store that no later write changes. Must be closed. */
 export interface Snapshot extends Pick<Store, 'get' | 'scan'> {
   close(): Promise<void>;
 }
 
 /**
  * All methods reject with {@link EncServerError}: `CONFLICT` for a condition that does not hold,
- * `UNAVAILABLE` when the store did not do it, `UNKNOWN_OUTCOME` when a write may or may not have
- * been done, `OVERLOADED` when too much waits, `STORE_DAMAGED` when what is read is no value.
- * A write that resolves is durable.
+ * `UNAVAILABLE` if the store did not do it, `UNKNOWN_OUTCOME` if a write may or may not have been
+ * done, `OVERLOADED` if too much waits, `STORE_DAMAGED` if the stored bytes are not a value. A
+ * write that resolves is durable.
  */
 export interface Store {
   put(key: Buffer, value: Value, condition?: Condition): Promise<PutResult>;
-  /** Bodies above `bodyBytesMax` (default: none is) are left out of the result. */
+  /** Bodies above `bodyBytesMax` (default: no limit) are left out of the result. */
   get(key: Buffer, bodyBytesMax?: number): Promise<StoredValue | undefined>;
   /** As `get` for each key, in their order, seen at one moment. */
   getMany(keys: readonly Buffer[], bodyBytesMax?: number): Promise<(StoredValue | undefined)[]>;
   head(key: Buffer): Promise<StoredHead | undefined>;
-  /** Resolves to whether there was something. Deleting what is not there succeeds unless a condition is given. */
+  /**
+   * Resolves to whether there was something. Deleting what is not there succeeds unless a condition
+   * is given.
+   */
   delete(key: Buffer, condition?: Condition): Promise<boolean>;
-  /** Keys that begin with `prefix` (at least the table byte) and lie after `after`. Limit 1 to 10,000. */
+  /**
+   * Keys that begin with `prefix` (at least the table byte) and lie after `after`. Limit 1 to
+   * 10,000.
+   */
   scan(prefix: Buffer, after: Buffer | undefined, limit: number): Promise<ScanPage>;
   stats(): Promise<StoreStats>;
   snapshot(): Promise<Snapshot>;
-  /** Whether writes are taken at the moment; why not, in words. */
+  /** Whether writes are taken at the moment, and if not, why, in words. */
   health(): { readonly ok: boolean; readonly reason: string };
-  /** Finishes what is under way. */
+  /** Finishes what is under way, then closes. */
   close(): Promise<void>;
 }

@@ -39,7 +39,7 @@ const BODY_SIZE_START = EXPIRY_START + 8;
 const HEAD_SIZE_START = BODY_SIZE_START + 4;
 const HEAD_START = HEAD_SIZE_START + 2;
 
-/** A value as it was read, its parts not yet cut out. */
+/** A value as it was read, before its parts are cut out. */
 export interface Decoded {
   readonly raw: Buffer;
   readonly expiryMs: number;
@@ -48,7 +48,7 @@ export interface Decoded {
 }
 
 /**
- * Checks what a caller wants to store.
+ * Checks a value that a caller wants to store.
  *
  * @throws EncServerError `INVALID_FIELD` for the head or the expiry, `RECORD_TOO_LARGE`
  */
@@ -66,7 +66,7 @@ export function checkValue(value: Value): void {
 }
 
 /**
- * Checks under what condition a caller wants to write.
+ * Checks the condition of a caller's write.
  *
  * @throws EncServerError `INVALID_FIELD`
  */
@@ -84,7 +84,7 @@ export function liesApart(bodyBytes: number): boolean {
   return bodyBytes > INLINE_BYTES_MAX;
 }
 
-/** The bytes to store; without the body where it lies apart. */
+/** The bytes to store; without the body if it lies apart. */
 export function encodeValue(value: Value, revision: Buffer): Buffer {
   const { head, body, expiryMs } = value;
   const inlineBytes = liesApart(body.length) ? 0 : body.length;
@@ -109,12 +109,12 @@ export function decodeValue(raw: Buffer): Decoded {
   const bodyBytes = raw.readUInt32BE(BODY_SIZE_START);
   const headEnd = HEAD_START + raw.readUInt16BE(HEAD_SIZE_START);
   const rest = raw.length - headEnd;
-  // What follows the head is the whole body, or nothing where the body lies apart.
+  // Either the whole body follows the head, or nothing, if the body lies apart.
   if (rest !== bodyBytes && rest !== 0) throw damaged();
   return { raw, expiryMs: readMs(raw, EXPIRY_START), bodyBytes, headEnd };
 }
 
-/** Whether these are no bytes that {@link encodeValue} wrote. */
+/** Whether the bytes are malformed. */
 export function isDamaged(raw: Buffer): boolean {
   try {
     decodeValue(raw);
@@ -151,7 +151,9 @@ export function storedValue(decoded: Decoded, body: Buffer | undefined): StoredV
   };
 }
 
-/** The value without its body. Copied, so that a page of heads does not hold the bodies. */
+/**
+ * The value without its body. Copied, so that a page of heads does not keep the bodies in memory.
+ */
 export function storedHead(decoded: Decoded): StoredHead {
   const { raw, expiryMs, bodyBytes, headEnd } = decoded;
   return {
@@ -162,12 +164,12 @@ export function storedHead(decoded: Decoded): StoredHead {
   };
 }
 
-/** The body that lies with its head. */
+/** The body stored with its head. */
 export function inlineBody(decoded: Decoded): Buffer {
   return decoded.raw.subarray(decoded.headEnd);
 }
 
-/** The error for bytes that no store wrote. */
+/** The error for malformed stored bytes. */
 export function damaged(): EncServerError {
   return new EncServerError('STORE_DAMAGED', 'a stored value is damaged');
 }

@@ -1,4 +1,4 @@
-/** Binary frames to the back end's service. `docs/PROTOCOL.md`, "Back end". */
+/** Serves binary frames from the back end's service. `docs/PROTOCOL.md`, "Back end". */
 import { EncServerError } from '../../errors.ts';
 import type { FrameSurface, Reply } from '../../net/frame-connection.ts';
 import type { Port } from '../../net/port.ts';
@@ -26,7 +26,7 @@ import { encodeScanItems } from '../scan-items.ts';
 import type { BeService, BeSession } from '../service.ts';
 
 const ANY = [FIELD.TRACE, FIELD.TIMEOUT] as const;
-/** What touches records says under which epoch of the keyring it was meant. */
+/** Requests for records name the epoch of the keyring that they were made under. */
 const RECORD = [...ANY, FIELD.EPOCH] as const;
 /** The operations of the back end, each with the fields that it takes. */
 const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
@@ -52,7 +52,7 @@ const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.SNAPSHOT_CLOSE]: [...ANY, FIELD.LEASE],
 };
 const NO_BYTES = Buffer.alloc(0);
-/** Items of a page where no number is asked for. */
+/** Items of a page if no number is requested. */
 const SCAN_LIMIT = 1_000;
 
 export class BeFrames implements FrameSurface {
@@ -98,7 +98,7 @@ export class BeFrames implements FrameSurface {
     this.#service.goodbye(this.#session);
   }
 
-  /** A connection may have greeted with a newer epoch since a request was written. */
+  /** The connection may have greeted with a newer epoch after a request was made. */
   #asker(fields: Fields): BeSession {
     const epoch = fields.u32(FIELD.EPOCH);
     return epoch === undefined || this.#session.epoch === undefined ? this.#session : { epoch };
@@ -152,7 +152,7 @@ export class BeFrames implements FrameSurface {
     return { fields: headFields(found), body: found.body ?? NO_BYTES };
   }
 
-  /** An asker that names no bound takes whatever fits into a frame. */
+  /** A caller that names no bound takes whatever fits into a frame. */
   #acceptBytes(fields: Fields): number {
     return fields.u32(FIELD.ACCEPT_BYTES) ?? this.#port.limits.frameBytesMax;
   }

@@ -1,4 +1,7 @@
-/** gRPC to the back end's service: what the family's Go front end (v2) sends, kept literally. */
+/**
+ * Serves gRPC from the back end's service: what the family's Go front end (v2) sends, stored as it
+ * is.
+ */
 import { isUtf8 } from 'node:buffer';
 import { EncServerError } from '../../errors.ts';
 import type { ConnectionHost } from '../../net/connection.ts';
@@ -19,7 +22,7 @@ interface StoreRequest extends TokenRequest {
   readonly data: string;
 }
 
-/** What the Go back end says of a success: nothing. */
+/** The Go back end's answer on success: an empty message. */
 const SUCCESS = { message: '' };
 
 /** The server behind the door of a back end's port. */

@@ -1,4 +1,4 @@
-/** What a back end says over HTTP: whether it lives and is ready, and what it counts. */
+/** What a back end answers over HTTP: whether it is alive and ready, and its metrics. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Gate } from '../../access.ts';
 import { EncServerError, toEncServerError } from '../../errors.ts';
@@ -21,7 +21,7 @@ export interface BeHttpHost {
   readonly traffic: Traffic;
   readonly trustedProxies: TrustedProxies;
   readonly families: () => Family[];
-  /** Why the back end cannot do its work; undefined while it can. */
+  /** Why the back end cannot do its work; undefined if it can. */
   readonly unreadyReason: () => string | undefined;
 }
 
@@ -51,7 +51,7 @@ async function serve(
 ): Promise<void> {
   const sinceMs = performance.now();
   let answer: Answer;
-  // Here are only probes and metrics.
+  // There are only probes and metrics here.
   host.traffic.begin(false);
   try {
     answer = await answerOf(host, request);

@@ -1,4 +1,7 @@
-/** Text lines to the back end's service: what the family's front ends send, kept literally. */
+/**
+ * Serves text lines from the back end's service: what the family's front ends send, stored as it
+ * is.
+ */
 import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
 import type { TextSurface } from '../../net/text-connection.ts';

@@ -6,9 +6,9 @@ import { damaged } from '../keyring-file.ts';
 import { randomBytesPooled } from '../random.ts';
 import type { DrawnKey, How } from './provider.ts';
 
-/** 128 MiB and about half a second: what OWASP asks for at the least. */
+/** 128 MiB and about half a second: the minimum that OWASP recommends. */
 const COST = { N: 2 ** 17, r: 8, p: 1 } as const;
-/** Whoever can write the file must not be able to make it cost any memory or time. */
+/** Bounds, so that whoever can write the file cannot make it cost any memory or time. */
 const N_MIN = 2 ** 14;
 const N_MAX = 2 ** 20;
 const R_MAX = 16;
@@ -33,7 +33,7 @@ export async function keyFromPassphrase(passphrase: Buffer, how: How): Promise<B
   if (typeof salt !== 'string' || !/^[0-9a-f]{32}$/.test(salt)) {
     throw damaged('the salt in the keyring is malformed');
   }
-  // Beside its large table, scrypt needs a little more.
+  // Besides its large table, scrypt needs a little more.
   const maxmem = 128 * N * r + 128 * r * p + 1024 * 1024;
   return await derive(passphrase, Buffer.from(salt, 'hex'), KEY_BYTES, { N, r, p, maxmem });
 }

@@ -1,6 +1,6 @@
 /**
- * Who keeps the key that seals the secrets of a keyring. A provider gives a key-encryption key of
- * 32 bytes for each writing of the file, and says in the file how to get it again.
+ * Provides the key that seals the secrets of a keyring. A provider gives a key-encryption key of 32
+ * bytes each time the file is written, and says in the file how to get it again.
  */
 import { EncServerError } from '../../errors.ts';
 import { drawFromPassphrase, keyFromPassphrase } from './passphrase.ts';
@@ -9,7 +9,7 @@ import { drawFromTransit, keyFromTransit, type TransitSettings } from './transit
 export type ProviderKind = 'file' | SealedKind;
 export type SealedKind = 'passphrase' | 'transit';
 
-/** What stands in the file: names with numbers or texts, none of them secret. */
+/** What the file says of the key: names with numbers or texts, none of them secret. */
 export type How = Readonly<Record<string, string | number>>;
 
 /** What a server or a command has to open keyrings with. */
@@ -25,15 +25,15 @@ export interface DrawnKey {
   readonly how: How;
 }
 
-/** A fresh key. Rejects with `KEYRING_LOCKED` where the means are missing, `UNAVAILABLE`. */
+/** Draws a fresh key. Rejects with `KEYRING_LOCKED` if the means are missing, `UNAVAILABLE`. */
 export async function drawProviderKey(kind: SealedKind, means: KeyringMeans): Promise<DrawnKey> {
   if (kind === 'passphrase') return await drawFromPassphrase(passphraseOf(means));
   return await drawFromTransit(transitOf(means));
 }
 
 /**
- * The key that a file was sealed under. Rejects with `KEYRING_LOCKED` where the means are missing
- * or not the right ones, `KEYRING_DAMAGED` for what stands in the file, `UNAVAILABLE`.
+ * The key that a file was sealed under. Rejects with `KEYRING_LOCKED` if the means are missing or
+ * wrong, `KEYRING_DAMAGED` for malformed contents of the file, `UNAVAILABLE`.
  */
 export async function openProviderKey(
   kind: SealedKind,
@@ -44,7 +44,9 @@ export async function openProviderKey(
   return await keyFromTransit(transitOf(means), how);
 }
 
-/** What a new keyring is sealed by: the key service before the passphrase, if there is either. */
+/**
+ * What a new keyring is sealed by: the key service rather than the passphrase, if there is either.
+ */
 export function kindOf({ passphrase, transit }: KeyringMeans): ProviderKind {
   if (transit !== undefined) return 'transit';
   return passphrase === undefined ? 'file' : 'passphrase';

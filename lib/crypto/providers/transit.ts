@@ -1,8 +1,8 @@
 /**
- * A key that an HTTP service wraps: `encrypt` and `decrypt` in the shape of HashiCorp Vault's
- * transit engine, which OpenBao has too. The service sees a fresh key of 32 bytes for each writing
- * of the keyring, and none of its secrets; it is asked when a server starts or a file changes, and
- * never for a record.
+ * A key wrapped by an HTTP service: `encrypt` and `decrypt` in the form of HashiCorp Vault's
+ * transit engine, which OpenBao has too. The service sees a fresh key of 32 bytes each time the
+ * keyring is written, and none of the keyring's secrets; it is asked when a server starts or the
+ * file changes, never for a record.
  */
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -14,9 +14,9 @@ import { randomKey } from '../random.ts';
 import type { DrawnKey, How } from './provider.ts';
 
 export interface TransitSettings {
-  /** Of the engine, such as `https://vault.example:8200/v1/transit`. */
+  /** The URL of the engine, such as `https://vault.example:8200/v1/transit`. */
   readonly url: string;
-  /** The name of the key in it. */
+  /** The name of the key in the engine. */
   readonly key: string;
   readonly token: string;
   /** The authority of the service (PEM); empty for those of the system. */
@@ -73,7 +73,7 @@ async function ask(
     const { data } = JSON.parse(text) as { data?: Readonly<Record<string, unknown>> };
     if (typeof data === 'object' && data !== null) return data;
   } catch {
-    // The parser's own words quote the answer.
+    // The parser's own message quotes the answer.
   }
   throw strange();
 }

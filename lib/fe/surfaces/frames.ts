@@ -1,4 +1,4 @@
-/** Binary frames to the front end's service. `docs/PROTOCOL.md`, "Front end". */
+/** Serves binary frames from the front end's service. `docs/PROTOCOL.md`, "Front end". */
 import { isUtf8 } from 'node:buffer';
 import type { RecordName } from '../../crypto/envelope.ts';
 import { EncServerError } from '../../errors.ts';
@@ -49,16 +49,18 @@ const TAKES: Readonly<Record<number, readonly FieldType[]>> = {
   [OPCODE.BATCH]: ANY,
   [OPCODE.LIST]: [...ANY, FIELD.NAMESPACE, FIELD.AFTER, FIELD.LIMIT],
 };
-/** The operations that a batch can have. */
+/** The operations that a batch may contain. */
 const BATCHED: ReadonlyMap<number, string> = new Map([
   [OPCODE.STORE, 'store'],
   [OPCODE.RETRIEVE, 'retrieve'],
   [OPCODE.DELETE, 'delete'],
 ]);
-/** IDs of a page where no number is asked for, and at the most. */
+/** IDs of a page if no number is requested, and the most there can be. */
 const LIST_IDS = 1_000;
 const LIST_IDS_MAX = 10_000;
-/** What an answer of a batch takes beside a record, about, and never much more. In bytes. */
+/**
+ * What an answer in a batch takes besides a record, approximately and hardly ever more. In bytes.
+ */
 const ANSWER_BYTES = 512;
 
 /** One operation on a record, its fields checked. */
@@ -66,7 +68,7 @@ interface Asked {
   readonly code: number;
   readonly fields: Fields;
   readonly body: Buffer;
-  /** The longest record that it may be answered with, in bytes. */
+  /** The longest record that may be returned, in bytes. */
   readonly acceptBytesMax?: number;
 }
 
@@ -228,7 +230,8 @@ function namespaceOf(fields: Fields, { caller }: RequestContext): Buffer {
 }
 
 /**
- * An item of a batch, checked. What it retrieves may be no longer than its share of the reply.
+ * An item of a batch, checked. A record that it retrieves may be no longer than its share of the
+ * reply.
  *
  * @throws EncServerError as `Fields.decode`; `UNKNOWN_OPCODE`
  */
@@ -246,13 +249,13 @@ function askedOf({ code, fieldBytes, body }: BatchItem, acceptBytesMax: number):
   return { code, fields, body, acceptBytesMax };
 }
 
-/** The bound that holds where there may be two. */
+/** The smaller of two bounds, either of which may be absent. */
 function least(one: number | undefined, other: number | undefined): number | undefined {
   if (one === undefined || other === undefined) return one ?? other;
   return Math.min(one, other);
 }
 
-/** The u16 in front of an ID in a list. */
+/** The u16 length before an ID in a list. */
 function lengthOf(id: Buffer): Buffer {
   return Buffer.of(id.length >> 8, id.length & 0xff);
 }
@@ -270,7 +273,7 @@ function contentTypeOf(fields: Fields): string | undefined {
   throw new EncServerError('INVALID_FIELD', 'field CONTENT_TYPE is no UTF-8');
 }
 
-/** What of a record is told beside itself. */
+/** What is told of a record besides its content. */
 function factFields({ revision, expiryMs, once }: RecordFacts): FieldEntry[] {
   const fields = [bytesField(FIELD.REVISION, revision)];
   if (expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, expiryMs));

@@ -1,4 +1,4 @@
-/** gRPC to the front end's service. `docs/PROTOCOL.md`, "gRPC". */
+/** Serves gRPC from the front end's service. `docs/PROTOCOL.md`, "gRPC". */
 import type { RecordName } from '../../crypto/envelope.ts';
 import { EncServerError } from '../../errors.ts';
 import type { ConnectionHost } from '../../net/connection.ts';

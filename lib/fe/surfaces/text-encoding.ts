@@ -1,6 +1,7 @@
 /**
- * How IDs and records stand in the front end's text lines: `raw`, as people write them, or
- * `hex`, as the Go original's clients do. Under `hex` its text and HTTP clients see one record.
+ * How IDs and records are written in the front end's text lines: `raw`, as people write them, or
+ * `hex`, as the clients of the Go original do. With `hex`, its text and HTTP clients see the same
+ * record.
  */
 import { EncServerError } from '../../errors.ts';
 import { recordLine } from '../../protocol/text.ts';
@@ -10,7 +11,7 @@ export interface TextEncoding {
   readonly decodeId: (token: Buffer) => Buffer;
   /** @throws EncServerError `INVALID_RECORD` */
   readonly decodeRecord: (text: Buffer) => Buffer;
-  /** The record and LF. @throws EncServerError `NOT_TEXT` */
+  /** The record, then LF. @throws EncServerError `NOT_TEXT` */
   readonly encodeRecord: (record: Buffer) => Buffer;
 }
 
@@ -28,7 +29,7 @@ const HEX: TextEncoding = {
 
 export const TEXT_ENCODINGS: Readonly<Record<'raw' | 'hex', TextEncoding>> = { raw: RAW, hex: HEX };
 
-/** Node stops at the first character that is no digit, which shows in the length. */
+/** Node stops at the first invalid character, which shows in the length. */
 function decodeHex(text: Buffer, code: 'INVALID_ID' | 'INVALID_RECORD'): Buffer {
   const bytes = Buffer.from(text.toString('latin1'), 'hex');
   if (2 * bytes.length === text.length) return bytes;

@@ -1,4 +1,4 @@
-/** Text lines to the front end's service: netcat, and the family's clients. */
+/** Serves text lines from the front end's service: netcat, and the family's clients. */
 
 import type { RecordName } from '../../crypto/envelope.ts';
 import type { Port } from '../../net/port.ts';
@@ -70,7 +70,7 @@ export class FeText implements TextSurface {
     }
   }
 
-  /** Lines name no namespace: it is the caller's own, or the one without a name. */
+  /** Lines name no namespace: it is the caller's own, or the unnamed one. */
   #nameOf(token: Buffer, { caller }: RequestContext): RecordName {
     return { namespace: namespaceFor(undefined, caller), id: this.#encoding.decodeId(token) };
   }

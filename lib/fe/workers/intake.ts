@@ -1,6 +1,6 @@
 /**
  * Accepts the connections of all workers, counts them against the bounds of the whole server, and
- * gives each, unread, to the worker that has the fewest.
+ * passes each on, unread, to the worker with the fewest.
  */
 import type { Socket } from 'node:net';
 import type { Config } from '../../config/load.ts';
@@ -37,12 +37,12 @@ export class Intake {
     this.#refuser.close();
   }
 
-  /** Workers that serve now. */
+  /** How many workers serve now. */
   get serving(): number {
     return this.#workers.size;
   }
 
-  /** From here on it is given connections, until its end. */
+  /** From here on the worker is given connections, until it ends. */
   add(worker: WorkerProcess): void {
     this.#workers.add(worker);
     worker.on('message', (message) => {

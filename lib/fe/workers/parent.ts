@@ -1,7 +1,7 @@
 /**
  * A front end of several processes: this one accepts, counts and keeps the accounts, and has no
- * keyring; its workers are front ends that get their connections from it. What ends unasked is
- * started again.
+ * keyring; its workers are front ends that get their connections from it. A worker that ends
+ * unexpectedly is restarted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BoundsAccount, type Taken } from '../../auth/joint-bounds.ts';
@@ -18,14 +18,16 @@ import type { FromWorker } from './messages.ts';
 import { Tally } from './tally.ts';
 import { WorkerProcess } from './worker-process.ts';
 
-/** How long a worker may take to end before it is killed, beyond its own bound. */
+/**
+ * How much longer than its own bound a worker may take to end before it is killed, in milliseconds.
+ */
 const GRACE_MS = 1_000;
-/** When a worker that ended is started again. In milliseconds. */
+/** When to restart a worker that ended. In milliseconds. */
 const RESTARTING = { firstMs: 50, maxMs: 30_000, shortMs: 10_000 };
 
 /**
  * Starts the workers, each of which runs `program`, then listens. Rejects as `startFe`, and with
- * `BAD_CONFIG` where several processes would write one audit log.
+ * `BAD_CONFIG` if several processes would write one audit log.
  */
 export async function startFeWorkers(
   config: Config,
@@ -58,7 +60,7 @@ class Parent {
   readonly #intake: Intake;
   readonly #account: BoundsAccount;
   readonly #tally = new Tally();
-  /** All processes, those that do not serve yet among them. */
+  /** All worker processes, including those that do not serve yet. */
   readonly #workers = new Set<WorkerProcess>();
   readonly #closing = new AbortController();
   #port = 0;
@@ -74,10 +76,10 @@ class Parent {
 
   async start(): Promise<RunningServer> {
     const { workers: count, drainTimeoutMs } = this.#config.feServerConfigs;
-    // All load at once.
+    // All load concurrently.
     const workers = Array.from({ length: count }, (_none, index) => this.#make(index + 1));
     const [first, ...others] = workers as [WorkerProcess, ...WorkerProcess[]];
-    // What is wrong is said once; and the first start makes the keyring once.
+    // The first starts alone, so that errors are reported once, and the keyring is made once.
     await this.#begin(first);
     await Promise.all(others.map((worker) => this.#begin(worker)));
     for (const worker of workers) this.#intake.add(worker);
@@ -116,7 +118,7 @@ class Parent {
     return worker.start(workerShare(this.#config, worker.number), this.#account.left);
   }
 
-  /** Sees to it that another worker follows this one. */
+  /** Restarts a worker when it ends. */
   #keep(worker: WorkerProcess, backoff: Backoff): void {
     backoff.ready();
     void worker.ended.then(() => {
@@ -155,7 +157,7 @@ class Parent {
     else if (message.kind === 'askCounts') void this.#tell(worker, message.id);
   }
 
-  /** What one has let happen is less for all. */
+  /** What one worker has allowed is taken from all. */
   #spread(worker: WorkerProcess, taken: Taken): void {
     const left = this.#account.take(taken);
     for (const one of this.#workers) one.send({ kind: 'left', left, isAnswer: one === worker });

@@ -1,26 +1,26 @@
-/** What all workers have counted, those that have ended among them. */
+/** The metrics of all workers, including those that have ended. */
 import { performance } from 'node:perf_hooks';
 import type { Metric } from '../../metrics.ts';
 import { countedIn, mergeMetrics } from '../../metrics-merge.ts';
 import type { FromWorker } from './messages.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
-/** How long a worker may take to say what it counts, in milliseconds. */
+/** How long a worker may take to report its metrics, in milliseconds. */
 const COUNT_MS = 1_000;
 
-/** What the process that keeps the workers says of itself. */
+/** Facts about the process that manages the workers. */
 export interface ParentFacts {
-  /** Workers that serve now. */
+  /** How many workers serve now. */
   readonly serving: number;
-  /** Workers that ended and were started again. */
+  /** How many workers ended and were started again. */
   readonly restarts: number;
 }
 
 export class Tally {
   readonly #workers = new Set<WorkerProcess>();
-  /** What each said last. */
+  /** The last report of each worker. */
   readonly #said = new Map<WorkerProcess, readonly Metric[]>();
-  /** Of those that have ended: a counter never falls while the server runs. */
+  /** Counts of ended workers, since a counter must never fall while the server runs. */
   #ended: readonly Metric[] = [];
   #lastId = 0;
 
@@ -33,7 +33,7 @@ export class Tally {
     });
   }
 
-  /** One that does not answer in time has what it said last. */
+  /** A worker that does not answer in time is represented by its last report. */
   async all(facts: ParentFacts): Promise<readonly Metric[]> {
     const silent = new Set(this.#workers);
     await Promise.all(
@@ -41,7 +41,7 @@ export class Tally {
         if (await this.#ask(worker)) silent.delete(worker);
       }),
     );
-    // Only now: one may have ended since, and is counted among those.
+    // Read only now: a worker may have ended since, and then counts among those.
     const pages = [...this.#said].map(([worker, metrics]) =>
       silent.has(worker) ? countedIn(metrics) : metrics,
     );
@@ -69,7 +69,7 @@ export class Tally {
   }
 }
 
-/** Under the names that prom-client has for them, so that they are added to those of workers. */
+/** Under prom-client's names for them, so that they are added to those of workers. */
 function ofParent({ serving, restarts }: ParentFacts): Metric[] {
   const { user, system } = process.cpuUsage();
   const startSeconds = performance.timeOrigin / 1_000;

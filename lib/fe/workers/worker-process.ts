@@ -1,4 +1,4 @@
-/** One worker as its parent sees it. */
+/** One worker, as its parent sees it. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
@@ -13,30 +13,32 @@ interface Events {
   message: [message: FromWorker];
 }
 
-/** How often it is looked whether all was heard, in milliseconds. */
+/** How often to check whether all messages have arrived, in milliseconds. */
 const HEARD_CHECK_MS = 5;
 
-/** An end that is not in order, such as a second Ctrl-C, leaves none behind. */
+/**
+ * Killed when this process ends abruptly, such as by a second Ctrl-C, so that none is left behind.
+ */
 const running = new Set<WorkerProcess>();
 const killAll = () => {
   for (const worker of running) worker.kill();
 };
 
 export class WorkerProcess extends EventEmitter<Events> {
-  /** From 1; whoever follows it has the same. */
+  /** From 1; its successor has the same number. */
   readonly number: number;
-  /** Resolves when the process is gone and all that it said was heard. */
+  /** Resolves when the process is gone and all its messages have arrived. */
   readonly ended: Promise<void>;
   /** Addresses of its connections, by their IDs. */
   readonly connections = new Map<number, string>();
   readonly #process: ChildProcess;
-  /** Sockets on their way to it. */
+  /** Sockets on their way to the worker. */
   readonly #underWay = new Map<number, Socket>();
 
   /** `program` is the module that it runs. */
   constructor(number: number, program: URL) {
     super();
-    // One for each page of metrics that is under way, among others.
+    // Among others, one for each page of metrics under way.
     this.setMaxListeners(0);
     this.number = number;
     this.#process = fork(program, [String(number)], {
@@ -53,12 +55,12 @@ export class WorkerProcess extends EventEmitter<Events> {
     return this.#process.pid;
   }
 
-  /** How it has ended: its exit code, or the signal. */
+  /** How the process ended: its exit code, or the signal. */
   get end(): number | string | null {
     return this.#process.exitCode ?? this.#process.signalCode;
   }
 
-  /** Resolves once it could serve. Rejects with the error that it does not start with. */
+  /** Resolves once it is ready to serve. Rejects with the error that keeps it from starting. */
   start(config: Config, left: Left): Promise<void> {
     const ready = this.#heard('ready');
     this.send({ kind: 'start', config, left });
@@ -75,11 +77,11 @@ export class WorkerProcess extends EventEmitter<Events> {
   give(id: number, address: string, socket: Socket): void {
     this.connections.set(id, address);
     this.#underWay.set(id, socket);
-    // Kept open until the worker says that it has it: what the channel holds of a worker that ends
-    // is closed by nobody.
+    // Kept open until the worker confirms it: nobody closes the sockets that are still in the
+    // channel when a worker ends.
     const options = { keepOpen: true };
     this.#process.send({ kind: 'connection', id } satisfies ToWorker, socket, options, () => {
-      // Where it failed, the worker has ended.
+      // If this failed, the worker has ended.
     });
   }
 
@@ -87,7 +89,7 @@ export class WorkerProcess extends EventEmitter<Events> {
     if (this.#process.connected) this.#process.send(message, () => undefined);
   }
 
-  /** Lets it finish what is under way; kills it when that takes longer than `timeoutMs`. */
+  /** Lets it finish its requests; kills it if that takes longer than `timeoutMs`. */
   async stop(timeoutMs: number): Promise<void> {
     this.send({ kind: 'stop' });
     const timer = setTimeout(() => this.kill(), timeoutMs);
@@ -123,7 +125,7 @@ export class WorkerProcess extends EventEmitter<Events> {
     });
   }
 
-  /** What it was sent and did not take would stay open for ever. */
+  /** Sockets that were sent but not taken would stay open for ever. */
   #end(): void {
     running.delete(this);
     if (running.size === 0) process.off('exit', killAll);
@@ -133,12 +135,12 @@ export class WorkerProcess extends EventEmitter<Events> {
 }
 
 /**
- * Resolves when a process is gone and all that it said was heard, which can be later. That its
- * channel is closed is not told by an event where a socket was on its way.
+ * Resolves when a process is gone and all its messages have arrived, which can be later. There is
+ * no event for the closing of its channel if a socket was on its way.
  */
 function goneOf(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
-    // There may be no room for another process: then nothing else is told.
+    // There may be no room for another process; then there is no other event.
     child.on('error', () => {
       if (child.pid === undefined) resolve();
     });

@@ -1,4 +1,6 @@
-/** A worker's link to its parent: where connections come from, and what all workers know together. */
+/**
+ * A worker's link to its parent: the source of its connections, and what all workers know together.
+ */
 import { Socket } from 'node:net';
 import type { Bound, BoundName } from '../../auth/bounds.ts';
 import { SharedBounds } from '../../auth/joint-bounds.ts';
@@ -35,7 +37,7 @@ export class WorkerLink implements Arrivals {
 
   readonly boundOf = (name: BoundName): Bound => this.#bounds.of(name);
 
-  /** The port that the parent listens on, once every worker is ready. */
+  /** Resolves to the port that the parent listens on, once every worker is ready. */
   async open(take: (socket: Socket) => void): Promise<number> {
     this.#take = take;
     const port = new Promise<number>((resolve) => {
@@ -45,18 +47,18 @@ export class WorkerLink implements Arrivals {
     return await port;
   }
 
-  /** The parent gives none any more; what is on its way is told that this one closes. */
+  /** The parent gives no more connections; those on their way are told that this worker closes. */
   close(): void {
     this.#bounds.tellNow();
     this.#bounds.close();
   }
 
-  /** What this worker counts. */
+  /** Sets the source of this worker's metrics. */
   counts(families: () => readonly Family[]): void {
     this.#families = families;
   }
 
-  /** What all workers count together. Rejects with `UNAVAILABLE`. */
+  /** The metrics of all workers. Rejects with `UNAVAILABLE`. */
   async page(): Promise<Page> {
     const id = ++this.#askedCount;
     const metrics = await new Promise<readonly Metric[]>((resolve, reject) => {
@@ -103,7 +105,7 @@ export class WorkerLink implements Arrivals {
       return;
     }
     socket.once('close', closed);
-    // As it was where it was accepted: a caller that has sent all it will still gets its answer.
+    // As it was when accepted: a caller that has ended its input still gets its answer.
     socket.allowHalfOpen = true;
     this.#take(socket);
   }

@@ -1,5 +1,5 @@
 /**
- * Failures in the three shapes that HTTP clients expect: `{"detail"}` on `/data` (the demo's),
+ * Failures in the three forms that HTTP clients expect: `{"detail"}` on `/data` (the demo's),
  * `{"message"}` on `/records` (the Go client's), problem details (RFC 9457) everywhere else.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -13,7 +13,7 @@ import {
 import type { Logger } from '../../../log.ts';
 import { type Complaint, complaintsOf, type Invalid } from './complaints.ts';
 
-/** An error whose HTTP status is not the one that its code has in the table. */
+/** An error whose HTTP status differs from that of its code in the table. */
 export class StatusError extends EncServerError {
   readonly status: number;
 
@@ -23,17 +23,17 @@ export class StatusError extends EncServerError {
   }
 }
 
-/** What an answer is built from, whatever its shape. */
+/** What an answer is built from, in any form. */
 export interface Failure {
   readonly status: number;
   readonly error: EncServerError;
 }
 
-/** Under this path is the demo's interface. */
+/** Paths of the demo's interface. */
 const DATA = /^\/data(?:[/?]|$)/;
-/** Under this path is the Go client's. */
+/** Paths of the Go client's interface. */
 const GO_RECORDS = /^\/records(?:[/?]|$)/;
-/** After so many seconds a client may try again, where that can help. */
+/** After how many seconds a client may retry, if that can help. */
 const RETRY_AFTER_S = 1;
 
 /** The error handler of all routes. */
@@ -60,7 +60,8 @@ export function answerFailure(
 ): FastifyReply {
   request.outcome = error.code;
   reply.code(status);
-  // Who waits for 100 Continue sends the body never, or as if it were the next request.
+  // A client waiting for 100 Continue never sends the body, or sends it as if it were the next
+  // request.
   if (request.headers.expect !== undefined && !request.raw.readableDidRead) {
     reply.header('connection', 'close');
   }
@@ -76,12 +77,12 @@ export function answerFailure(
   return reply.header('content-type', PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)));
 }
 
-/** However its path was written; as it was written where there is no such route. */
+/** The route, however its path was written; the path as written if there is no such route. */
 function routeOf({ routeOptions, url }: FastifyRequest): string {
   return routeOptions.url ?? url;
 }
 
-/** The demo answers 422 with a list of complaints, everything else with words. */
+/** The demo answers 422 with a list of complaints, and everything else with a text. */
 function detailOf(status: number, error: EncServerError): string | Complaint[] {
   if (status !== 422) return `${error.message}; ${error.hint}`;
   return [{ loc: ['body'], msg: error.message, type: 'value_error.jsondecode' }];
@@ -101,7 +102,7 @@ function failureOf(thrown: unknown, request: FastifyRequest): Failure {
   return { status: error.row.http, error };
 }
 
-/** Where each input has a code of its own. Paths come as `/name`. */
+/** The inputs that have an error code of their own. Paths come as `/name`. */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   '/id': 'INVALID_ID',
   '/enc-record-id': 'INVALID_ID',
@@ -130,7 +131,9 @@ function givenValue(invalid: Invalid, name: string, request: FastifyRequest): un
   return name === '' ? input : (input as Record<string, unknown> | undefined)?.[name];
 }
 
-/** The status of an error that Fastify made of a request; nothing where it is the server's. */
+/**
+ * The status of an error that Fastify found in a request; undefined if it is the server's error.
+ */
 function statusOf(thrown: unknown): number | undefined {
   const { statusCode } = thrown as { statusCode?: unknown };
   return typeof statusCode === 'number' && statusCode < 500 ? statusCode : undefined;
@@ -144,7 +147,7 @@ const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   416: ['INVALID_FIELD', 'Range is beyond the end of the page'],
 };
 
-/** Its own words may quote the request: only what is known to be harmless is said. */
+/** Fastify's own message may quote the request, so only harmless text is sent. */
 function refusedByFramework(status: number): EncServerError {
   const [code, words] = REFUSALS[status] ?? ['INVALID_FIELD', 'the request is malformed'];
   return new EncServerError(code, words, { hint: 'see /docs for what is expected' });

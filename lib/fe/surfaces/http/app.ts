@@ -1,6 +1,6 @@
 /**
  * HTTP on the front end's port: Fastify with its routes. Loaded at the first HTTP connection, so
- * that a server that speaks frames alone stays small and starts fast.
+ * that a server that speaks only frames stays small and starts fast.
  */
 import fastify from 'fastify';
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
@@ -23,10 +23,10 @@ import { addRecordRoutes } from './records.ts';
 import { countTraffic } from './traffic.ts';
 import { Turns } from './turns.ts';
 
-/** Node bounds all headers together; so no path is too long for its own answer. In bytes. */
+/** Node's bound on all headers together, so that no path is too long to be answered. In bytes. */
 const PARAM_BYTES_MAX = 16 * 1024;
 
-/** Of every answer; the pages at / and /docs have policies of their own. */
+/** Sent with every answer; the pages at / and /docs have policies of their own. */
 const SECURITY_HEADERS = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
   'cross-origin-resource-policy': 'same-origin',
@@ -54,12 +54,12 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
       guard.check(request.headers);
       request.session = sessionOf(request.raw, host.gate, host.trustedProxies);
     }
-    // Here, before a body or its type is looked at.
+    // Done here, before a body or its type is looked at.
     if (request.is404) answerMissingRoute(routes, request, reply);
     else done();
   });
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, host.log));
-  // Asked by the plugin that serves the files of /docs; other paths end in the hook above.
+  // Called by the plugin that serves the files of /docs; other paths end in the hook above.
   app.setNotFoundHandler(answerMissingPage);
   await addDocuments(app);
   addProbes(app, host);
@@ -69,7 +69,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   addRecordRoutes(app, host);
   addBatchRoutes(app, host);
   await app.ready();
-  // Whoever reads a body says so itself, once there is room for it.
+  // Routes that read a body send 100 Continue themselves, once there is room for it.
   app.server.on('checkContinue', (request, response) => {
     app.server.emit('request', request, response);
   });
@@ -79,7 +79,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
 function createApp({ limits, traffic }: HttpHost): HttpApp {
   const app = fastify({
     http: httpServerOptions(limits),
-    // What is logged is logged by us: URLs hold IDs, and those of /records keys.
+    // We log ourselves: URLs hold IDs, and those of /records also keys.
     logger: false,
     clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: PARAM_BYTES_MAX },
@@ -93,9 +93,9 @@ function createApp({ limits, traffic }: HttpHost): HttpApp {
     },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
-  // Types check at compile time what we send; to check it again would only cost.
+  // Types check at compile time what we send; checking it again would only cost time.
   app.setSerializerCompiler(() => JSON.stringify);
-  // Bodies are read by the routes that take one, in a hook before the check of their schema.
+  // Routes that take a body read it themselves, in a hook before their schema is checked.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   return app;

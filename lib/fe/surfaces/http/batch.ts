@@ -1,4 +1,4 @@
-/** `POST /v1/batch`: many records in one request. `GET /v1/records`: which IDs there are. */
+/** `POST /v1/batch`: many records in one request. `GET /v1/records`: the IDs of records. */
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
@@ -90,7 +90,7 @@ function opOf(item: unknown): string | undefined {
   return typeof op === 'string' ? op : undefined;
 }
 
-/** Throws `INVALID_FIELD` in words that repeat nothing of the item. */
+/** Throws `INVALID_FIELD` with a message that quotes nothing of the item. */
 function checked(item: unknown): schemas.HttpBatchItem {
   const { success, data, error } = schemas.batchItem.safeParse(item);
   if (success) return data;
@@ -149,7 +149,7 @@ function itemName(item: schemas.HttpBatchItem, { caller }: RequestContext): Reco
   return { namespace: namespaceFor(named, caller), id };
 }
 
-/** Of the two forms of a value, one is given. */
+/** Exactly one of the two forms of a value must be given. */
 function bytesOf(text: string | undefined, base64: string | undefined, name: string): Buffer {
   if ((text === undefined) === (base64 === undefined)) {
     const code = text === undefined ? 'MISSING_FIELD' : 'INVALID_FIELD';

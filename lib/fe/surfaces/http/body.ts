@@ -9,8 +9,8 @@ import type { RequestContext } from '../../../net/request.ts';
 const NO_BYTES = Buffer.alloc(0);
 
 /**
- * Reads a whole body. Its room is reserved before a byte of it is read (and before `100
- * Continue`), and given back when the reply is out; for nobody none is.
+ * Reads a whole body. Its room is reserved before any of it is read (and before `100 Continue`),
+ * and given back when the reply is out; nothing is held for callers without identity.
  *
  * @throws EncServerError `UNAUTHENTICATED`, `INVALID_FIELD`, `RECORD_TOO_LARGE`, `OVERLOADED`,
  *   `CANCELLED`
@@ -32,14 +32,14 @@ export async function readBody(
   if (lengthBytes === 0) return NO_BYTES;
   await budget.reserved(lengthBytes, context);
   releaseWhenSent(reply, budget, lengthBytes);
-  // HTTP/1.0 knows no answer before the answer (RFC 9110 section 15.2).
+  // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
   if (headers.expect !== undefined && request.raw.httpVersionMinor > 0) reply.raw.writeContinue();
   const body = await collect(request.raw, bytesMax);
   checkAnswerable(request.raw);
   return body;
 }
 
-/** A hook: what Content-Type says is no matter here, so that Fastify does not judge its form. */
+/** A hook: Content-Type does not matter here, so Fastify must not judge its form. */
 export function ignoreType(
   { raw }: FastifyRequest,
   _reply: FastifyReply,
@@ -56,7 +56,7 @@ export function countReply(reply: FastifyReply, budget: Budget, bytes: number): 
 }
 
 function releaseWhenSent(reply: FastifyReply, budget: Budget, bytes: number): void {
-  // The close may have come while room was waited for.
+  // The connection may have closed while room was waited for.
   if (reply.raw.destroyed) budget.release(bytes);
   else reply.raw.once('close', () => budget.release(bytes));
 }
@@ -68,7 +68,7 @@ function collect(stream: NodeJS.ReadableStream, bytesMax: number): Promise<Buffe
     const onData = (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > bytesMax) {
-        // The rest is read and dropped by Node, within the time that a request has.
+        // Node reads and drops the rest, within the time limit of a request.
         stream.off('data', onData);
         stream.resume();
         reject(tooLarge(bytesMax));
@@ -77,7 +77,7 @@ function collect(stream: NodeJS.ReadableStream, bytesMax: number): Promise<Buffe
       chunks.push(chunk);
     };
     let ended = false;
-    // Comes after the end as well, and an error costs more than all the rest.
+    // `close` follows `end` as well, and making an error would cost more than everything else.
     const cutShort = () => {
       if (!ended) reject(new EncServerError('CANCELLED', 'the body was cut short'));
     };
@@ -92,7 +92,7 @@ function collect(stream: NodeJS.ReadableStream, bytesMax: number): Promise<Buffe
   });
 }
 
-/** To take the coding off is nothing that this server does, and to keep it would be a lie. */
+/** We do not decode it, and storing it encoded would misrepresent the record. */
 function codedTransfer(): EncServerError {
   const hint = 'the only Transfer-Encoding that is taken is chunked';
   return new EncServerError('INVALID_FIELD', 'the body has a coding', { hint });

@@ -1,4 +1,7 @@
-/** What is wrong in a request to `/data`, in the words of the demo's framework (pydantic 1). */
+/**
+ * Describes what is wrong in a request to `/data`, in the words of the demo's framework (pydantic
+ * 1).
+ */
 import type { FastifyRequest } from 'fastify';
 
 export interface Complaint {
@@ -10,16 +13,16 @@ export interface Complaint {
 type Words = Omit<Complaint, 'loc'>;
 type Values = Readonly<Record<string, unknown>>;
 
-/** What the checks of the schemas found. */
+/** What the schema checks found. */
 export interface Invalid {
   readonly validation: readonly { readonly instancePath: string }[];
   readonly validationContext?: unknown;
 }
 
 const NOT_INTEGER = { msg: 'value is not a valid integer', type: 'type_error.integer' } as const;
-/** Python counts `"5.0"` as one, too. */
+/** Python accepts `"5.0"` as one, too. */
 const INTEGER = /^[+-]?\d+(?:\.0+)?$/;
-/** The least of what has another bound than the safe integers. */
+/** Minimum values, where they differ from the smallest safe integer. */
 const MINIMA: Readonly<Record<string, number>> = { limit: 1 };
 
 export function complaintsOf(invalid: Invalid, request: FastifyRequest): Complaint[] {

@@ -9,10 +9,10 @@ import type { RecordHeaders } from './schemas.ts';
 
 type Conditions = Pick<RecordHeaders, 'if-match' | 'if-none-match'>;
 
-/** Asks for the revision that is there now; nothing where there is no record. */
+/** Asks for the current revision; undefined if there is no record. */
 type AskRevision = () => Promise<Buffer | undefined>;
 
-/** The form of the whole list was checked before. */
+/** The form of the whole list has been checked before. */
 const TAG = /(?<weak>W\/)?"(?<opaque>[^"]*)"/g;
 const REVISION = /^[0-9a-f]{16}$/;
 
@@ -21,8 +21,8 @@ export function entityTag(revision: Buffer): string {
 }
 
 /**
- * What a write is conditional on. Where one revision or none at all must be there, the store
- * decides; else the record is looked at, and what was seen must still be there.
+ * The condition of a write. If exactly one revision, or no record, must be there, the store
+ * decides; otherwise the record is looked at, and must be unchanged when it is written.
  *
  * @throws StatusError 412, `CONFLICT`, when the conditions do not hold
  */
@@ -60,7 +60,9 @@ export function preconditionFailed(): StatusError {
   return new StatusError(412, 'CONFLICT', 'the record is not the one that the request is for');
 }
 
-/** What a write was refused with: 412 for a conflict with its condition, 409 for one with others. */
+/**
+ * The error of a refused write: 412 if its own condition failed, 409 for a conflict with others.
+ */
 export function conflictAs({ kind }: WriteCondition): (error: unknown) => never {
   return (error) => {
     const isConflict = codeOf(error) === 'CONFLICT';

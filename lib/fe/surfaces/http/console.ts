@@ -1,6 +1,6 @@
 /**
- * The console: the page at `/`, from the files of `web/`, and what it asks the server about
- * itself. Everything else that it does goes through the same routes as any other client.
+ * The console: the page at `/`, from the files of `web/`, and what it asks the server about itself.
+ * Everything else it does goes through the same routes as for any other client.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { problemOf, REFUSALS } from './failures-document.ts';
 import type { HttpApp, HttpHost } from './host.ts';
 import * as schemas from './schemas.ts';
 
-/** The page loads from here and calls here, and nothing else; nothing inline runs or is styled. */
+/** The page loads only from here and calls only here; no inline script or style is allowed. */
 const CONSOLE_CSP = [
   "default-src 'none'",
   "script-src 'self'",
@@ -66,7 +66,7 @@ function addStatus(app: HttpApp, { state, limits }: HttpHost): void {
   };
   app.get('/v1/status', { schema }, async (request) => {
     const { caller, peer } = request.session;
-    // Whoever may do nothing is told nothing but that.
+    // A caller that may do nothing learns nothing but that.
     const needsToken = isNobody(caller);
     const about = {
       version: VERSION,

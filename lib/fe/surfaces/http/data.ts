@@ -1,4 +1,4 @@
-/** `/data`: the interface of the SSE demo, its status codes and error bodies included. */
+/** `/data`: the interface of the SSE demo, including its status codes and error bodies. */
 import { Readable } from 'node:stream';
 import { orAbsent } from '../../lookup.ts';
 import { countReply } from './body.ts';
@@ -8,7 +8,7 @@ import * as schemas from './schemas.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 const TAGS = ['data'];
-/** IDs of one chunk of a list. */
+/** IDs in one chunk of a list. */
 const CHUNK_IDS = 1_000;
 const UNAVAILABLE = {
   401: schemas.detail,
@@ -39,12 +39,12 @@ function addList(app: HttpApp, { items, budget, limits }: HttpHost): void {
     countReply(reply, budget, ids.length * Float64Array.BYTES_PER_ELEMENT);
     if (ids.length <= CHUNK_IDS) return ids;
     reply.header('content-type', JSON_TYPE);
-    // To Fastify a stream is a stream; the types know only what is in it.
+    // Fastify accepts any stream; its types know only the content.
     return reply.send(Readable.from(chunksOf(ids)) as never);
   });
 }
 
-/** A JSON array in parts: the whole text is never held. */
+/** A JSON array in parts: the whole text is never in memory. */
 function* chunksOf(ids: readonly number[]): Generator<string> {
   for (let at = 0; at < ids.length; at += CHUNK_IDS) {
     yield `${at === 0 ? '[' : ','}${ids.slice(at, at + CHUNK_IDS).join(',')}`;

@@ -1,4 +1,4 @@
-/** `/openapi.json`, made from the schemas, and `/docs`, the page that runs its examples. */
+/** `/openapi.json`, made from the schemas, and `/docs`, the page where its examples can be run. */
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
@@ -6,7 +6,7 @@ import { VERSION } from '../../../version.ts';
 import { addCommonFailures, COMMON_FAILURES } from './failures-document.ts';
 import type { HttpApp } from './host.ts';
 
-/** The page may load from here and call here, and nothing else; nothing inline runs. */
+/** The page may load only from here and call only here; no inline script is allowed. */
 const DOCS_CSP = [
   "default-src 'none'",
   "script-src 'self'",
@@ -25,7 +25,7 @@ const DESCRIPTION =
   'What is no HTTP/1.1 request, or comes on one connection too many, is answered with problem ' +
   'details, whatever it was for.';
 
-/** To be called before the routes, so that it sees them. */
+/** Call this before the routes are added, so that it sees them. */
 export async function addDocuments(app: HttpApp): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -63,7 +63,7 @@ export async function addDocuments(app: HttpApp): Promise<void> {
     staticCSP: DOCS_CSP,
     theme: { title: 'enc-server-ts' },
     uiConfig: {
-      // Without the bar that loads a document from elsewhere.
+      // Without the bar for loading a document from elsewhere.
       layout: 'BaseLayout',
       deepLinking: true,
       tryItOutEnabled: true,
@@ -73,7 +73,7 @@ export async function addDocuments(app: HttpApp): Promise<void> {
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }
 
-/** HEAD is told of where it says something of its own. */
+/** HEAD is described only where it has a description of its own. */
 function describeRoute(described: Parameters<typeof jsonSchemaTransform>[0]) {
   const { route, url } = described;
   const hide = route.method === 'HEAD' && !/^\/v1\/record(?:$|s\/)/.test(url);

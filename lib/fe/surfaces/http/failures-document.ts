@@ -1,4 +1,4 @@
-/** What the document says of failures: those of one route, of most of them, and of all. */
+/** What the document says of failures: those of one route, of most routes, and of all. */
 import type { SwaggerTransformObject } from '@fastify/swagger';
 import * as schemas from './schemas.ts';
 
@@ -8,7 +8,7 @@ export function problemOf(description: string) {
   return { description, content: { [PROBLEM_TYPE]: { schema: schemas.problem } } };
 }
 
-/** Before a route looks at its request. */
+/** Failures before a route looks at its request. */
 export const REFUSALS = {
   401: problemOf('A token is needed, or the one that was sent is not valid.'),
   403: problemOf('A token stands in the URL, or the request comes from a page elsewhere.'),
@@ -17,7 +17,7 @@ export const REFUSALS = {
   503: problemOf('Not now: the back end cannot be reached, or there is too much to do.'),
 };
 
-/** Of routes that ask the back end. Their own words for one of these come after them. */
+/** Failures of routes that ask the back end. A route's own description of one overrides these. */
 export const FAILURES = {
   ...REFUSALS,
   400: problemOf('Something in the request is malformed.'),
@@ -25,7 +25,7 @@ export const FAILURES = {
   504: problemOf('It took too long.'),
 };
 
-/** To HEAD no failure has a body either. */
+/** A failure of HEAD has no body either. */
 export const HEAD_FAILURES = Object.fromEntries(
   [400, 401, 403, 410, 412, 413, 429, 500, 502, 503, 504].map((status) => [
     status,
@@ -33,7 +33,7 @@ export const HEAD_FAILURES = Object.fromEntries(
   ]),
 );
 
-/** Of requests that reach no route: the same for all of them, and so described once. */
+/** Failures of requests that reach no route: the same everywhere, so described once. */
 const ANYWHERE: Readonly<Record<string, string>> = {
   400: 'This is no HTTP/1.1 request.',
   408: 'The request did not arrive in time.',
@@ -57,10 +57,10 @@ interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
-/** Adds to each operation what can come anywhere, unless it says something of its own. */
+/** Adds to each operation the failures that can happen anywhere, unless it describes its own. */
 export const addCommonFailures: SwaggerTransformObject = (made) => {
   if (!('openapiObject' in made)) return made.swaggerObject;
-  // Its types allow for all that a path may have; here these are operations alone.
+  // The types allow for everything that a path may have; here there are only operations.
   const { paths } = made.openapiObject as unknown as Document;
   for (const { responses } of Object.values(paths).flatMap((path) => Object.values(path))) {
     for (const status of Object.keys(ANYWHERE)) {

@@ -21,7 +21,7 @@ const FAILURES = {
   503: schemas.message,
   504: schemas.message,
 };
-/** Described with its type: an answer that is null alone would pass for one without a body. */
+/** Described with its type: a plain null would be taken for an answer without a body. */
 const DELETED = {
   description: 'There is no such record any more.',
   content: { 'application/json': { schema: schemas.nothing } },
@@ -73,7 +73,7 @@ function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void 
     const { key } = request.query;
     const name = nameOf(Buffer.from(id, 'hex'), undefined, request.session.caller);
     const context = contextOf(request, limits);
-    // To look is not to read: it may be one that can be read once.
+    // HEAD only looks: the record may be one that can be read once.
     const claims = request.method !== 'HEAD';
     const options = { claims, check: checkIsUtf8 };
     const { record } = await service.retrieve(name, keyOf(key), context, options);
@@ -96,14 +96,14 @@ function addDelete(app: HttpApp, { service, limits }: HttpHost): void {
   });
 }
 
-/** In JSON other bytes would come out as others. @throws EncServerError `NOT_TEXT` */
+/** In JSON, other bytes would be changed. @throws EncServerError `NOT_TEXT` */
 function checkIsUtf8(record: Buffer): void {
   if (isUtf8(record)) return;
   const hint = 'GET /v1/records/{id} gives bytes';
   throw new EncServerError('NOT_TEXT', 'the record is no UTF-8', { hint });
 }
 
-/** The Go front end answers so when its back end cannot be reached to store. */
+/** The Go front end's answer if its back end cannot be reached to store. */
 function badGateway(error: unknown): never {
   if (error instanceof EncServerError && error.code === 'UNAVAILABLE') {
     throw new StatusError(502, 'UNAVAILABLE', error.message, { hint: error.hint });

@@ -1,15 +1,15 @@
 /**
- * Keeps the pages that a browser happens to show from using a server that trusts whoever reaches
- * it. A page elsewhere can send requests here; what tells them apart is what it cannot choose:
- * the name that it was loaded under (Origin), and, where its own name was made to lead here (DNS
- * rebinding), the name in Host.
+ * Keeps arbitrary web pages in a browser from using a server that trusts whoever reaches it. A page
+ * elsewhere can send requests here, but it cannot choose what identifies it: the origin that it was
+ * loaded from (Origin), and, if its own name was made to resolve to this server (DNS rebinding),
+ * the name in Host.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { nameInHost } from '../../../net/http-head.ts';
 import { StatusError } from './answers.ts';
 
-/** Accepted values of Host that are remembered; there are few. */
+/** How many accepted values of Host are remembered; there are few. */
 const KNOWN_MAX = 64;
 
 export class HostGuard {
@@ -36,7 +36,7 @@ export class HostGuard {
   /** @throws StatusError 403, `NOT_ALLOWED` */
   check(headers: IncomingHttpHeaders): void {
     const { host, origin } = headers;
-    // Without Host it is HTTP/1.0, which no browser speaks.
+    // Without Host it is HTTP/1.0, which browsers do not speak.
     if (host !== undefined && !this.#known.has(host)) this.#checkHost(host);
     if (origin !== undefined && hostOf(origin) !== host?.toLowerCase()) {
       throw refusal('the request comes from a page of another origin', 'there is no CORS here');
@@ -49,12 +49,12 @@ export class HostGuard {
       const hint = 'name it in the setting allowedHosts, or use an address or localhost';
       throw refusal('the server is not known under the name in Host', hint);
     }
-    // Callers choose ports and addresses: what is remembered must have a bound.
+    // Callers choose ports and addresses, so the memory must be bounded.
     if (this.#known.size === KNOWN_MAX) this.#known.clear();
     this.#known.add(host);
   }
 
-  /** An address is no name, so that no name server can make it lead elsewhere. */
+  /** An address is not a name, so no name server can make it lead elsewhere. */
   #allows(name: string): boolean {
     if (this.#any || this.#names.has(name)) return true;
     if (isIP(name.replace(/^\[|\]$/g, '')) !== 0) return true;

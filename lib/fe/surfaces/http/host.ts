@@ -29,11 +29,11 @@ export interface HttpHost {
   readonly log: Logger;
   /** Where the server listens. */
   readonly host: string;
-  /** Names that it is known under, beside that one and loopback. */
+  /** Other names of the server, besides that host and loopback. */
   readonly allowedHosts: string;
   readonly gate: Gate;
   readonly traffic: Traffic;
-  /** What is counted. Rejects with `UNAVAILABLE`. */
+  /** The page of metrics. Rejects with `UNAVAILABLE`. */
   readonly page: () => Promise<Page>;
   readonly trustedProxies: TrustedProxies;
   /** What the server waits for, and what is known of the back end. */
@@ -51,29 +51,29 @@ export type HttpApp = FastifyInstance<
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; set before any route is reached. */
+    /** The caller; set before any route is reached. */
     session: Session;
-    /** What became of it, as it is counted. */
+    /** The outcome, as it is counted. */
     outcome: Outcome;
-    /** What goes with it; none before a route has made one. */
+    /** The request's context; undefined before a route has made one. */
     context: RequestContext | undefined;
   }
 }
 
-/** What goes with a request from here on; its time begins now. */
+/** Makes the context of a request; its time starts now. */
 export function contextOf(
   request: Pick<FastifyRequest, 'session' | 'context' | 'headers'>,
   limits: Limits,
 ): RequestContext {
   const context = new RequestContext(request.session, limits.requestTimeoutMs);
-  // Of two, Node makes one with a comma in it, which is invalid.
+  // Node joins two headers with a comma, which makes the value invalid.
   const { traceparent } = request.headers;
   context.follow(typeof traceparent === 'string' ? traceparent : undefined);
   request.context = context;
   return context;
 }
 
-/** A record takes twice its bytes in hexadecimal digits, and texts in JSON about as many. */
+/** Hexadecimal digits take twice the bytes of a record, and texts in JSON about as many. */
 export function jsonBytesMax(limits: Limits): number {
   return 2 * limits.recordBytesMax + FRAME_OVERHEAD_BYTES;
 }

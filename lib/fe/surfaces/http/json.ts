@@ -6,20 +6,20 @@ import { StatusError } from './answers.ts';
 import { ignoreType, readBody } from './body.ts';
 import { contextOf, type HttpHost, jsonBytesMax } from './host.ts';
 
-/** `application/json`, and what is JSON underneath (RFC 6839). */
+/** `application/json`, and types that are JSON underneath (RFC 6839). */
 const JSON_TYPE = /^application\/(?:json|[\w.!#$&^-]+\+json)\s*(?:;|$)/i;
 
 /**
- * The hooks that make `request.body` the parsed body, for routes whose wrong bodies are answered
- * with `status`. A body without a type counts as JSON.
+ * The hooks that make `request.body` the parsed body, for routes that answer malformed bodies with
+ * `status`. A body without a type counts as JSON.
  */
 export function takeJson(host: HttpHost, status: number) {
   return { onRequest: checkType(status), preValidation: readJson(host, status) };
 }
 
 /**
- * Before Fastify looks at the type: it answers 415 to what is no media type at all. Nobody is told
- * so before anything else.
+ * Runs before Fastify looks at the type, which would answer 415 for a malformed one. Callers that
+ * have not identified themselves are refused first.
  */
 function checkType(status: number) {
   return (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
@@ -43,12 +43,12 @@ function readJson(host: HttpHost, status: number) {
   };
 }
 
-/** The words of JSON.parse quote the text, so none of them is told. */
+/** JSON.parse's message quotes the text, so it is not passed on. */
 function parse(bytes: Buffer, status: number): unknown {
   try {
     if (isUtf8(bytes)) return JSON.parse(bytes.toString('utf8'));
   } catch {
-    // Told below.
+    // Reported below.
   }
   const hint = 'see RFC 8259';
   throw new StatusError(status, 'INVALID_FIELD', 'the body is no JSON in UTF-8', { hint });

@@ -1,4 +1,6 @@
-/** Answers what no route takes: an unknown path, or a method that its path does not have. */
+/**
+ * Answers requests that no route takes: an unknown path, or a method that its path does not have.
+ */
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { EncServerError } from '../../../errors.ts';
 import { answerFailure } from './answers.ts';
@@ -8,7 +10,7 @@ import type { HttpApp } from './host.ts';
 export class Routes {
   readonly #methods = new Map<string, Set<string>>();
 
-  /** To be made before the routes are. */
+  /** Construct this before the routes are added. */
   constructor(app: HttpApp) {
     app.addHook('onRoute', (route: RouteOptions) => {
       const methods = this.#methods.get(route.url) ?? new Set();
@@ -17,7 +19,7 @@ export class Routes {
     });
   }
 
-  /** The methods that a path has, in order of the alphabet; none if there is no such path. */
+  /** The methods that a path has, in alphabetical order; empty if there is no such path. */
   methodsOf(url: string): string[] {
     const path = url.split('?', 1)[0] as string;
     const found = [...this.#methods].filter(([route]) => matches(route, path));
@@ -25,11 +27,11 @@ export class Routes {
   }
 }
 
-/** Whether a path is one of a route, whose parameters are `:name` and whose rest is `*`. */
+/** Whether a path matches a route, which may have parameters `:name` and end with `*`. */
 function matches(route: string, path: string): boolean {
   const parts = path.split('/');
   const pattern = route.split('/');
-  // The rest has a part at least.
+  // The rest has at least one part.
   if (parts.length < pattern.length) return false;
   if (parts.length > pattern.length && pattern.at(-1) !== '*') return false;
   return pattern.every((part, index) => {
@@ -51,7 +53,7 @@ export function answerMissingRoute(
   return answerFailure({ status: 405, error }, request, reply);
 }
 
-/** Also where there is a route, but not what it looked for. */
+/** Also used by a route that does not find what it should serve. */
 export function answerMissingPage(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const hint = 'see /docs for what there is';
   const error = new EncServerError('NOT_FOUND', 'there is no such page', { hint });

@@ -1,4 +1,4 @@
-/** How names and keys stand in paths, queries and headers. */
+/** How names and keys are written in paths, queries and headers. */
 import type { Caller } from '../../../access.ts';
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { decodeHexKey } from '../../../protocol/hex.ts';
@@ -11,7 +11,7 @@ export function nameOf(id: Buffer, namespace: string | undefined, caller: Caller
   return { namespace: namespaceFor(named, caller), id };
 }
 
-/** A key whose form was checked. */
+/** A key whose form has been checked. */
 export function keyOf(hex: string): Buffer;
 export function keyOf(hex: string | undefined): Buffer | undefined;
 export function keyOf(hex: string | undefined): Buffer | undefined {

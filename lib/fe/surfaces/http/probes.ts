@@ -1,4 +1,4 @@
-/** What the server tells of itself: whether it lives and is ready, and what it counts. */
+/** What the server reports of itself: whether it is alive and ready, and its metrics. */
 import { checkMetricsAccess } from '../../../net/metrics-access.ts';
 import { problemOf, REFUSALS } from './failures-document.ts';
 import type { HttpApp, HttpHost } from './host.ts';
@@ -6,7 +6,7 @@ import * as schemas from './schemas.ts';
 
 const TAGS = ['server'];
 
-/** Probes come from machines, under whatever name or address. */
+/** Probes come from machines, under any name or address. */
 export const PROBE = /^\/(?:healthz|readyz)(?:\?|$)/;
 
 export function addProbes(app: HttpApp, host: HttpHost): void {

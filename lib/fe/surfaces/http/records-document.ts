@@ -1,4 +1,4 @@
-/** What the document says of `/v1/records`, and what is checked of its requests. */
+/** What the document says of `/v1/records`, and how its requests are checked. */
 import { FAILURES, HEAD_FAILURES, problemOf } from './failures-document.ts';
 import * as schemas from './schemas.ts';
 

@@ -25,9 +25,9 @@ const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]+$/;
 
 export function addRecordRoutes(app: HttpApp, host: HttpHost): void {
   const routes = new RecordRoutes(host);
-  // One handler serves schemas that differ: the types of each are those of `RecordHeaders`.
+  // One handler serves different schemas: `RecordHeaders` has the types of all of them.
   const plain = app.withTypeProvider<FastifyTypeProviderDefault>();
-  // The ID stands in the path, or, for those whose proxies log paths, in a header.
+  // The ID is in the path, or, for callers whose proxies log paths, in a header.
   for (const path of ['/v1/records/:id', '/v1/record'] as const) {
     const schemas = describeRecords(path);
     plain.put(path, { schema: schemas.put }, (request, reply) => routes.put(request, reply));
@@ -52,7 +52,7 @@ class RecordRoutes {
     const name = nameFrom(request);
     const key = keyOf(headersOf(request)['enc-record-key']);
     const context = contextOf(request, this.#host.limits);
-    // Before there is room for the body.
+    // Checked before room for the body is reserved.
     await service.admitStore(name, context);
     checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
@@ -79,7 +79,7 @@ class RecordRoutes {
     const key = keyOf(hexKey);
     const context = contextOf(request, this.#host.limits);
     if (isConditional(headers)) {
-      // First without reading it for good: it may be one that can be read once.
+      // First look without claiming it: the record may be one that can be read once.
       const looking = { claims: false, reader: readerOf(headers) };
       const { revision } = await service.retrieve(name, key, context, looking);
       reply.header('etag', entityTag(revision));
@@ -90,7 +90,7 @@ class RecordRoutes {
     return this.#send(reply, found);
   }
 
-  /** Without a key, the entity tag alone; with it, all that GET says but the record. */
+  /** Without a key, only the entity tag; with it, every header that GET sends, without the body. */
   async head(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const headers = headersOf(request);
     const { 'enc-record-key': hexKey } = headers;
@@ -102,7 +102,7 @@ class RecordRoutes {
       tellLife(reply, found);
       return isModified(headers, found.revision) ? reply.send() : reply.code(304).send();
     }
-    // To look at what can be read once is not to read it.
+    // Looking at a record that can be read once does not claim it.
     const looking = { claims: false, reader: readerOf(headers) };
     const found = await service.retrieve(name, keyOf(hexKey), context, looking);
     tellLife(reply, found);
@@ -115,7 +115,7 @@ class RecordRoutes {
     return reply.header('content-type', contentTypeOf(contentType)).send(record);
   }
 
-  /** The new key is the caller's, who has it before the old one is gone. */
+  /** The new key is the caller's, who has it before the old one is replaced. */
   async rekey(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { 'enc-old-key': oldKey, 'enc-record-key': newKey } = headersOf(request);
     if (oldKey === undefined || newKey === undefined) {
@@ -139,7 +139,7 @@ class RecordRoutes {
     const context = contextOf(request, this.#host.limits);
     const condition = await this.#conditionOf(request, name, context);
     if (condition.kind === 'absent') {
-      // Nothing may be there, and nothing is to be deleted.
+      // No record may be there, so there is nothing to delete.
       if ((await this.#revisionOf(name, context)) !== undefined) throw preconditionFailed();
       return reply.code(204).send();
     }
@@ -161,8 +161,8 @@ class RecordRoutes {
 }
 
 /**
- * What a record is stored as, it is given back as: not a part of it, and no coding of it that its
- * reader would not be told of.
+ * A record is returned exactly as stored, so a partial body, or a content coding that its reader
+ * would not be told of, is refused.
  *
  * @throws EncServerError `INVALID_FIELD`
  */
@@ -178,7 +178,7 @@ function checkWhole({ headers }: FastifyRequest): void {
   }
 }
 
-/** How long a record lives, and how often it can be read. */
+/** When a record expires, and whether it can be read only once. */
 function lifeOf(request: FastifyRequest): { expiryMs: number | undefined; once: boolean } {
   const { 'enc-ttl': ttl, 'enc-expires': expires, 'enc-once': once } = headersOf(request);
   if (ttl !== undefined && expires !== undefined) {
@@ -189,7 +189,7 @@ function lifeOf(request: FastifyRequest): { expiryMs: number | undefined; once: 
   return { expiryMs, once: once === '1' };
 }
 
-/** Of whatever is told of a record. */
+/** Headers of every answer about a record. */
 function tellLife(reply: FastifyReply, found: Pick<ReadRecord, 'revision' | 'expiryMs'>): void {
   reply.header('etag', entityTag(found.revision));
   if (found.expiryMs > 0) reply.header('enc-expires', new Date(found.expiryMs).toISOString());
@@ -203,7 +203,7 @@ function isConditional(headers: RecordHeaders): boolean {
   return headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
 }
 
-/** As the schemas have checked them. */
+/** The headers, as the schemas have checked them. */
 function headersOf(request: FastifyRequest): RecordHeaders {
   return request.headers as RecordHeaders;
 }

@@ -1,21 +1,21 @@
 /**
- * Everything that goes in and out over HTTP, once: the types, the checks of what comes in, and
- * the OpenAPI document come from here.
+ * Everything that goes in and out over HTTP, in one place: the types, the checks of requests, and
+ * the OpenAPI document are derived from it.
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { BATCH_ITEMS_MAX, ID_BYTES_MAX, NAMESPACE_BYTES_MAX } from '../../../protocol/limits.ts';
 
 /**
- * A key for the examples of /docs, so that they open what they stored. Drawn at each start, and
- * shown to whoever reads the document: it is for nothing else.
+ * A key for the examples of /docs, so that they can open what they stored. Drawn at each start and
+ * shown to anyone who reads the document, so it is for nothing else.
  */
 const EXAMPLE_KEY = randomBytes(32).toString('hex');
 const EXAMPLE_ID = 'docs-example';
 const EXAMPLE_HEX_ID = Buffer.from(EXAMPLE_ID).toString('hex');
 
 const HEX = /^(?:[0-9A-Fa-f]{2})*$/;
-/** A schema as it stands in the document. */
+/** A schema as the document has it. */
 function shapeOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
   const { $schema: _dialect, ...shape } = z.toJSONSchema(schema, { io });
   return shape;
@@ -26,7 +26,9 @@ export const nothing = z.null();
 
 // --- /data -------------------------------------------------------------------------------
 
-/** As the demo takes it: `"5"` is 5. And `5.0`, which JSON Schema counts as an integer, too. */
+/**
+ * As the demo takes it: `"5"` is 5, and so is `5.0`, which JSON Schema counts as an integer, too.
+ */
 const decimal = z
   .string()
   .regex(/^[+-]?\d{1,16}(?:\.0{1,16})?$/)
@@ -34,11 +36,11 @@ const decimal = z
   .refine(Number.isSafeInteger);
 const integer = z.union([z.int(), decimal]);
 const BOUNDS = { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER };
-/** In a path or a query, where everything is text. */
+/** For a path or a query, where everything is text. */
 const integerText = decimal.meta({ type: 'integer', ...BOUNDS });
 const countText = decimal.pipe(z.int().min(1)).meta({ type: 'integer', ...BOUNDS, minimum: 1 });
 
-/** UTF-8 has no form for half of a surrogate pair: it would come back as another text. */
+/** Half a surrogate pair has no form in UTF-8: it would come back as a different text. */
 const wellFormed = (text: string) => (text as WellFormed).isWellFormed();
 
 /** Of ES2024; Node has it from 20 on. */
@@ -47,7 +49,7 @@ type WellFormed = string & { isWellFormed(): boolean };
 export const newItem = z
   .object({
     id: integer.describe('The ID to store it under; if that is taken, the next one is used.'),
-    // An empty text is refused with 400 by the route, as the demo does it; not here, with 422.
+    // An empty text is refused by the route with 400, as in the demo, and not here with 422.
     data: z.string().refine(wellFormed).meta({ minLength: 1 }),
   })
   .meta({ example: { id: 1, data: 'TestString' } });
@@ -176,7 +178,7 @@ const reader = {
     ),
 };
 
-/** Of requests that need no key, and of those that do. Other headers are let through. */
+/** Headers of requests that need no key, and of those that do. Other headers are ignored. */
 export const headers = z.looseObject({ ...shared, 'enc-record-key': key.optional() });
 export const headersWithKey = z.looseObject({ ...shared, ...reader, 'enc-record-key': key });
 export const storeHeaders = headers.extend(life);
@@ -190,7 +192,7 @@ export const headersWithIdAndKey = headersWithKey.extend(id);
 export const storeHeadersWithId = storeHeaders.extend(id);
 export const rekeyHeadersWithId = rekeyHeaders.extend(id);
 
-/** What of them the routes look at. */
+/** The headers that the routes look at. */
 export type RecordHeaders = {
   readonly [name in keyof (z.output<typeof headersWithIdAndKey> &
     z.output<typeof storeHeaders>) as string extends name ? never : name]?: string | undefined;
@@ -215,7 +217,7 @@ export const problem = z.object({
   code: z.string().describe('Stable; match on this.'),
 });
 
-/** For what the document says of all routes at once. */
+/** For the document's description of all routes. */
 export const problemShape = shapeOf(problem, 'output');
 
 // --- /v1/batch and lists -------------------------------------------------------------------
@@ -253,7 +255,7 @@ const batchDelete = z.object({
 export const batchItem = z.discriminatedUnion('op', [batchStore, batchRetrieve, batchDelete]);
 export type HttpBatchItem = z.output<typeof batchItem>;
 
-/** Items are described here, and checked one by one: a malformed one spoils no other. */
+/** Items are described here, but checked one by one: a malformed one must not affect the others. */
 const anyItem = z.unknown().meta(shapeOf(batchItem, 'input'));
 export const batch = z.object({ items: z.array(anyItem).max(BATCH_ITEMS_MAX) }).meta({
   example: {

@@ -1,4 +1,4 @@
-/** What is counted of HTTP: by route, never by what stands in a URL. */
+/** What is counted of HTTP: by route, never by the content of a URL. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { logRequest } from '../../../net/request-log.ts';
 import type { Operation, Outcome } from '../../../net/traffic.ts';
@@ -23,17 +23,17 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /data/:item_id': 'retrieve',
 };
 
-/** Let in whatever else is under way: they tell what is wrong. */
+/** Let in whatever else is under way, because they tell what is wrong. */
 const UNBOUNDED: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
 
-/** To be added before the hooks that may refuse a request. */
+/** Add this before the hooks that may refuse a request. */
 export function countTraffic(app: HttpApp, { traffic, log }: HttpHost): void {
   app.decorateRequest('outcome', 'ok');
   app.decorateRequest('context');
   app.addHook('onRequest', (request, reply, done) => {
     const sinceMs = performance.now();
     let isLetIn = false;
-    // Also where the client goes away before its answer.
+    // Also runs if the client goes away before its answer.
     reply.raw.once('close', () => {
       if (isLetIn) traffic.end();
       const operation = operationOf(request);
