@@ -23,13 +23,17 @@ export function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean 
   }
 }
 
-/** Slows down callers that try many wrong keys. */
+/**
+ * Slows down callers that try many wrong keys. A key as short as those of the family is one of
+ * them: an answer of its own would tell that there is a record.
+ */
 export function noting<T>(context: RequestContext, prove: () => T): T {
   try {
     return prove();
   } catch (error) {
-    if (codeOf(error) === 'WRONG_KEY') context.noteWrongKey();
-    throw error;
+    const code = codeOf(error);
+    if (code === 'WRONG_KEY' || code === 'INVALID_KEY') context.noteWrongKey();
+    throw code === 'INVALID_KEY' ? wrongKey() : error;
   }
 }
 
@@ -50,4 +54,8 @@ export function isExpired(header: Buffer, askedAtMs: number): boolean {
 
 export function notFound(): EncServerError {
   return new EncServerError('NOT_FOUND', 'there is no such record');
+}
+
+function wrongKey(): EncServerError {
+  return new EncServerError('WRONG_KEY', 'the key does not open this record');
 }

@@ -12,7 +12,7 @@ import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import { CHANGED_TRIES_MAX, callOf, hasEnded, notFound, noting } from './calls.ts';
+import { CHANGED_TRIES_MAX, callOf, hasEnded, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
 import { claimRecord, readAgain } from './once.ts';
@@ -104,6 +104,7 @@ export class Reader {
       const sizeBytes = error.sizeBytes ?? 0;
       if (tries > CHANGED_TRIES_MAX) throw error;
       if (sizeBytes > recordBytesMax + SEAL_OVERHEAD_BYTES) {
+        await this.#proveByHeader(read);
         throw new EncServerError('RECORD_TOO_LARGE', `a sealed record of ${sizeBytes} bytes`);
       }
       const roomBytes = Math.min(2 * sizeBytes, budget.shareBytesMax);
@@ -116,6 +117,16 @@ export class Reader {
       } finally {
         budget.release(roomBytes);
       }
+    }
+  }
+
+  /** What is told of a record that is not read is for callers with its key. */
+  async #proveByHeader({ name, key, context }: Read): Promise<void> {
+    const { header, askedAtMs } = await this.#options.placement.head(name, callOf(context));
+    if (isExpired(header, askedAtMs)) throw notFound();
+    // A record of the family proves its key only by its body.
+    if (key !== 'kept' && !isLegacyHeader(header)) {
+      noting(context, () => proveKey(header, name, key));
     }
   }
 

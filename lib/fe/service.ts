@@ -124,10 +124,7 @@ export class FeService {
     }
   }
 
-  /**
-   * Opens a record. Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ`, `LARGE` or
-   * `UNAVAILABLE`.
-   */
+  /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ`, `LARGE`, `UNAVAILABLE`. */
   async retrieve(
     name: RecordName,
     key: OpeningKey,
@@ -138,7 +135,7 @@ export class FeService {
     try {
       return await this.#reader.read(name, key, options, context);
     } catch (error) {
-      throw this.#uniform(error);
+      throw key === 'kept' ? error : this.#uniform(error, context);
     }
   }
 
@@ -175,7 +172,7 @@ export class FeService {
         return await this.#rekeyOnce(name, oldKey, newKey, condition, context);
       } catch (error) {
         const isLast = tries >= CHANGED_TRIES_MAX || condition.kind !== 'always';
-        if (codeOf(error) !== 'CONFLICT' || isLast) throw this.#uniform(error);
+        if (codeOf(error) !== 'CONFLICT' || isLast) throw this.#uniform(error, context);
       }
     }
   }
@@ -215,11 +212,14 @@ export class FeService {
     condition: WriteCondition = ALWAYS,
   ): Promise<boolean> {
     context.caller.require('delete', name.namespace);
+    const { uniformErrors } = this.#options;
     try {
-      return await this.#writer.remove(name, key, condition, context);
+      const existed = await this.#writer.remove(name, key, condition, context);
+      if (uniformErrors && !existed && key !== undefined) context.noteWrongKey();
+      return existed;
     } catch (error) {
-      if (this.#options.uniformErrors && codeOf(error) === 'WRONG_KEY') return false;
-      throw error;
+      if (!uniformErrors || codeOf(error) !== 'WRONG_KEY') throw error;
+      return false;
     }
   }
 
@@ -289,8 +289,11 @@ export class FeService {
     throw new EncServerError('NOT_ALLOWED', 'records are not looked at without a key', { hint });
   }
 
-  #uniform(error: unknown): unknown {
-    const isTold = codeOf(error) === 'WRONG_KEY' || codeOf(error) === 'NOT_FOUND';
-    return this.#options.uniformErrors && isTold ? notFound() : error;
+  /** A guess at a record that is not there counts as a wrong key: the limit must not tell them apart. */
+  #uniform(error: unknown, context: RequestContext): unknown {
+    const isWrong = codeOf(error) === 'WRONG_KEY';
+    if (!this.#options.uniformErrors || !(isWrong || codeOf(error) === 'NOT_FOUND')) return error;
+    if (!isWrong) context.noteWrongKey();
+    return notFound();
   }
 }

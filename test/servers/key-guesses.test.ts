@@ -1,9 +1,10 @@
 /** Who has no key of a record is told nothing by guessing, in whatever place the guess stands. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { it } from 'node:test';
 import { http } from '../helpers/http.ts';
-import { startServers } from '../helpers/servers.ts';
+import { startServers, temporaryFolder } from '../helpers/servers.ts';
 
 const guess = () => randomBytes(32).toString('hex');
 
@@ -64,5 +65,48 @@ it('a rekey with a condition does not tell which IDs exist', async () => {
     }
   } finally {
     await close();
+  }
+});
+
+it('under uniform errors no guess tells which IDs exist, whatever its length and number', async () => {
+  const folder = await temporaryFolder();
+  const settings = (recordBytesMax: number) => ({
+    feServerConfigs: {
+      uniformErrors: true,
+      wrongKeysPerMinuteMax: 20,
+      trustedProxies: '127.0.0.0/8, ::1',
+      dataDir: folder,
+      recordBytesMax,
+    },
+    beServerConfigs: { store: 'level', dataDir: folder },
+  });
+  const first = await startServers(settings(1 << 20));
+  await http(first.fe.port, 'PUT', '/v1/records/there', { body: Buffer.alloc(200_000) });
+  await first.close();
+  // From now on longer than what is taken.
+  const { fe, close } = await startServers(settings(100_000));
+  try {
+    let callers = 0;
+    const answersOf = async (id: string, method: string, digits: number) => {
+      const address = `192.0.2.${++callers}`;
+      const told = [];
+      for (let tries = 0; tries < 25; tries++) {
+        const key = guess().slice(0, digits);
+        const headers = { 'Enc-Record-Key': key, 'X-Forwarded-For': address };
+        const { status, body } = await http(fe.port, method, `/v1/records/${id}`, { headers });
+        told.push(`${status} ${body}`);
+      }
+      return told;
+    };
+    for (const method of ['GET', 'DELETE']) {
+      for (const digits of [32, 48, 64]) {
+        const there = await answersOf('there', method, digits);
+        assert.deepEqual(there, await answersOf('none', method, digits), `${method} ${digits}`);
+        assert.match(there.at(-1) ?? '', /^429 /);
+      }
+    }
+  } finally {
+    await close();
+    await rm(folder, { recursive: true, force: true });
   }
 });
