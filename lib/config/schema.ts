@@ -26,7 +26,7 @@ const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
 export const SECTIONS = {
   feClientConfigs: z.strictObject({
     serverAddr: address('localhost:7777', 'The front end that clients call.'),
-    timeoutMs: timeoutMs(),
+    timeoutMs: timeoutMs('For a whole request.'),
     ...caller(),
   }),
 
@@ -153,7 +153,10 @@ export const SECTIONS = {
 
   beClientConfigs: z.strictObject({
     serverAddr: address('localhost:8888', 'The back end that the front end and clients call.'),
-    timeoutMs: timeoutMs(),
+    timeoutMs: timeoutMs(
+      'For a whole request of be-client. In a front end, whose requests have the time of their ' +
+        'callers: to connect to the back end; a link silent for half of it is given up.',
+    ),
     ...caller(),
     smallConnections: count(1, 1024, 2, 'Connections for records up to 64 KiB.'),
     bulkConnections: count(1, 1024, 1, 'Connections for larger records.'),

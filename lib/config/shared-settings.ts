@@ -235,4 +235,4 @@ export const HOLDS_LONGEST_RECORD = {
   message: 'expected at least 4/3 of recordBytesMax and 64 KiB, so that one record fits',
 };
 
-export const timeoutMs = () => duration(DEFAULT_LIMITS.requestTimeoutMs, 'For a whole request.');
+export const timeoutMs = (about: string) => duration(DEFAULT_LIMITS.requestTimeoutMs, about);
