@@ -100,7 +100,10 @@ export interface StoreStats {
   readonly records: number;
 }
 
-/** A view of the store that no later write changes. Must be closed. */
+/**
+ * A view of the store. In LevelDB no later write changes it; MongoDB reads what is there at the time
+ * (`lib/store/mongo-snapshot.ts`). Must be closed.
+ */
 export interface Snapshot extends Pick<Store, 'get' | 'scan'> {
   close(): Promise<void>;
 }
@@ -115,7 +118,7 @@ export interface Store {
   put(key: Buffer, value: Value, condition?: Condition): Promise<PutResult>;
   /** Bodies above `bodyBytesMax` (default: no limit) are left out of the result. */
   get(key: Buffer, bodyBytesMax?: number): Promise<StoredValue | undefined>;
-  /** As `get` for each key, in their order, seen at one moment. */
+  /** As `get` for each key, in their order; in LevelDB seen at one moment. */
   getMany(keys: readonly Buffer[], bodyBytesMax?: number): Promise<(StoredValue | undefined)[]>;
   head(key: Buffer): Promise<StoredHead | undefined>;
   /**
