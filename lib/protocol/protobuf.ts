@@ -20,6 +20,8 @@ export type Message = Record<string, string | Buffer>;
 const WIRE = { varint: 0, i64: 1, bytes: 2, groupStart: 3, groupEnd: 4, i32: 5 } as const;
 const VARINT_BYTES_MAX = 10;
 const TAG_MAX = 0xffff_ffff;
+/** Fields of a message, known or not: millions of empty ones would hold up everyone else. */
+const FIELDS_MAX = 10_000;
 /** Groups nested in groups, which nobody has sent for years; others use the same bound. */
 const DEPTH_MAX = 100;
 /** Codes that say more than `INVALID_FIELD` for a string that is not UTF-8. */
@@ -60,6 +62,7 @@ interface Tag {
 class Reader {
   readonly #buffer: Buffer;
   #at = 0;
+  #fields = 0;
 
   constructor(buffer: Buffer) {
     this.#buffer = buffer;
@@ -68,6 +71,7 @@ class Reader {
   /** Undefined at the end. */
   tag(): Tag | undefined {
     if (this.#at === this.#buffer.length) return undefined;
+    if (++this.#fields > FIELDS_MAX) throw malformed();
     const tag = this.#varint();
     const number = Math.floor(tag / 8);
     if (tag > TAG_MAX || number === 0) throw malformed();

@@ -43,6 +43,7 @@ const GOOD: readonly [what: string, hex: string, message: Message][] = [
     '1801190102030405060708220161350102030498067b0a016b',
     { id: 'k' },
   ],
+  ['as many unknown fields as there may be', `${'1800'.repeat(9_999)}0a016b`, { id: 'k' }],
   ['an unknown number of ten bytes', '18ffffffffffffffffff010a016b', { id: 'k' }],
   ['unknown groups in groups', '1b2b08011201ff2c1c0a016b', { id: 'k' }],
   ['a known number with another wire type', '08010d010203040a016b', { id: 'k' }],
@@ -75,6 +76,8 @@ const BAD: readonly [what: string, hex: string, code?: string][] = [
   ['an ID cut inside a character', '0a03f09f98', 'INVALID_ID'],
   ['an ID that is no UTF-8, before another', '0a01ff0a0161', 'INVALID_ID'],
   ['other text that is no UTF-8', '0a016b1201ff'],
+  ['more fields than any message has', '1800'.repeat(10_001)],
+  ['more of them within a group', `1b${'1800'.repeat(10_000)}1c`],
 ];
 
 for (const [what, hex, code = 'INVALID_FIELD'] of BAD) {
