@@ -25,6 +25,28 @@ export interface Peer {
   readonly certificateError: string | undefined;
 }
 
+/** IPv4 addresses on a socket that takes both (RFC 4291 section 2.5.5.2). */
+const MAPPED = /^::ffff:(?=\d+\.)/i;
+const IPV6_GROUPS = 8;
+/** 64 bits: the network of one subscriber, who has all addresses in it (RFC 6177). */
+const IPV6_NETWORK_GROUPS = 4;
+
+/** An address as it is shown and counted: an IPv4 one has one form. */
+export function plainAddress(address: string): string {
+  return address.replace(MAPPED, '');
+}
+
+/** What limits per address count by: an IPv4 address, or the first 64 bits of an IPv6 one. */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.split('::');
+  const first = head.split(':').filter(Boolean);
+  const last = tail?.split(':').filter(Boolean) ?? [];
+  const zeros: string[] = Array(Math.max(0, IPV6_GROUPS - first.length - last.length)).fill('0');
+  const groups = [...first, ...zeros, ...last].slice(0, IPV6_NETWORK_GROUPS);
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
+}
+
 /** Somebody who makes requests. Lives as long as what identifies it is valid. */
 export interface Caller {
   /** For logs: `anyone`, `nobody`, `token 3f9a12…`, `certificate fe`. Never a secret. */

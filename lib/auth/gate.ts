@@ -1,6 +1,14 @@
 /** The authority of one server: it knows the callers, and how often they may ask. */
 import { stat } from 'node:fs/promises';
-import { ANYONE, type Caller, type Gate, isKnown, NOBODY, type Peer } from '../access.ts';
+import {
+  ANYONE,
+  type Caller,
+  type Gate,
+  isKnown,
+  NOBODY,
+  networkOf,
+  type Peer,
+} from '../access.ts';
 import type { ServerSection } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -79,26 +87,27 @@ class Limits {
   }
 
   admit(caller: Caller, { address }: Peer): void {
-    if (!this.#wrongKeys.has(address) || (isKnown(caller) && !this.#wrongKeys.has(caller.label))) {
+    const network = networkOf(address);
+    if (!this.#wrongKeys.has(network) || (isKnown(caller) && !this.#wrongKeys.has(caller.label))) {
       throw limited('too many wrong record keys');
     }
-    const hasRoom = this.#requests.take(address);
+    const hasRoom = this.#requests.take(network);
     if (!hasRoom || (isKnown(caller) && !this.#requests.take(caller.label))) {
       throw limited('too many requests');
     }
   }
 
   noteWrongKey(caller: Caller, { address }: Peer): void {
-    this.#wrongKeys.note(address);
+    this.#wrongKeys.note(networkOf(address));
     if (isKnown(caller)) this.#wrongKeys.note(caller.label);
   }
 
   checkTokens({ address }: Peer): void {
-    if (!this.#wrongTokens.has(address)) throw limited('too many wrong tokens');
+    if (!this.#wrongTokens.has(networkOf(address))) throw limited('too many wrong tokens');
   }
 
   noteWrongToken({ address }: Peer): void {
-    this.#wrongTokens.note(address);
+    this.#wrongTokens.note(networkOf(address));
   }
 }
 

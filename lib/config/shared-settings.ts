@@ -63,7 +63,7 @@ export function transport(portDefault: number, certificateScopes: string) {
       1,
       COUNT_MAX,
       10_000,
-      'Connections of one address at once; more are refused.',
+      'Connections of one address (of IPv6, one /64 network) at once; more are refused.',
     ),
     handshakesMax: count(
       1,

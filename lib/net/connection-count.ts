@@ -1,4 +1,5 @@
 /** Counts connections, per address and in total. */
+import { networkOf } from '../access.ts';
 import { EncServerError } from '../errors.ts';
 
 export interface ConnectionBounds {
@@ -21,20 +22,22 @@ export class ConnectionCount {
     if (this.#all >= connectionsMax) {
       return new EncServerError('OVERLOADED', 'too many connections');
     }
-    const count = this.#perAddress.get(address) ?? 0;
+    const network = networkOf(address);
+    const count = this.#perAddress.get(network) ?? 0;
     if (count >= connectionsPerAddressMax) {
       const hint = 'close some, or use one for several requests';
       return new EncServerError('OVERLOADED', 'too many connections of one address', { hint });
     }
-    this.#perAddress.set(address, count + 1);
+    this.#perAddress.set(network, count + 1);
     this.#all++;
     return undefined;
   }
 
   leave(address: string): void {
-    const left = (this.#perAddress.get(address) ?? 1) - 1;
-    if (left === 0) this.#perAddress.delete(address);
-    else this.#perAddress.set(address, left);
+    const network = networkOf(address);
+    const left = (this.#perAddress.get(network) ?? 1) - 1;
+    if (left === 0) this.#perAddress.delete(network);
+    else this.#perAddress.set(network, left);
     this.#all--;
   }
 }

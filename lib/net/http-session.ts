@@ -1,7 +1,7 @@
 /** The caller of an HTTP request: by its bearer token, and by the address that a proxy reports. */
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
-import type { Gate, Peer } from '../access.ts';
+import { type Gate, type Peer, plainAddress } from '../access.ts';
 import { EncServerError } from '../errors.ts';
 import { peerOf } from './peer.ts';
 import { Session } from './session.ts';
@@ -42,7 +42,7 @@ export class TrustedProxies {
     if (this.#none || forwarded === undefined || !this.#trusts(direct)) return direct;
     let address = direct;
     for (const part of forwarded.split(',').reverse()) {
-      const named = part.trim().replace(/^\[|\]$/g, '');
+      const named = plainAddress(part.trim().replace(/^\[|\]$/g, ''));
       if (isIP(named) === 0) return address;
       address = named;
       if (!this.#trusts(named)) return address;

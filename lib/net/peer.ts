@@ -1,11 +1,9 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Peer } from '../access.ts';
+import { type Peer, plainAddress } from '../access.ts';
 
 const NO_NAMES: readonly string[] = [];
-/** IPv4 addresses on a socket that takes both (RFC 4291 section 2.5.5.2). */
-const MAPPED = /^::ffff:(?=\d+\.)/;
 /**
  * One DNS name among the subject alternative names, as Node writes them: an entry that contains a
  * comma or a quote is quoted, with every comma escaped, so that no entry can look like two. No DNS
@@ -15,7 +13,7 @@ const DNS_ENTRY = /^DNS:([A-Za-z0-9*._-]+)$/;
 
 /** What a connection tells of its other end. */
 export function peerOf(socket: Socket): Peer {
-  const address = (socket.remoteAddress ?? '').replace(MAPPED, '');
+  const address = plainAddress(socket.remoteAddress ?? '');
   const plain = { address, secure: false, certificateNames: NO_NAMES, certificateError: undefined };
   if (!(socket instanceof TLSSocket)) return plain;
   // Also undefined if the socket is destroyed already.
