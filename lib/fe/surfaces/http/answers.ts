@@ -11,6 +11,7 @@ import {
   toEncServerError,
 } from '../../../errors.ts';
 import type { Logger } from '../../../log.ts';
+import { PROBLEM_HEADERS, problemBody } from '../../../net/refusals.ts';
 import { type Complaint, complaintsOf, type Invalid } from './complaints.ts';
 
 /** An error whose HTTP status differs from that of its code in the table. */
@@ -71,10 +72,9 @@ export function answerFailure(
   const url = routeOf(request);
   if (DATA.test(url)) return reply.send({ detail: detailOf(status, error) });
   if (GO_RECORDS.test(url)) return reply.send({ message: `${error.message}; ${error.hint}` });
-  const { code, message, hint } = error;
-  const problem = { type: 'about:blank', title: message, status, detail: hint, code };
   // Not by `type()`, which would add a charset that the media type does not have.
-  return reply.header('content-type', PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)));
+  reply.header('content-type', PROBLEM_HEADERS['Content-Type']);
+  return reply.send(Buffer.from(problemBody(error, status)));
 }
 
 /** The route, however its path was written; the path as written if there is no such route. */
@@ -87,8 +87,6 @@ function detailOf(status: number, error: EncServerError): string | Complaint[] {
   if (status !== 422) return `${error.message}; ${error.hint}`;
   return [{ loc: ['body'], msg: error.message, type: 'value_error.jsondecode' }];
 }
-
-const PROBLEM_TYPE = 'application/problem+json';
 
 function failureOf(thrown: unknown, request: FastifyRequest): Failure {
   if (thrown instanceof StatusError) return { status: thrown.status, error: thrown };
