@@ -17,6 +17,8 @@ const LINE_OVERHEAD_BYTES = 'STORE'.length + 3 + 2 * 27;
 const DOCUMENT_BYTES = 15_900_000;
 const REPLY_BYTES_MAX = 16 * 1024 * 1024;
 const LINE_FEED = 0x0a;
+/** How long a connection may take to end after its caller was told. */
+const OWED_MS_MAX = 60_000;
 /** Their answer for an unknown token. */
 const NOT_THERE =
   /^ERROR:? (?:mongo: no documents in result|'NoneType' object is not subscriptable)/;
@@ -24,8 +26,8 @@ const NOT_THERE =
 export class FamilyText implements FamilyLink {
   readonly valueBytesMax: number;
   readonly #address: Address;
-  /** The last request; they run one at a time. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** The last request, or its answer still owed; they run one at a time. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(address: Address, dialect: Exclude<FamilyDialect, 'go-v2'>) {
     this.#address = address;
@@ -51,77 +53,119 @@ export class FamilyText implements FamilyLink {
   }
 
   async probe(timeoutMs: number): Promise<void> {
-    await this.#inTurn(timeoutMs, (leftMs) => exchange(this.#address, undefined, false, leftMs));
+    await this.#ask(undefined, false, timeoutMs);
   }
 
   close(): void {
-    // No connection outlives its request.
+    // No connection outlives its request, and the reply that is owed to it.
   }
 
-  #ask(line: string, writes: boolean, timeoutMs: number): Promise<string> {
-    return this.#inTurn(timeoutMs, (leftMs) => exchange(this.#address, line, writes, leftMs));
-  }
-
-  /** The timeout includes the wait for its turn. */
-  async #inTurn<T>(timeoutMs: number, work: (leftMs: number) => Promise<T>): Promise<T> {
-    const deadlineMs = Date.now() + timeoutMs;
-    const turn = this.#last.then(async () => {
-      const leftMs = deadlineMs - Date.now();
-      if (leftMs <= 0) throw new EncServerError('TIMEOUT', 'the back end has too much to do');
-      return await work(leftMs);
+  /**
+   * One line there and one back; without a line, only checks whether somebody listens. The
+   * timeout includes the wait for its turn.
+   */
+  #ask(line: string | undefined, writes: boolean, timeoutMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      let isLate = false;
+      let giveUp = () => reject(new EncServerError('TIMEOUT', 'the back end has too much to do'));
+      const timer = setTimeout(() => {
+        isLate = true;
+        giveUp();
+      }, timeoutMs);
+      const settled = {
+        resolve: (reply: string) => {
+          clearTimeout(timer);
+          resolve(reply);
+        },
+        reject: (error: EncServerError) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      this.#last = this.#last.then(async () => {
+        if (isLate) return;
+        const exchange = new Exchange(this.#address, line, writes, settled);
+        giveUp = () => exchange.giveUp();
+        await exchange.closed;
+      });
     });
-    this.#last = turn.catch(() => undefined);
-    return await turn;
   }
 }
 
-/** One line there and one back; without a line, only checks whether somebody listens. */
-function exchange(
-  { host, port }: Address,
-  line: string | undefined,
-  writes: boolean,
-  timeoutMs: number,
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket: Socket = connect({ host, port });
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    let isSent = false;
-    const fail = (words: string) => {
-      clearTimeout(timer);
-      socket.destroy();
-      const code = isSent && writes ? 'UNKNOWN_OUTCOME' : 'UNAVAILABLE';
-      reject(new EncServerError(code, `the back end: ${words}`));
-    };
-    const timer = setTimeout(() => fail('no answer in time'), timeoutMs);
-    socket.once('error', (error: NodeJS.ErrnoException) =>
-      fail(error.code ?? 'the connection broke'),
-    );
+interface Settled {
+  readonly resolve: (reply: string) => void;
+  readonly reject: (error: EncServerError) => void;
+}
+
+/** One connection. Its caller is told once; anything later is ignored. */
+class Exchange {
+  /** Resolves when the back end is free for the next. */
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #writes: boolean;
+  readonly #settled: Settled;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #isSent = false;
+  #bound: NodeJS.Timeout | undefined;
+
+  constructor({ host, port }: Address, line: string | undefined, writes: boolean, to: Settled) {
+    this.#writes = writes;
+    this.#settled = to;
+    const socket = connect({ host, port });
+    this.#socket = socket;
     socket.once('connect', () => {
       if (line === undefined) {
-        end('');
+        socket.end();
         return;
       }
-      isSent = true;
+      this.#isSent = true;
       socket.write(line);
     });
-    const end = (reply: string) => {
-      clearTimeout(timer);
-      // The other side sees an end, never a reset, and is free for the next request after this
-      // closes.
-      socket.removeAllListeners('end').removeAllListeners('data');
-      socket.once('close', () => resolve(reply));
-      socket.resume();
-      socket.end();
-    };
-    socket.on('data', (chunk) => {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      if (chunk.at(-1) === LINE_FEED) end(Buffer.concat(chunks).toString('latin1').trim());
-      else if (bytes > REPLY_BYTES_MAX) fail('the reply has no end');
+    socket.on('data', (chunk) => this.#take(chunk));
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      this.#fail(error.code ?? 'the connection broke'),
+    );
+    this.closed = new Promise((resolve) => {
+      socket.once('close', (hasFailed) => {
+        if (line === undefined && !hasFailed) to.resolve('');
+        else this.#fail('it closed the connection');
+        clearTimeout(this.#bound);
+        resolve();
+      });
     });
-    socket.once('end', () => fail('it closed the connection'));
-  });
+  }
+
+  /**
+   * To be called when nobody waits any more. The back end answers all the same, and Go v1 exits
+   * if it cannot deliver an answer; so it is received and dropped.
+   */
+  giveUp(): void {
+    this.#fail('no answer in time');
+    if (!this.#isSent) this.#socket.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes <= REPLY_BYTES_MAX) this.#chunks.push(chunk);
+    else this.#fail('the reply has no end');
+    if (chunk.at(-1) !== LINE_FEED) return;
+    this.#settled.resolve(Buffer.concat(this.#chunks).toString('latin1').trim());
+    // The other side sees an end, never a reset.
+    this.#socket.end();
+    this.#endInTime();
+  }
+
+  #fail(words: string): void {
+    this.#chunks = [];
+    const code = this.#isSent && this.#writes ? 'UNKNOWN_OUTCOME' : 'UNAVAILABLE';
+    this.#settled.reject(new EncServerError(code, `the back end: ${words}`));
+    this.#endInTime();
+  }
+
+  #endInTime(): void {
+    this.#bound ??= setTimeout(() => this.#socket.destroy(), OWED_MS_MAX);
+  }
 }
 
 /** Their message is about their store; it quotes nothing of ours. */

@@ -63,11 +63,18 @@ const PYTHON: TextHabits = {
   notThere: "ERROR: 'NoneType' object is not subscriptable",
 };
 
-export const startGoV1Be = (port = 0) => startTextBe(GO_V1, port);
-export const startPythonBe = (port = 0) => startTextBe(PYTHON, port);
+/** It answers when `ready` resolves. */
+type Start = (port?: number, ready?: () => Promise<void>) => Promise<FamilyBe>;
 
-/** Serves one connection at a time, and ends as a whole when one is reset. */
-async function startTextBe(habits: TextHabits, port: number): Promise<FamilyBe> {
+export const startGoV1Be: Start = (port = 0, ready) => startTextBe(GO_V1, port, ready);
+export const startPythonBe: Start = (port = 0, ready) => startTextBe(PYTHON, port, ready);
+
+/** Serves one connection at a time, and ends as a whole when one is reset or takes no answer. */
+async function startTextBe(
+  habits: TextHabits,
+  port: number,
+  ready: () => Promise<void> = async () => undefined,
+): Promise<FamilyBe> {
   const records = new Map<string, string>();
   const waiting: Socket[] = [];
   let serving: Socket | undefined;
@@ -79,12 +86,14 @@ async function startTextBe(habits: TextHabits, port: number): Promise<FamilyBe> 
       broken = error.message;
       server.close();
     });
-    socket.on('data', (chunk) => {
+    socket.on('data', async (chunk) => {
       // Go waits for the line feed; Python takes what came.
       line = Buffer.concat([line, chunk]);
       if (habits === GO_V1 && !line.includes(0x0a)) return;
-      socket.write(`${replyTo(habits.messageOf(line), records, habits)}\n`);
+      const reply = replyTo(habits.messageOf(line), records, habits);
       line = Buffer.alloc(0);
+      await ready();
+      socket.write(`${reply}\n`);
     });
     socket.on('close', () => {
       serving = undefined;
