@@ -5,6 +5,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { checkName } from '../crypto/record-name.ts';
 import { EncServerError } from '../errors.ts';
+import { isWellFormed } from '../protocol/bytes.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { fileError } from './terminal.ts';
 
@@ -160,10 +161,6 @@ export function bytesOf(line: Members, name: string): Buffer | undefined {
     if (bytes.toString('base64') === base64) return bytes;
   }
   throw broken(`${name} is no text and no base64`);
-}
-
-function isWellFormed(text: string): boolean {
-  return Buffer.from(text, 'utf8').toString('utf8') === text;
 }
 
 /** The members that hold bytes in a line. */

@@ -1,11 +1,11 @@
 /** The batches of the client library: their content, and how it is encoded in one frame. */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { type BatchEntry, type BatchItem, decodeBatch, encodeBatch } from '../protocol/batch.ts';
+import { bufferOf } from '../protocol/bytes.ts';
 import { decodeError } from '../protocol/error-reply.ts';
 import { bytesField, Fields } from '../protocol/fields.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
-  bufferOf,
   type DeleteCall,
   factsOf,
   nameFields,

@@ -1,6 +1,7 @@
 /** The requests and answers of the client library, and how they are encoded in frames. */
 import { EncServerError } from '../errors.ts';
 import type { CallOptions } from '../net/client.ts';
+import { bufferOf } from '../protocol/bytes.ts';
 import {
   bytesField,
   emptyField,
@@ -100,7 +101,7 @@ export function pushStoreFields(fields: FieldEntry[], call: StoreCall): void {
   if (expiryMs !== undefined) fields.push(u64Field(FIELD.EXPIRY, checkedTime(expiryMs)));
   if (call.once) fields.push(emptyField(FIELD.ONCE));
   if (contentType !== undefined) {
-    fields.push(bytesField(FIELD.CONTENT_TYPE, Buffer.from(contentType, 'utf8')));
+    fields.push(bytesField(FIELD.CONTENT_TYPE, bufferOf(contentType, 'INVALID_FIELD')));
   }
 }
 
@@ -120,23 +121,12 @@ export function factsOf(fields: Fields): RecordFacts {
 }
 
 export function nameFields(id: string | Uint8Array, call: RecordCall): FieldEntry[] {
-  return [bytesField(FIELD.ID, bufferOf(id)), ...namespaceFields(call)];
+  return [bytesField(FIELD.ID, bufferOf(id, 'INVALID_ID')), ...namespaceFields(call)];
 }
 
 export function namespaceFields({ namespace }: RecordCall): FieldEntry[] {
-  return namespace === undefined ? [] : [bytesField(FIELD.NAMESPACE, bufferOf(namespace))];
-}
-
-/** The bytes themselves, not a copy. */
-export function bufferOf(bytes: string | Uint8Array): Buffer {
-  if (typeof bytes === 'string') return Buffer.from(bytes, 'utf8');
-  if (Buffer.isBuffer(bytes)) return bytes;
-  if (bytes instanceof Uint8Array) {
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-  throw new EncServerError('INVALID_RECORD', 'IDs, keys and records are bytes or strings', {
-    hint: 'pass a Uint8Array',
-  });
+  if (namespace === undefined) return [];
+  return [bytesField(FIELD.NAMESPACE, bufferOf(namespace, 'INVALID_NAMESPACE'))];
 }
 
 /** @throws EncServerError `INVALID_FIELD` */

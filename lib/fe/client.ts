@@ -10,6 +10,7 @@ import { EncServerError } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
+import { bufferOf } from '../protocol/bytes.ts';
 import { bytesField, type FieldEntry, u32Field } from '../protocol/fields.ts';
 import {
   DEFAULT_LIMITS,
@@ -27,7 +28,6 @@ import {
   isRepeatable,
 } from './client-batch.ts';
 import {
-  bufferOf,
   type DeleteCall,
   factsOf,
   limitField,

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { isWellFormed } from '../../../protocol/bytes.ts';
 import { BATCH_ITEMS_MAX, ID_BYTES_MAX, NAMESPACE_BYTES_MAX } from '../../../protocol/limits.ts';
 
 /**
@@ -40,17 +41,11 @@ const BOUNDS = { minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTE
 const integerText = decimal.meta({ type: 'integer', ...BOUNDS });
 const countText = decimal.pipe(z.int().min(1)).meta({ type: 'integer', ...BOUNDS, minimum: 1 });
 
-/** Half a surrogate pair has no form in UTF-8: it would come back as a different text. */
-const wellFormed = (text: string) => (text as WellFormed).isWellFormed();
-
-/** Of ES2024; Node has it from 20 on. */
-type WellFormed = string & { isWellFormed(): boolean };
-
 export const newItem = z
   .object({
     id: integer.describe('The ID to store it under; if that is taken, the next one is used.'),
     // An empty text is refused by the route with 400, as in the demo, and not here with 422.
-    data: z.string().refine(wellFormed).meta({ minLength: 1 }),
+    data: z.string().refine(isWellFormed).meta({ minLength: 1 }),
   })
   .meta({ example: { id: 1, data: 'TestString' } });
 
@@ -225,14 +220,14 @@ export const problemShape = shapeOf(problem, 'output');
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const base64 = z.string().regex(BASE64);
 const batchName = {
-  id: z.string().min(1).refine(wellFormed).optional().describe('User ID, as text in UTF-8.'),
+  id: z.string().min(1).refine(isWellFormed).optional().describe('User ID, as text in UTF-8.'),
   id64: base64.min(4).optional().describe('User ID of any bytes, in base64; instead of id.'),
-  namespace: z.string().refine(wellFormed).optional().describe('At most 255 bytes in UTF-8.'),
+  namespace: z.string().refine(isWellFormed).optional().describe('At most 255 bytes in UTF-8.'),
 };
 const batchStore = z.object({
   op: z.literal('store'),
   ...batchName,
-  record: z.string().refine(wellFormed).optional().describe('The record, as text in UTF-8.'),
+  record: z.string().refine(isWellFormed).optional().describe('The record, as text in UTF-8.'),
   record64: base64.optional().describe('The record, in base64; instead of record.'),
   key: hexKey.optional().describe("The caller's own key; without it, one is drawn."),
   oldKey: hexKey.optional(),

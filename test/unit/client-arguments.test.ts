@@ -1,0 +1,35 @@
+/** What the client libraries refuse before anything is sent: nobody listens where they call. */
+import { after, describe, it } from 'node:test';
+import { BeClient } from '../../lib/be/client.ts';
+import { FeClient } from '../../lib/fe/client.ts';
+import { rejectsWith } from '../helpers/codes.ts';
+
+const address = { host: '127.0.0.1', port: 1 };
+const fe = new FeClient({ address });
+const be = new BeClient({ address });
+after(() => {
+  fe.close();
+  be.close();
+});
+
+/** What plain JavaScript passes, whatever the types say. */
+const any = (value: unknown) => value as never;
+
+describe('half a surrogate pair', () => {
+  const half = '\ud800';
+  const record = Buffer.from('x');
+
+  it('is no text of an ID, a namespace, a type or a record', async () => {
+    await rejectsWith(fe.store(half, record), 'INVALID_ID');
+    await rejectsWith(fe.retrieve(half, Buffer.alloc(32, 1)), 'INVALID_ID');
+    await rejectsWith(fe.delete('a', { namespace: half }), 'INVALID_NAMESPACE');
+    await rejectsWith(fe.store('a', record, { contentType: half }), 'INVALID_FIELD');
+    await rejectsWith(fe.store('a', any(half)), 'INVALID_RECORD');
+    await rejectsWith(fe.batch([{ op: 'delete', id: half }]), 'INVALID_ID');
+  });
+
+  it('is no text of a token', async () => {
+    await rejectsWith(be.store(half, record), 'INVALID_ID');
+    await rejectsWith(be.retrieve(half), 'INVALID_ID');
+  });
+});
