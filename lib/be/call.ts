@@ -1,4 +1,5 @@
 /** What accompanies every call to a back end, and its fields. */
+import { EncServerError } from '../errors.ts';
 import type { CallOptions } from '../net/client.ts';
 import { bytesField, emptyField, type FieldEntry, u32Field } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
@@ -34,10 +35,21 @@ export function keyFields(key: Buffer, call: BeCall): FieldEntry[] {
   return fields;
 }
 
-/** Adds the condition of a write. */
+/** Adds the condition of a write. @throws EncServerError `INVALID_FIELD` */
 export function pushCondition(fields: FieldEntry[], condition: Condition): void {
-  if (condition.kind === 'absent') fields.push(emptyField(FIELD.IF_ABSENT));
-  if (condition.kind === 'revision') {
-    fields.push(bytesField(FIELD.IF_REVISION, condition.revision));
+  switch (condition.kind) {
+    case 'always':
+      break;
+    case 'absent':
+      fields.push(emptyField(FIELD.IF_ABSENT));
+      break;
+    case 'revision':
+      fields.push(bytesField(FIELD.IF_REVISION, condition.revision));
+      break;
+    default:
+      // From plain JavaScript.
+      throw new EncServerError('INVALID_FIELD', 'the condition of the write is unknown', {
+        hint: 'kind is always, absent or revision',
+      });
   }
 }

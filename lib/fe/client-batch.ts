@@ -115,11 +115,16 @@ function entryOf(request: BatchRequest, drawReader: () => Buffer): BatchEntry {
     case 'retrieve':
       fields.push(bytesField(FIELD.READER, bufferOf(request.reader ?? drawReader())));
       return { code: OPCODE.RETRIEVE, fields };
-    default:
+    case 'delete':
       if (request.ifRevision !== undefined) {
         fields.push(bytesField(FIELD.IF_REVISION, bufferOf(request.ifRevision)));
       }
       return { code: OPCODE.DELETE, fields };
+    default:
+      // From plain JavaScript.
+      throw new EncServerError('INVALID_FIELD', 'a request of the batch has an unknown op', {
+        hint: 'op is store, retrieve or delete',
+      });
   }
 }
 

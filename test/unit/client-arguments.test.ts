@@ -33,3 +33,11 @@ describe('half a surrogate pair', () => {
     await rejectsWith(be.retrieve(half), 'INVALID_ID');
   });
 });
+
+it('an operation or a condition that does not exist is no DELETE and no "always"', async () => {
+  const key = Buffer.alloc(32, 1);
+  await rejectsWith(fe.batch([any({ op: 'get', id: 'a', key })]), 'INVALID_FIELD');
+  const value = { head: Buffer.alloc(0), body: Buffer.of(1), expiryMs: 0 };
+  await rejectsWith(be.put(Buffer.alloc(27), value, any({ kind: 'missing' })), 'INVALID_FIELD');
+  await rejectsWith(be.remove(Buffer.alloc(27), any({})), 'INVALID_FIELD');
+});
