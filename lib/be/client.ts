@@ -9,6 +9,7 @@ import { EncServerError, type ErrorCode } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
+import { bufferOf } from '../protocol/bytes.ts';
 import {
   bytesField,
   type FieldEntry,
@@ -107,7 +108,9 @@ export class BeClient {
 
   readonly #token: string | undefined;
 
-  /** Does not connect yet, except with `stayConnected`; cannot fail. */
+  /**
+   * Does not connect yet, except with `stayConnected`. Throws `INVALID_FIELD` for malformed options.
+   */
   constructor(options: BeClientOptions) {
     const { keyring, token } = options;
     this.#token = token;
@@ -197,20 +200,20 @@ export class BeClient {
     limit: number,
     call: BeCall = {},
   ): Promise<BeScan> {
-    const fields = [bytesField(FIELD.PREFIX, prefix), u32Field(FIELD.LIMIT, limit)];
-    if (after !== undefined) fields.push(bytesField(FIELD.AFTER, after));
+    const fields = [bytesField(FIELD.PREFIX, bufferOf(prefix)), u32Field(FIELD.LIMIT, limit)];
+    if (after !== undefined) fields.push(bytesField(FIELD.AFTER, bufferOf(after)));
     fields.push(...fieldsOf(call));
     const answer = await this.#small.call(readCall(OPCODE.SCAN, fields, call));
     return { items: decodeScanItems(answer.body), next: answer.fields.bytes(FIELD.AFTER) };
   }
 
-  /** Stores bytes under a token, unchanged. Rejects with `INVALID_ID`, `RECORD_TOO_LARGE`. */
+  /** Stores bytes under a token, unchanged. Rejects with `INVALID_ID`, `INVALID_RECORD`, `RECORD_TOO_LARGE`. */
   async store(
     token: string | Uint8Array,
     record: Uint8Array,
     call: BeCall = {},
   ): Promise<PutResult> {
-    const value = { head: NO_BYTES, body: Buffer.from(record), expiryMs: 0 };
+    const value = { head: NO_BYTES, body: bufferOf(record), expiryMs: 0 };
     return await this.put(tokenKey(token), value, ALWAYS, call);
   }
 
@@ -220,7 +223,7 @@ export class BeClient {
     record: Uint8Array,
     call: BeCall = {},
   ): Promise<PutResult> {
-    const value = { head: NO_BYTES, body: Buffer.from(record), expiryMs: 0 };
+    const value = { head: NO_BYTES, body: bufferOf(record), expiryMs: 0 };
     return await this.put(tokenKey(token), value, IF_ABSENT, call);
   }
 

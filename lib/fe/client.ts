@@ -121,7 +121,7 @@ export class FeClient {
   /** Sent with each RETRIEVE: a record too long for this client must not count as read. */
   readonly #acceptBytes: FieldEntry | undefined;
 
-  /** Does not connect yet, and cannot fail. */
+  /** Does not connect yet. Throws `INVALID_FIELD` for malformed options. */
   constructor(options: FeClientOptions) {
     const { timeoutMs = DEFAULT_LIMITS.requestTimeoutMs, frameBytesMax } = options;
     if (frameBytesMax !== undefined) {

@@ -64,7 +64,9 @@ export class FrameClient {
   readonly #options: FrameClientOptions;
   readonly #lanes: Lane[];
 
+  /** @throws EncServerError `INVALID_FIELD` */
   constructor(options: FrameClientOptions) {
+    checkOptions(options);
     const connectTimeoutMs = Math.min(options.connectTimeoutMs, TIMER_MS_MAX);
     this.#options = { ...options, connectTimeoutMs };
     this.#lanes = Array.from({ length: options.connections }, () => new Lane(this.#options));
@@ -170,6 +172,21 @@ export class FrameClient {
     const next = new Lane(this.#options);
     this.#lanes[index] = next;
     return next;
+  }
+}
+
+/** People call the libraries from plain JavaScript, too. */
+function checkOptions({ address, connections }: FrameClientOptions): void {
+  const { host, port }: Partial<Address> = address ?? {};
+  if (typeof host !== 'string' || !Number.isInteger(port)) {
+    throw new EncServerError('INVALID_FIELD', 'the client has no address', {
+      hint: "pass address: parseAddress('HOST:PORT')",
+    });
+  }
+  if (!Number.isInteger(connections) || connections < 1) {
+    throw new EncServerError('INVALID_FIELD', 'the client has no connections', {
+      hint: 'their number is a whole one from 1 on',
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 /** What the client libraries refuse before anything is sent: nobody listens where they call. */
+import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { FeClient } from '../../lib/fe/client.ts';
@@ -40,4 +41,24 @@ it('an operation or a condition that does not exist is no DELETE and no "always"
   const value = { head: Buffer.alloc(0), body: Buffer.of(1), expiryMs: 0 };
   await rejectsWith(be.put(Buffer.alloc(27), value, any({ kind: 'missing' })), 'INVALID_FIELD');
   await rejectsWith(be.remove(Buffer.alloc(27), any({})), 'INVALID_FIELD');
+});
+
+it('what is no bytes is no record and no token', async () => {
+  for (const record of [5, [1, 2], new Uint16Array(2), new ArrayBuffer(2), undefined, null]) {
+    await rejectsWith(be.store('n', any(record)), 'INVALID_RECORD');
+    await rejectsWith(be.storeIfAbsent('n', any(record)), 'INVALID_RECORD');
+    await rejectsWith(fe.store('n', any(record)), 'INVALID_RECORD');
+  }
+  await rejectsWith(be.store(any(3), Buffer.of(1)), 'INVALID_ID');
+  await rejectsWith(be.scan(any('x'.repeat(3)), any([1]), 1), 'INVALID_RECORD');
+});
+
+it('options without an address or a connection say so at once', () => {
+  const refused = { name: 'EncServerError', code: 'INVALID_FIELD' };
+  for (const options of [{}, { address: 'here:1' }, { address, connections: 0 }]) {
+    assert.throws(() => new FeClient(any(options)), refused);
+  }
+  for (const options of [{}, { address, bulkConnections: 0.5 }]) {
+    assert.throws(() => new BeClient(any(options)), refused);
+  }
 });
