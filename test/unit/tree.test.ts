@@ -47,10 +47,73 @@ test('nothing is called after what does not fit elsewhere', () => {
   }
 });
 
+/** Fastify takes any 6.x of it, also those that refuse the Node.js that we promise. */
+const HELD_BACK = ['light-my-request'];
+
 test('every package is there for something', () => {
   const { dependencies } = JSON.parse(readRepository('package.json'));
   const imported = SOURCES.flatMap((file) => packagesOf(readRepository(file)));
-  assert.deepEqual([...new Set(imported)].sort(), Object.keys(dependencies).sort());
+  const needed = new Set([...imported, ...HELD_BACK]);
+  assert.deepEqual([...needed].sort(), Object.keys(dependencies).sort());
+});
+
+test('every package in production takes the oldest Node.js that we promise', () => {
+  const { engines } = JSON.parse(readRepository('package.json'));
+  const { packages } = JSON.parse(readRepository('package-lock.json'));
+  const oldest = /\d+\.\d+\.\d+/.exec(engines.node)?.[0] ?? '';
+  const refusing = Object.entries<Locked>(packages)
+    .filter(([, { dev, engines }]) => !dev && !isInRange(oldest, engines?.node ?? '*'))
+    .map(([path, { version, engines }]) => `${path} ${version}: ${engines?.node}`);
+  assert.deepEqual(refusing, []);
+});
+
+interface Locked {
+  readonly version: string;
+  readonly dev?: boolean;
+  readonly engines?: { readonly node?: string };
+}
+
+/** Of the ranges of npm, those that packages write: alternatives of bounds, each from, on or any. */
+function isInRange(version: string, range: string): boolean {
+  return range.split('||').some((alternative) =>
+    alternative
+      .replaceAll(/(>=|>|<=|<|\^|~|=)\s+/g, '$1')
+      .trim()
+      .split(/\s+/)
+      .every((bound) => isInBound(version, bound)),
+  );
+}
+
+function isInBound(version: string, bound: string): boolean {
+  const [, sign = '', text = ''] = /^(>=|>|<=|<|\^|~|=)?v?([\d.x*]*)$/.exec(bound) ?? [];
+  assert.notEqual(`${sign}${text}`, '', `a range of another form: ${bound}`);
+  const parts = text.split('.').filter((part) => /^\d+$/.test(part));
+  const [ours, theirs] = [version.split('.').map(Number), parts.map(Number)];
+  const shared = theirs.findIndex((part, index) => part !== ours[index]);
+  const order = shared < 0 ? 0 : (ours[shared] as number) - (theirs[shared] as number);
+  if (sign === '>=') return order >= 0;
+  if (sign === '>') return order > 0;
+  if (sign === '<') return order < 0;
+  if (sign === '<=') return order <= 0;
+  const fixed = sign === '^' ? 1 : sign === '~' ? 2 : theirs.length;
+  return order >= 0 && theirs.slice(0, fixed).every((part, index) => part === ours[index]);
+}
+
+test('ranges are read as npm reads them', () => {
+  const ranges = [
+    '*',
+    '20',
+    '^20.19.0',
+    '20.x',
+    '18 || 20 || >=22',
+    '>= 0.8',
+    '>=20.0.0 <21',
+    '~20.19',
+  ];
+  for (const range of ranges) assert.ok(isInRange('20.19.0', range), range);
+  for (const range of ['>=22', '^18 || >=20.20', '~20.18.0', '20.19.1', '<20', '6.* || 8.*']) {
+    assert.ok(!isInRange('20.19.0', range), range);
+  }
 });
 
 /** The packages that a source imports, at once or later; `node:` is none. */
