@@ -3,6 +3,7 @@
  * bad one does not affect the others. They run concurrently, in no particular order.
  */
 import { EncServerError, toEncServerError } from '../errors.ts';
+import type { Logger } from '../log.ts';
 import type { RequestContext } from '../net/request.ts';
 import type { Operation, Spoken, Traffic } from '../net/traffic.ts';
 
@@ -13,6 +14,7 @@ export interface BatchHost {
   readonly dialect: Spoken;
   readonly traffic: Traffic;
   readonly context: RequestContext;
+  readonly log: Logger;
 }
 
 /** The outcome of one item. */
@@ -20,14 +22,16 @@ export type ItemOutcome<T> = { readonly done: T } | { readonly error: EncServerE
 
 /**
  * Runs all items and resolves to their outcomes, in their order. Each is admitted and counted like
- * a separate request; anything thrown but an {@link EncServerError} becomes `INTERNAL`.
+ * a separate request; anything thrown but an {@link EncServerError} becomes `INTERNAL`,
+ * which is logged.
  */
 export async function doBatch<I, T>(
   items: readonly I[],
   operationOf: (item: I) => Operation,
   work: (item: I) => Promise<T>,
-  { dialect, traffic, context }: BatchHost,
+  host: BatchHost,
 ): Promise<ItemOutcome<T>[]> {
+  const { dialect, traffic } = host;
   const outcomes: ItemOutcome<T>[] = [];
   let next = 0;
   const worker = async () => {
@@ -35,7 +39,7 @@ export async function doBatch<I, T>(
       const index = next++;
       const item = items[index] as I;
       const sinceMs = performance.now();
-      const outcome = await settle(item, work, context);
+      const outcome = await settle(item, work, host);
       outcomes[index] = outcome;
       const code = 'error' in outcome ? outcome.error.code : 'ok';
       traffic.note(dialect, operationOf(item), code, sinceMs);
@@ -48,14 +52,18 @@ export async function doBatch<I, T>(
 async function settle<I, T>(
   item: I,
   work: (item: I) => Promise<T>,
-  context: RequestContext,
+  { context, log }: BatchHost,
 ): Promise<ItemOutcome<T>> {
   try {
     if (context.remainingMs <= 0) throw new EncServerError('TIMEOUT', 'there was no time left');
     context.admit();
     return { done: await work(item) };
   } catch (thrown) {
-    return { error: toEncServerError(thrown) };
+    const error = toEncServerError(thrown);
+    if (error.code === 'INTERNAL') {
+      log.error({ err: error, ...context.traceFields }, 'a request of a batch failed');
+    }
+    return { error };
   }
 }
 

@@ -76,6 +76,7 @@ export class Port {
   readonly limits: Limits;
   readonly budget: Budget;
   readonly traffic: Traffic;
+  readonly log: Logger;
   readonly #section: ServerSection;
   readonly #share: PortShare | undefined;
   readonly #listener: Listener;
@@ -99,6 +100,7 @@ export class Port {
     this.limits = limitsOf(section);
     this.budget = new Budget(this.limits.bytesInFlightMax);
     this.traffic = new Traffic(this.limits.requestsMax);
+    this.log = log;
     const { limits, budget, traffic } = this;
     const host = { limits, budget, traffic, log, gate };
     const { connectionsMax, connectionsPerAddressMax, allowPlaintext, port } = section;

@@ -208,6 +208,21 @@ describe('POST /v1/batch', () => {
     assert.deepEqual([bytes.status, bytes.record64], [200, 'AAE=']);
   });
 
+  it('takes records as long as a request alone does, in base64', async () => {
+    const record = randomBytes(6 * 1024 * 1024);
+    const key = drawKey();
+    const long = { record64: record.toString('base64'), key: key.toString('hex') };
+    const items = [
+      { op: 'store', id: 'long', ...long },
+      { op: 'store', id: 'cut', record64: 'AAE' },
+      { op: 'store', id64: 'A'.repeat(1372), record: 'x' },
+    ];
+    const answer = await httpJson(servers.fe.port, 'POST', '/v1/batch', { items });
+    const { items: answers } = answer.json<{ items: { status: number }[] }>();
+    assert.equal(answers.map(({ status }) => status).join(), '201,400,400');
+    assert.ok((await client.retrieve('long', key)).record.equals(record));
+  });
+
   it('is refused whole where it is no batch', async () => {
     const items = Array.from({ length: BATCH_ITEMS_MAX + 1 }, () => ({ op: 'delete', id: 'x' }));
     for (const body of [{}, [], { items: 'x' }, { items }]) {

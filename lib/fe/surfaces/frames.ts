@@ -119,6 +119,7 @@ export class FeFrames implements FrameSurface {
   }
 
   async #batch(body: Buffer, context: RequestContext): Promise<Reply> {
+    const { traffic, log } = this.#port;
     const items = decodeBatch(body);
     const retrieves = items.filter(({ code }) => code === OPCODE.RETRIEVE).length;
     const roomBytes = this.#port.limits.frameBytesMax - items.length * ANSWER_BYTES;
@@ -128,7 +129,7 @@ export class FeFrames implements FrameSurface {
       items,
       ({ code }) => operationOf(BATCHED.get(code)),
       (item) => this.#record(askedOf(item, acceptBytesMax), context),
-      { dialect: 'frames', traffic: this.#port.traffic, context },
+      { dialect: 'frames', traffic, context, log },
     );
     const answers = outcomes.map((outcome) =>
       'error' in outcome ? encodeError(outcome.error) : { code: 0, ...outcome.done },

@@ -27,7 +27,7 @@ export function addBatchRoutes(app: HttpApp, host: HttpHost): void {
 }
 
 function addBatch(app: HttpApp, host: HttpHost): void {
-  const { service, limits, budget, traffic } = host;
+  const { service, limits, budget, traffic, log } = host;
   const schema = {
     tags: TAGS,
     summary: 'Store, retrieve and delete many records',
@@ -50,7 +50,7 @@ function addBatch(app: HttpApp, host: HttpHost): void {
       items,
       (item) => operationOf(opOf(item)),
       (item) => doItem(service, checked(item), acceptBytesMax, context),
-      { dialect: 'http', traffic, context },
+      { dialect: 'http', traffic, context, log },
     );
     const answers = outcomes.map(shown);
     countReply(reply, budget, retrieves * acceptBytesMax);

@@ -217,11 +217,20 @@ export const problemShape = shapeOf(problem, 'output');
 
 // --- /v1/batch and lists -------------------------------------------------------------------
 
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-const base64 = z.string().regex(BASE64);
+/** Groups of four would be counted on the stack, which ends at some three million bytes. */
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+const base64 = z
+  .string()
+  .regex(BASE64)
+  .refine((text) => text.length % 4 === 0);
+const ID_BASE64_MAX = 4 * Math.ceil(ID_BYTES_MAX / 3);
 const batchName = {
   id: z.string().min(1).refine(isWellFormed).optional().describe('User ID, as text in UTF-8.'),
-  id64: base64.min(4).optional().describe('User ID of any bytes, in base64; instead of id.'),
+  id64: base64
+    .min(4)
+    .max(ID_BASE64_MAX)
+    .optional()
+    .describe('User ID of any bytes, in base64; instead of id.'),
   namespace: z.string().refine(isWellFormed).optional().describe('At most 255 bytes in UTF-8.'),
 };
 const batchStore = z.object({

@@ -1,0 +1,29 @@
+/** A batch whose item meets a defect of the server. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import pino from 'pino';
+import { doBatch } from '../../lib/fe/batches.ts';
+import { RequestContext } from '../../lib/net/request.ts';
+import { OWN_SESSION } from '../../lib/net/session.ts';
+import { Traffic } from '../../lib/net/traffic.ts';
+
+it('a defect in one item is logged with its trace, and spoils no other', async () => {
+  const lines: string[] = [];
+  const log = pino({ level: 'error' }, { write: (line: string) => lines.push(line) });
+  const context = new RequestContext(OWN_SESSION, 60_000);
+  const outcomes = await doBatch(
+    ['good', 'bad'],
+    () => 'other',
+    async (item) => {
+      if (item === 'bad') throw new TypeError('a defect');
+      return item;
+    },
+    { dialect: 'http', traffic: new Traffic(1), context, log },
+  );
+  const [good, bad] = outcomes;
+  assert.deepEqual(good, { done: 'good' });
+  assert.ok(bad !== undefined && 'error' in bad && bad.error.code === 'INTERNAL');
+  assert.equal(lines.length, 1);
+  const line = JSON.parse(lines[0] ?? '');
+  assert.deepEqual([line.level, line.traceId], [50, context.trace.toString('hex')]);
+});
