@@ -2,7 +2,7 @@
 import { access } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { parseDurationMs } from '../config/quantity.ts';
-import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { drawKey, type RecordFacts, type StoreCall } from '../fe/client.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
 import { duration, given, revision } from './command-line.ts';
@@ -30,7 +30,7 @@ import {
   writeKeyFile,
 } from './record-io.ts';
 import { deliver, note, usage } from './terminal.ts';
-import { runTrial } from './trial.ts';
+import { requireAbsent, runTrial } from './trial.ts';
 
 interface StoreFlags extends NameFlags, RecordFlags {
   readonly keyOut?: string;
@@ -300,7 +300,13 @@ async function trial(setting: ClientSetting): Promise<ExitCode> {
   return await withClient(setting, (client) =>
     runTrial(setting, {
       store: async (id, record) => {
-        await client.store(id, record, { key, ifAbsent: true });
+        const stored = client.store(id, record, { key, ifAbsent: true });
+        await stored.catch(async (error: unknown) => {
+          // A back end of the family takes no conditions: looked at first, then stored.
+          if (codeOf(error) !== 'UNKNOWN_FIELD') throw error;
+          await requireAbsent(client.head(id));
+          await client.store(id, record, { key });
+        });
       },
       retrieve: async (id) => (await client.retrieve(id, key)).record,
       remove: async (id) => {

@@ -4,7 +4,7 @@ import type { ClientSetting } from './client-flags.ts';
 
 /** The steps of the trial on either server. */
 export interface TrialSteps {
-  /** Stores only if nothing is there, so that a real record is never touched. */
+  /** Stores only if nothing is there, so that a real record is never touched: `CONFLICT`. */
   readonly store: (id: string, record: Buffer) => Promise<void>;
   readonly retrieve: (id: string) => Promise<Buffer>;
   /** Deletes what this trial stored, nothing else. */
@@ -36,6 +36,17 @@ export async function runTrial(setting: ClientSetting, steps: TrialSteps): Promi
   await steps.remove(id);
   await done('delete', 'deleted them again');
   return EXIT.done;
+}
+
+/** Rejects with `CONFLICT` where there is a record. */
+export async function requireAbsent(head: Promise<unknown>): Promise<void> {
+  try {
+    await head;
+  } catch (error) {
+    if (codeOf(error) === 'NOT_FOUND') return;
+    throw error;
+  }
+  throw new EncServerError('CONFLICT', 'there is a record already');
 }
 
 function inUse(error: unknown): unknown {

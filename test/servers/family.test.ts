@@ -18,6 +18,7 @@ import {
 } from '../helpers/family.ts';
 import { GrpcClient } from '../helpers/grpc.ts';
 import { http } from '../helpers/http.ts';
+import { run } from '../helpers/programs.ts';
 import { startServers, type TestServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
 
 const RECORD = 'PAYLOADS'.repeat(8);
@@ -160,6 +161,18 @@ for (const { dialect, start } of BACK_ENDS) {
     for (const [name, trial] of Object.entries(CLIENTS)) {
       it(`with the client of ${name}`, () => withFrontEnd(be, dialect, (fe) => trial(fe.port)));
     }
+
+    it('with our own client, which does not touch a record that is there', () =>
+      withFrontEnd(be, dialect, async (fe, client) => {
+        const trial = () => run('fe-client', ['--server', `localhost:${fe.port}`]);
+        const { code, stderr } = await trial();
+        assert.equal(code, 0, stderr);
+        const record = Buffer.from('mine');
+        const { key } = await client.store('trial', record);
+        assert.equal((await trial()).code, 7);
+        assert.ok((await client.retrieve('trial', key)).record.equals(record));
+        await client.delete('trial');
+      }));
 
     it('keeps what is sealed under pseudonyms, and tells what was replaced', () =>
       withFrontEnd(be, dialect, async (_fe, client) => {
