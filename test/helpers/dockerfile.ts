@@ -104,18 +104,26 @@ export function sourceOfImageFile(path: string): string | undefined {
 export function isIgnored(path: string): boolean {
   const parts = path.split('/');
   const parents = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
-  return ignorePatterns().some((pattern) => parents.some((one) => pattern.test(one)));
+  const last = ignorePatterns().findLast(({ pattern }) => parents.some((one) => pattern.test(one)));
+  return last !== undefined && !last.isException;
 }
 
-/** `*` within a name, `**` over folders; this project's file has no exceptions (`!`). */
-function ignorePatterns(): RegExp[] {
+interface IgnorePattern {
+  readonly pattern: RegExp;
+  readonly isException: boolean;
+}
+
+/** `*` within a name, `**` over folders, `!` for an exception; the last that fits decides. */
+function ignorePatterns(): IgnorePattern[] {
   const lines = readRepository('.dockerignore').split('\n');
   return lines
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => {
+      const isException = line.startsWith('!');
       const pattern = line
+        .slice(isException ? 1 : 0)
         .replaceAll('.', '\\.')
         .replaceAll(/\*\*\/|\*/g, (stars) => (stars === '*' ? '[^/]*' : '(?:.*/)?'));
-      return new RegExp(`^${pattern}$`);
+      return { pattern: new RegExp(`^${pattern}$`), isException };
     });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { loadConfig } from '../../lib/config/load.ts';
@@ -177,5 +178,13 @@ describe('.dockerignore', () => {
       assert.equal(isIgnored(path), true, path);
     }
     assert.equal(isIgnored('lib/crypto/keyring.ts'), false);
+  });
+
+  it('leaves out nothing of the repository, which the tests in the image need', (t) => {
+    const { status, stdout } = spawnSync('git', ['ls-files', '-z'], { cwd: pathInRepository('.') });
+    if (status !== 0) return t.skip('there is no git, or no repository: this is an image');
+    const files = stdout.toString().split('\0').filter(Boolean);
+    assert.ok(files.includes('package.json'));
+    assert.deepEqual(files.filter(isIgnored), []);
   });
 });
