@@ -2,9 +2,10 @@
  * Files of secrets that commands change while servers read them: always complete, readable by their
  * owner only, and no change is lost if two come at once.
  */
-import { open, rename, stat, unlink, utimes } from 'node:fs/promises';
+import { open, realpath, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Owner, syncFolder, writeSynced } from './durable-file.ts';
 import { EncServerError } from './errors.ts';
 
 const LOCK_TRIES = 200;
@@ -14,23 +15,18 @@ const LOCK_BEAT_MS = 2_000;
 /** A lock that was not refreshed for this long is abandoned, in milliseconds. */
 const LOCK_STALE_MS = 10_000;
 
-/** Replaces the content of a file (0600). When it resolves, it is on disk. */
+/**
+ * Replaces the content of a file (0600), which keeps its owner; a symbolic link stays, and the file
+ * that it leads to is replaced. When it resolves, it is on disk.
+ */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
-  const aside = `${path}.new`;
-  const file = await open(aside, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(aside, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  const real = await realPathOf(path);
+  const aside = `${real}.new`;
+  // Left over from a crash, or planted by somebody who would like to read the next one.
+  await rm(aside, { force: true });
+  await writeSynced(aside, content, 0o600, await ownerOf(real));
+  await rename(aside, real);
+  await syncFolder(dirname(real));
 }
 
 /**
@@ -38,12 +34,26 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
  * `CONFLICT` if another one holds it for long, and with the system's errors about the lock.
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const unlock = await lock(`${path}.lock`);
+  const unlock = await lock(`${await realPathOf(path)}.lock`);
   try {
     return await work();
   } finally {
     await unlock();
   }
+}
+
+/** The name itself if there is no such file yet. */
+async function realPathOf(path: string): Promise<string> {
+  return await realpath(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== 'ENOENT') throw thrown;
+    return path;
+  });
+}
+
+/** A service must still be able to read its file after root has changed it. */
+async function ownerOf(path: string): Promise<Owner | undefined> {
+  if (process.geteuid?.() !== 0) return undefined;
+  return await stat(path).catch(() => stat(dirname(path)));
 }
 
 /** A file that only one process can make. Resolves to a function that removes it. */

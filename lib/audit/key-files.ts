@@ -5,6 +5,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { open, readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { CHAIN_BYTES, NO_MAC } from './chain.ts';
 import { readPublicKey } from './checkpoint.ts';
@@ -155,15 +156,8 @@ export async function readPublicKeyFile(path: string): Promise<KeyObject> {
 async function writeNew(path: string, content: object | string, mode: number): Promise<void> {
   const text = typeof content === 'string' ? content : `${JSON.stringify(content, undefined, 2)}\n`;
   try {
-    const file = await open(path, 'wx', mode);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    const folder = await open(dirname(path), 'r');
-    await folder.sync().finally(() => folder.close());
+    await writeSynced(path, text, mode);
+    await syncFolder(dirname(path));
   } catch (thrown) {
     throw fileError('cannot make', path, thrown, 'no file is overwritten; name a new one');
   }

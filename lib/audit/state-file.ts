@@ -6,6 +6,8 @@
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { CHAIN_BYTES, type ChainState } from './chain.ts';
 import { fileError } from './file-error.ts';
@@ -35,13 +37,8 @@ export class StateFile {
   /** Makes the file (0600), which must not exist. Rejects with `FILE_ERROR`. */
   static async create(path: string, state: LogState): Promise<void> {
     try {
-      const file = await open(path, 'wx', 0o600);
-      try {
-        await file.write(Buffer.concat([encode(state), Buffer.alloc(SLOT_BYTES)]), 0);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await writeSynced(path, Buffer.concat([encode(state), Buffer.alloc(SLOT_BYTES)]));
+      await syncFolder(dirname(path));
     } catch (thrown) {
       throw fileError('cannot make the audit state', path, thrown);
     }

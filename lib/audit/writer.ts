@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from '../durable-file.ts';
 import type { ChainState } from './chain.ts';
 import { fileError } from './file-error.ts';
 import { numberedFile } from './log-files.ts';
@@ -109,7 +110,6 @@ export class LogWriter {
 async function openLogFile(path: string): Promise<FileHandle> {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   const file = await open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
-  const folder = await open(dirname(path), 'r');
-  await folder.sync().finally(() => folder.close());
+  await syncFolder(dirname(path));
   return file;
 }

@@ -1,15 +1,17 @@
 /** `enc-server backup`: makes, verifies and restores backups of a back end's store. */
 import { randomBytes } from 'node:crypto';
 import { open, rename, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type { BackupSecret } from '../backup/keys.ts';
 import type { BeClientOptions } from '../be/client.ts';
+import { syncFolder } from '../durable-file.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
 import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-line.ts';
 import { openProgress } from './progress.ts';
-import { readKey, syncFolderOf, writeKeyFile } from './record-io.ts';
+import { readKey, writeKeyFile } from './record-io.ts';
 import { readSecretText } from './secret-text.ts';
 import { fileError, note, print, usage } from './terminal.ts';
 
@@ -135,7 +137,7 @@ async function openAside({ out, force }: CreateFlags) {
         await file.sync();
         if (force !== true) await refuseExisting(out);
         await rename(path, out);
-        await syncFolderOf(out);
+        await syncFolder(dirname(out));
         isKept = true;
       } catch (cause) {
         if (cause instanceof EncServerError) throw cause;

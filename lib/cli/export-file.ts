@@ -5,10 +5,11 @@
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { access, type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { cutTornLine, linesOf, type Members, parseLine } from './jsonl.ts';
 import { LineErrors } from './line-errors.ts';
-import { syncFolderOf } from './record-io.ts';
 import { fileError } from './terminal.ts';
 
 export const EXPORT_FORMAT = 'enc-server-ts export';
@@ -96,7 +97,7 @@ export class ExportFile {
   async #begin(keys: string): Promise<void> {
     const nonce = this.#nonce.toString('hex');
     await this.append([{ format: EXPORT_FORMAT, version: VERSION, keys, nonce }]);
-    await syncFolderOf(this.#path);
+    await syncFolder(dirname(this.#path));
   }
 
   async #read(): Promise<void> {

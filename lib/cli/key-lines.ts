@@ -4,6 +4,8 @@
  * interrupted import continues where it was, with the same keys.
  */
 import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { encodeHex } from '../protocol/hex.ts';
 import {
@@ -15,7 +17,6 @@ import {
   nameOf,
   parseLine,
 } from './jsonl.ts';
-import { syncFolderOf } from './record-io.ts';
 import { fileError } from './terminal.ts';
 
 const FORMAT = 'enc-server-ts keys';
@@ -55,7 +56,7 @@ export class KeyLines {
     try {
       const lines = new KeyLines(path, await open(path, 'ax', 0o600));
       await lines.#append([headLine(digest)]);
-      await syncFolderOf(path);
+      await syncFolder(dirname(path));
       return lines;
     } catch (thrown) {
       const cause = thrown instanceof EncServerError ? thrown.cause : thrown;

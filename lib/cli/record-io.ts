@@ -2,8 +2,9 @@
  * Moves records and keys between files, pipes and the command line; keys as bytes, never strings.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, stat, unlink, writeFile } from 'node:fs/promises';
+import { open, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { decodeHexKey, encodeHex } from '../protocol/hex.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
@@ -102,14 +103,11 @@ export async function writeKeyFile(path: string, key: Buffer): Promise<void> {
  */
 export async function writeNewFile(path: string, text: Buffer): Promise<void> {
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await writeAndSync(file, text);
-      await syncFolderOf(path);
-    } catch (thrown) {
+    await writeSynced(path, text);
+    await syncFolder(dirname(path)).catch(async (thrown: unknown) => {
       await removeKeyFile(path);
       throw thrown;
-    }
+    });
   } catch (cause) {
     const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
     const hint = isThere ? 'choose another name: a secret is never overwritten' : undefined;
@@ -216,23 +214,4 @@ async function readBytes(path: string | undefined, bytesMax: number): Promise<Bu
     throw fileError('cannot read', path ?? 'standard input', cause);
   }
   return Buffer.concat(chunks, bytes);
-}
-
-async function writeAndSync(file: FileHandle, bytes: Buffer): Promise<void> {
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Without this, the file could be missing after a crash. */
-export async function syncFolderOf(path: string): Promise<void> {
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -4,7 +4,7 @@
  */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
-import { access, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import {
@@ -22,6 +22,7 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509';
 import { EncServerError } from '../errors.ts';
+import { replaceFile } from '../secret-file.ts';
 import { fileError } from './terminal.ts';
 
 type CryptoKey = webcrypto.CryptoKey;
@@ -189,14 +190,7 @@ async function pemOf(key: CryptoKey): Promise<string> {
 /** Written to a temporary file, then renamed: a server that reads it now never sees half of it. */
 async function write(folder: string, name: string, text: string): Promise<string> {
   const path = join(folder, name);
-  const file = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
+  await replaceFile(path, text);
   return path;
 }
 

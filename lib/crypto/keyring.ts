@@ -5,6 +5,7 @@
 
 import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { replaceFile, withFileLock } from '../secret-file.ts';
 import { decodeKeyring, encodeKeyring, type Keyring, parseKeyringFile } from './keyring-file.ts';
@@ -226,25 +227,10 @@ async function linkNew(from: string, to: string): Promise<void> {
   }
 }
 
-async function writeSynced(path: string, bytes: Buffer): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
 /** A new name is on disk once its folder is; the same holds for folders created for it. */
 async function syncFolders(from: string, upTo: string): Promise<void> {
   for (let folder = from; ; folder = dirname(folder)) {
-    const handle = await open(folder, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncFolder(folder);
     if (folder === upTo || folder === dirname(folder)) return;
   }
 }

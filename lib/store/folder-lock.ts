@@ -5,10 +5,11 @@
  * folder. A socket that answers belongs to a living server; one that does not is left over from a
  * server that was killed.
  */
-import { chmod, lstat, mkdir, mkdtemp, open, realpath, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, realpath, rm, stat, symlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import type { StoreLog } from './open.ts';
 
@@ -71,15 +72,6 @@ async function prepareFolder(path: string, log: StoreLog | undefined) {
     return { folder, identity: `${dev}:${ino}` };
   } catch (thrown) {
     throw fileError(path, thrown);
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -7,6 +7,7 @@ export const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/errors.ts': 0,
   'lib/access.ts': 1,
   'lib/describe-errors.ts': 1,
+  'lib/durable-file.ts': 1,
   'lib/version.ts': 0,
   'lib/key-input.ts': 0,
   'lib/log.ts': 1,
