@@ -21,6 +21,8 @@ export interface Following {
 export class KeyringKeeper {
   readonly path: string;
   readonly #means: KeyringMeans;
+  /** Ends a question to the key service, which would keep the process. */
+  readonly #closing = new AbortController();
   readonly #askStore: () => Promise<KeyringFacts | undefined>;
   /** The newest keyring that was read; used once the back end has been told of it. */
   #newest: Keyring | undefined;
@@ -48,7 +50,9 @@ export class KeyringKeeper {
   ) {
     this.path = path;
     this.#askStore = askStore;
-    this.#means = means;
+    const { transit } = means;
+    const { signal } = this.#closing;
+    this.#means = transit === undefined ? means : { ...means, transit: { ...transit, signal } };
   }
 
   /** Whether this process made the keyring file. */
@@ -100,6 +104,7 @@ export class KeyringKeeper {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#closing.abort();
   }
 
   /**

@@ -11,6 +11,7 @@ import type { KeyringMeans } from '../crypto/keyring.ts';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { exposition } from '../metrics.ts';
+import { Backoff } from '../net/backoff.ts';
 import { isLoopback } from '../net/host-policy.ts';
 import { TrustedProxies } from '../net/http-session.ts';
 import { openTls, Port, type RunningServer } from '../net/port.ts';
@@ -50,6 +51,8 @@ const THIS_SERVER = { who: 'server', from: '' };
 /** How long a start waits for the back end before it continues without, in milliseconds. */
 const FIRST_CONTACT_MS = 2_000;
 const FIRST_CONTACT_STEP_MS = 5;
+/** A key service that fails is not asked without a pause. */
+const OPENING = { firstMs: 10, maxMs: 200, shortMs: 0 };
 
 /**
  * Opens the keyring, then listens. It waits only briefly for a back end that is away; the front end
@@ -175,13 +178,17 @@ async function listen(
 async function firstContact(keeper: KeyringKeeper, be: BackEnd): Promise<void> {
   const deadlineMs = Date.now() + FIRST_CONTACT_MS;
   const opening = { settled: true, error: undefined as EncServerError | undefined };
+  const backoff = new Backoff(undefined, OPENING);
   const isReady = () => be.connected && keeper.keyring !== undefined;
   while (!isReady() && Date.now() < deadlineMs) {
-    if (opening.settled) {
+    if (opening.settled && backoff.isDue) {
       opening.settled = false;
       keeper.open().then(
         () => Object.assign(opening, { settled: true, error: undefined }),
-        (error: EncServerError) => Object.assign(opening, { settled: true, error }),
+        (error: EncServerError) => {
+          backoff.lost(true);
+          Object.assign(opening, { settled: true, error });
+        },
       );
     }
     await sleep(FIRST_CONTACT_STEP_MS);

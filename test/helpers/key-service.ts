@@ -7,6 +7,8 @@ export class KeyService {
   readonly token = randomBytes(12).toString('hex');
   /** What it answers with instead, where it is set. */
   failure: { readonly status: number; readonly body: string } | undefined;
+  /** Whether it begins an answer and never ends it. */
+  drips = false;
   /** How often it was asked. */
   asked = 0;
   readonly #key = randomBytes(32);
@@ -16,6 +18,12 @@ export class KeyService {
   private constructor() {
     this.#server = createServer((request, response) => {
       this.asked++;
+      if (this.drips) {
+        response.writeHead(200);
+        const timer = setInterval(() => response.write(' '), 10);
+        response.on('close', () => clearInterval(timer));
+        return;
+      }
       void this.#answer(request).then(({ status, body }) => {
         response.writeHead(status, { 'content-type': 'application/json' }).end(body);
       });

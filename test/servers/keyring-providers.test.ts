@@ -14,6 +14,7 @@ import {
 } from '../../lib/crypto/keyring.ts';
 import { addEntry } from '../../lib/crypto/keyring-states.ts';
 import { FeClient } from '../../lib/fe/client.ts';
+import { KeyringKeeper } from '../../lib/fe/keeper.ts';
 import { meansOf } from '../../lib/fe/means.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -194,7 +195,7 @@ describe('a key service', () => {
       [400, '{}', 'KEYRING_LOCKED'],
       [200, 'no json', 'KEYRING_LOCKED'],
       [200, '{"data":{"plaintext":"AAAA"}}', 'KEYRING_LOCKED'],
-      [200, `{"data":"${'x'.repeat(70_000)}"}`, 'UNAVAILABLE'],
+      [200, `{"data":"${'x'.repeat(70_000)}"}`, 'KEYRING_LOCKED'],
     ] as const;
     for (const [status, body, code] of answers) {
       service.failure = { status, body };
@@ -202,6 +203,44 @@ describe('a key service', () => {
     }
     service.failure = undefined;
     await loadKeyring(path, transit());
+  });
+
+  it('has one deadline for its whole answer, and is not waited for after the close', {
+    timeout: 20_000,
+  }, async () => {
+    const path = join(folder, 'drips.json');
+    await createKeyring(path, transit());
+    service.drips = true;
+    const error = await rejectsWith(loadKeyring(path, transit({ timeoutMs: 200 })), 'UNAVAILABLE');
+    assert.match(error.message, /no answer/);
+    const keeper = new KeyringKeeper(
+      path,
+      async () => undefined,
+      transit({ timeoutMs: 3_600_000 }),
+    );
+    const asked = service.asked;
+    const opening = keeper.open();
+    await until(async () => service.asked > asked);
+    keeper.close();
+    await rejectsWith(opening, 'UNAVAILABLE');
+    service.drips = false;
+    await loadKeyring(path, transit());
+  });
+
+  it('that fails is asked with growing pauses while a front end starts', async () => {
+    const { url: keyringTransitUrl, token: keyringTransitToken } = service;
+    const settings = { keyringTransitUrl, keyringTransitToken, keyringTransitKey: 'ring' };
+    const own = await temporaryFolder();
+    const config = await testConfig(own, { feServerConfigs: settings });
+    await createKeyring(config.feServerConfigs.keyring, transit());
+    service.failure = { status: 503, body: '{}' };
+    const asked = service.asked;
+    const fe = await startFe(config, silentLog);
+    const times = service.asked - asked;
+    service.failure = undefined;
+    await fe.close();
+    await rm(own, { recursive: true });
+    assert.ok(times < 60, `${times}`);
   });
 
   it('may be away when a front end starts, and at any time later', async () => {

@@ -21,7 +21,10 @@ export interface TransitSettings {
   readonly token: string;
   /** The authority of the service (PEM); empty for those of the system. */
   readonly ca: string;
+  /** For the whole answer, however busily it drips. */
   readonly timeoutMs: number;
+  /** Gives up what is asked. */
+  readonly signal?: AbortSignal;
 }
 
 const ANSWER_BYTES_MAX = 64 * 1024;
@@ -80,17 +83,20 @@ async function ask(
 
 async function post(
   url: URL,
-  { token, ca, timeoutMs }: TransitSettings,
+  { token, ca, timeoutMs, signal }: TransitSettings,
   body: string,
 ): Promise<{ readonly status: number; readonly text: string }> {
   const authority = ca === '' ? undefined : await readFile(ca).catch(unreadable);
   const headers = { 'content-type': 'application/json', 'x-vault-token': token };
-  const options = { method: 'POST', headers, ca: authority, timeout: timeoutMs };
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const ends = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+  const options = { method: 'POST', headers, ca: authority, signal: ends };
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
   return await new Promise((resolve, reject) => {
     const away = (cause: Error) => {
-      const reason = (cause as NodeJS.ErrnoException).code ?? 'no answer';
-      const words = `the key service at ${url.host} cannot be reached (${reason})`;
+      if (cause instanceof EncServerError) return reject(cause);
+      const reason = ends.aborted ? undefined : (cause as NodeJS.ErrnoException).code;
+      const words = `the key service at ${url.host} cannot be reached (${reason ?? 'no answer'})`;
       reject(new EncServerError('UNAVAILABLE', words, { cause, hint: AWAY_HINT }));
     };
     const request = send(url, options, (response) => {
@@ -107,7 +113,6 @@ async function post(
         resolve({ status: response.statusCode ?? 0, text });
       });
     });
-    request.on('timeout', () => request.destroy(new Error('no answer')));
     request.on('error', away);
     request.end(body);
   });
