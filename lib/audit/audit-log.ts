@@ -84,7 +84,7 @@ export class AuditLog {
    */
   static async open(settings: AuditSettings, log: Logger): Promise<AuditLog> {
     const key = await readAuditKey(settings.keyFile);
-    const unlock = await lockLog(settings.keyFile);
+    const unlock = await lockLog(settings.keyFile, settings.path);
     try {
       const { file, state } = await StateFile.open(stateFileOf(settings.keyFile));
       let audit: AuditLog;

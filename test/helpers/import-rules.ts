@@ -17,6 +17,7 @@ export const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/metrics-merge.ts': 1,
   'lib/parent-process.ts': 1,
   'lib/secret-file.ts': 1,
+  'lib/socket-lock.ts': 1,
   'lib/config': 1,
   'lib/protocol': 1,
   'lib/crypto': 1,
