@@ -7,7 +7,6 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { checkName, encodeName, nameBytes, type RecordName } from '../crypto/record-name.ts';
 import { askerOf } from '../net/asker.ts';
 import type { RequestContext } from '../net/request.ts';
-import type { OpeningKey, ReadOptions, ReadRecord } from './reading.ts';
 import {
   FeService,
   type FeServiceOptions,
@@ -16,7 +15,6 @@ import {
   type StoreInput,
   type StoreOutput,
 } from './service.ts';
-import type { WriteCondition } from './write-condition.ts';
 
 export class AuditedFeService extends FeService {
   readonly #audit: AuditLog;
@@ -27,51 +25,17 @@ export class AuditedFeService extends FeService {
   }
 
   override async store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
-    return await this.#note('store', input.name, context, () => super.store(input, context));
-  }
-
-  override async retrieve(
-    name: RecordName,
-    key: OpeningKey,
-    context: RequestContext,
-    options: ReadOptions = {},
-  ): Promise<ReadRecord> {
-    return await this.#note('retrieve', name, context, () =>
-      super.retrieve(name, key, context, options),
-    );
+    return await this.noted('store', input.name, context, () => super.store(input, context));
   }
 
   /** A caller that is allowed is recorded by the operation that follows. */
   override async admitStore(name: RecordName, context: RequestContext): Promise<void> {
     if (hasScope(context.caller, 'store', name.namespace)) return;
-    await this.#note('store', name, context, () => super.admitStore(name, context));
+    await this.noted('store', name, context, () => super.admitStore(name, context));
   }
 
   override async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
-    return await this.#note('peek', name, context, () => super.head(name, context));
-  }
-
-  override async rekey(
-    name: RecordName,
-    oldKey: Buffer,
-    newKey: Buffer,
-    context: RequestContext,
-    condition?: WriteCondition,
-  ): Promise<{ readonly revision: Buffer }> {
-    return await this.#note('rekey', name, context, () =>
-      super.rekey(name, oldKey, newKey, context, condition),
-    );
-  }
-
-  override async delete(
-    name: RecordName,
-    key: Buffer | undefined,
-    context: RequestContext,
-    condition?: WriteCondition,
-  ): Promise<boolean> {
-    return await this.#note('delete', name, context, () =>
-      super.delete(name, key, context, condition),
-    );
+    return await this.noted('peek', name, context, () => super.head(name, context));
   }
 
   override async listPage(
@@ -103,7 +67,7 @@ export class AuditedFeService extends FeService {
     return await this.#audit.around(asked, () => super.info(context));
   }
 
-  async #note<T>(
+  protected override async noted<T>(
     operation: string,
     name: RecordName,
     context: RequestContext,

@@ -2,7 +2,6 @@
  * What the front end does, in any dialect: it seals records under keys that only their callers
  * have, opens them again, and stores nothing.
  */
-import { hasScope, isKnown } from '../access.ts';
 import type { BackEnd } from '../be/back-end.ts';
 import {
   checkKeyStrength,
@@ -30,8 +29,8 @@ import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
 import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
-import { isReserved } from './reserved.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
+import { checkMayPeek, hiding } from './uniform-errors.ts';
 import { ALWAYS, ifRevision, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
 
@@ -104,6 +103,16 @@ export class FeService {
     caller.require('store', namespace);
   }
 
+  /** Around what `uniformErrors` may hide from the caller; an audit log notes what really came of it. */
+  protected noted<T>(
+    _operation: string,
+    _name: RecordName,
+    _context: RequestContext,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return work();
+  }
+
   /** Also for `rekey`, which is an operation of its own where `store` is overridden. */
   async #store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
     const { name, oldKey, condition = ALWAYS, kept = false } = input;
@@ -131,18 +140,18 @@ export class FeService {
     context: RequestContext,
     options: ReadOptions = {},
   ): Promise<ReadRecord> {
-    context.caller.require('retrieve', name.namespace);
-    try {
+    const read = async () => {
+      context.caller.require('retrieve', name.namespace);
       return await this.#reader.read(name, key, options, context);
-    } catch (error) {
-      throw key === 'kept' ? error : this.#uniform(error, context);
-    }
+    };
+    const isHiding = this.#options.uniformErrors && key !== 'kept';
+    return await hiding(isHiding, context, () => this.noted('retrieve', name, context, read));
   }
 
   /** What can be known of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
   async head(name: RecordName, context: RequestContext): Promise<HeadOutput> {
     context.caller.require('retrieve', name.namespace);
-    this.#checkMayPeek(name, context);
+    if (this.#options.uniformErrors) checkMayPeek(name, context);
     const found = await this.#placement.head(name, callOf(context));
     const { flags, expiryMs } = decodeHeader(found.header);
     if (hasEnded(expiryMs, found.askedAtMs)) throw notFound();
@@ -164,17 +173,21 @@ export class FeService {
     context: RequestContext,
     condition: WriteCondition = ALWAYS,
   ): Promise<{ readonly revision: Buffer }> {
-    context.caller.require('retrieve', name.namespace);
-    context.caller.require('store', name.namespace);
-    checkKeyStrength(newKey);
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#rekeyOnce(name, oldKey, newKey, condition, context);
-      } catch (error) {
-        const isLast = tries >= CHANGED_TRIES_MAX || condition.kind !== 'always';
-        if (codeOf(error) !== 'CONFLICT' || isLast) throw this.#uniform(error, context);
+    const rekey = async () => {
+      context.caller.require('retrieve', name.namespace);
+      context.caller.require('store', name.namespace);
+      checkKeyStrength(newKey);
+      for (let tries = 1; ; tries++) {
+        try {
+          return await this.#rekeyOnce(name, oldKey, newKey, condition, context);
+        } catch (error) {
+          const isLast = tries >= CHANGED_TRIES_MAX || condition.kind !== 'always';
+          if (codeOf(error) !== 'CONFLICT' || isLast) throw error;
+        }
       }
-    }
+    };
+    const { uniformErrors } = this.#options;
+    return await hiding(uniformErrors, context, () => this.noted('rekey', name, context, rekey));
   }
 
   /**
@@ -211,10 +224,13 @@ export class FeService {
     context: RequestContext,
     condition: WriteCondition = ALWAYS,
   ): Promise<boolean> {
-    context.caller.require('delete', name.namespace);
     const { uniformErrors } = this.#options;
+    const remove = async () => {
+      context.caller.require('delete', name.namespace);
+      return await this.#writer.remove(name, key, condition, context);
+    };
     try {
-      const existed = await this.#writer.remove(name, key, condition, context);
+      const existed = await this.noted('delete', name, context, remove);
       if (uniformErrors && !existed && key !== undefined) context.noteWrongKey();
       return existed;
     } catch (error) {
@@ -279,21 +295,5 @@ export class FeService {
     const condition = ifRevision(revision);
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };
     return await this.#store(input, context);
-  }
-
-  /** Without a key, the answer would tell which IDs exist. */
-  #checkMayPeek({ namespace }: RecordName, { caller }: RequestContext): void {
-    if (!this.#options.uniformErrors || isReserved(namespace)) return;
-    if (isKnown(caller) && hasScope(caller, 'admin', namespace)) return;
-    const hint = 'the setting uniformErrors keeps it from telling which IDs exist';
-    throw new EncServerError('NOT_ALLOWED', 'records are not looked at without a key', { hint });
-  }
-
-  /** A guess at a record that is not there counts as a wrong key: the limit must not tell them apart. */
-  #uniform(error: unknown, context: RequestContext): unknown {
-    const isWrong = codeOf(error) === 'WRONG_KEY';
-    if (!this.#options.uniformErrors || !(isWrong || codeOf(error) === 'NOT_FOUND')) return error;
-    if (!isWrong) context.noteWrongKey();
-    return notFound();
   }
 }

@@ -1,5 +1,6 @@
 /** What is asked of both real servers, by every dialect, stands in their audit logs. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -111,6 +112,34 @@ test('frames: every operation, and what became of it', async () => {
   assert.match(list?.namespace ?? '', /^[0-9a-f]{64}$/);
   const records = new Set(lines.map(({ record }) => record).filter(Boolean));
   assert.deepEqual(records, new Set([store?.record]));
+});
+
+test('under uniform errors callers are told one thing, and the log what it really was', async () => {
+  const own = await temporaryFolder();
+  const files = auditFilesIn(own);
+  await initAudit(files);
+  const { path: auditLog, keyFile: auditKeyFile } = files;
+  const audit = { auditLog, auditKeyFile, auditFailure: 'closed' };
+  const hiding = await startServers({
+    feServerConfigs: { ...audit, uniformErrors: true, writePolicy: 'key-proof' },
+  });
+  const caller = new FeClient({ address: { host: '127.0.0.1', port: hiding.fe.port } });
+  await caller.store(ID, Buffer.from(RECORD), { key: KEY });
+  await rejectsWith(caller.retrieve(ID, OTHER_KEY), 'NOT_FOUND');
+  await rejectsWith(caller.rekey(ID, OTHER_KEY, randomBytes(32)), 'NOT_FOUND');
+  assert.equal(await caller.delete(ID, { key: OTHER_KEY }), false);
+  await rejectsWith(caller.retrieve('nobody', OTHER_KEY), 'NOT_FOUND');
+  caller.close();
+  await hiding.close();
+  const lines = (await linesOf(files)).filter(({ record }) => record !== undefined);
+  await rm(own, { recursive: true });
+  assert.deepEqual(told(lines), [
+    'store ok',
+    'retrieve WRONG_KEY',
+    'rekey WRONG_KEY',
+    'delete WRONG_KEY',
+    'retrieve NOT_FOUND',
+  ]);
 });
 
 test('a batch: a line for each of its items', async () => {

@@ -1,0 +1,32 @@
+/** What `uniformErrors` hides: whether there is a record, from whoever does not have its key. */
+import { hasScope, isKnown } from '../access.ts';
+import type { RecordName } from '../crypto/record-name.ts';
+import { codeOf, EncServerError } from '../errors.ts';
+import type { RequestContext } from '../net/request.ts';
+import { notFound } from './calls.ts';
+import { isReserved } from './reserved.ts';
+
+/** Without a key, the answer would tell which IDs exist. Throws `NOT_ALLOWED`. */
+export function checkMayPeek({ namespace }: RecordName, { caller }: RequestContext): void {
+  if (isReserved(namespace)) return;
+  if (isKnown(caller) && hasScope(caller, 'admin', namespace)) return;
+  const hint = 'the setting uniformErrors keeps it from telling which IDs exist';
+  throw new EncServerError('NOT_ALLOWED', 'records are not looked at without a key', { hint });
+}
+
+/** Runs `work`; if `isHiding`, its errors do not tell a wrong key from no record. */
+export async function hiding<T>(
+  isHiding: boolean,
+  context: RequestContext,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const isWrong = codeOf(error) === 'WRONG_KEY';
+    if (!isHiding || !(isWrong || codeOf(error) === 'NOT_FOUND')) throw error;
+    // A guess at a record that is not there counts as well: the limit must not tell them apart.
+    if (!isWrong) context.noteWrongKey();
+    throw notFound();
+  }
+}
