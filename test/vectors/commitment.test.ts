@@ -65,9 +65,14 @@ describe('the sealed keyrings of the document', () => {
   const keyring = decodeKeyring(Buffer.from(plain.text));
   const passphrase = Buffer.from('correct horse battery staple');
 
-  for (const kind of ['passphrase', 'transit'] as const) {
-    it(`opens, and is written the same: ${kind}`, async () => {
-      const block = readBlocks(DOCUMENT).find(({ info }) => info === `json keyring-${kind}`);
+  const vectors = [
+    { info: 'passphrase', kind: 'passphrase', expected: keyring },
+    { info: 'transit', kind: 'transit', expected: keyring },
+    { info: 'legacy', kind: 'transit', expected: { ...keyring, legacy: true } },
+  ] as const;
+  for (const { info: name, kind, expected } of vectors) {
+    it(`opens, and is written the same: ${name}`, async () => {
+      const block = readBlocks(DOCUMENT).find(({ info }) => info === `json keyring-${name}`);
       assert.ok(block);
       const sealed = decodeSealedKeyring(parseKeyringFile(Buffer.from(block.text)));
       // The service's own key is not in the document: what it gives back is.
@@ -75,8 +80,8 @@ describe('the sealed keyrings of the document', () => {
         kind === 'passphrase'
           ? await openProviderKey(kind, sealed.how, { passphrase })
           : Buffer.from(Array.from({ length: 32 }, (_none, index) => 0x20 + index));
-      assert.deepEqual(openSealedKeyring(sealed, key), keyring);
-      const written = encodeSealedKeyring(keyring, kind, sealed.how, key, sealed.nonce);
+      assert.deepEqual(openSealedKeyring(sealed, key), expected);
+      const written = encodeSealedKeyring(expected, kind, sealed.how, key, sealed.nonce);
       assert.equal(written.toString('utf8'), `${block.text}\n`);
       for (let at = 0; at < sealed.sealed.length; at++) {
         const flipped = Buffer.from(sealed.sealed);
@@ -85,9 +90,11 @@ describe('the sealed keyrings of the document', () => {
           code: 'KEYRING_LOCKED',
         });
       }
-      assert.throws(() => openSealedKeyring({ ...sealed, epoch: 5 }, key), {
-        code: 'KEYRING_LOCKED',
-      });
+      const { legacy, ...others } = sealed;
+      const withOther = legacy ? others : { ...others, legacy: true as const };
+      for (const changed of [{ ...sealed, epoch: 5 }, withOther]) {
+        assert.throws(() => openSealedKeyring(changed, key), { code: 'KEYRING_LOCKED' });
+      }
     });
   }
 });
