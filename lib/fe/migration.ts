@@ -75,7 +75,7 @@ export class Migration extends KeyringJob {
   /**
    * Reads everything, then stores it. Rejects with `WRONG_KEY` before anything is written if a
    * document cannot be read, unless such documents are to be skipped; with `CONFLICT` while another
-   * migration runs, or if this one is done; with `UNAVAILABLE`, `KEYRING_MISSING`.
+   * migration runs, if this one is done, or if fewer documents were moved than read; with `UNAVAILABLE`, `KEYRING_MISSING`.
    */
   async run(
     source: EntrySource,
@@ -152,6 +152,7 @@ export class Migration extends KeyringJob {
       if (batch.length === BATCH_ENTRIES || digits > BATCH_DIGITS) await moveBatch();
     }
     await moveBatch();
+    if (sumOf(counts) < all) throw fallsShort(sumOf(counts), all, path);
     await writeState(path, { source: source.place, position, counts, isDone: true });
     return { counts, conflicts };
   }
@@ -209,6 +210,11 @@ function unreadable({ documents, unreadable: count, problems }: Survey): EncServ
   const hint =
     'look at idKeyStr and idNonceStr; records of the Python servers need --keys; --skip passes them over';
   return new EncServerError(first?.code === 'ALTERED' ? 'ALTERED' : 'WRONG_KEY', words, { hint });
+}
+
+function fallsShort(count: number, all: number, path: string): EncServerError {
+  const hint = `stop who changes them, then repeat it; if that does not help, remove ${path} first`;
+  return new EncServerError('CONFLICT', `${all} documents were read, and ${count} moved`, { hint });
 }
 
 function alreadyDone({ place }: EntrySource, path: string): EncServerError {

@@ -40,7 +40,10 @@ export async function openFamilySource(uri: string, database: string): Promise<F
       });
     },
     async *documents(position) {
-      const after = position === undefined ? {} : { _id: { $gt: BSON.EJSON.parse(position) } };
+      // A plain `$gt` finds only what has the type of `position`; in an expression, as in the
+      // order, the other types follow.
+      const isAfter = { $gt: ['$_id', { $literal: BSON.EJSON.parse(position ?? 'null') }] };
+      const after = position === undefined ? {} : { $expr: isAfter };
       const found = records
         .find(after, { projection: { id: 1, record: 1 }, batchSize: BATCH_DOCUMENTS })
         .sort({ _id: 1 });

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { MongoClient } from 'mongodb';
+import { MongoClient, ObjectId } from 'mongodb';
+import { openFamilySource } from '../../lib/store/mongo-family.ts';
 import { ServerProcess } from '../faults/servers.ts';
 import { NO_MONGO, openTestMongo, type TestMongo } from '../helpers/mongo-server.ts';
 import { type RunningUp, run, startUp } from '../helpers/programs.ts';
@@ -97,6 +98,30 @@ test('records of the Go servers come along, and their store stays as it was', as
   assert.match(early.stderr, /CONFLICT 20 records lie as the family's servers sealed them/);
   assert.equal((await migrate('finish', '--leave', ...where)).code, 0);
   assert.equal(await documents(), before);
+  await client.close();
+});
+
+test('documents whose _ids have several types are gone on with after any of them', async (t) => {
+  if (mongo === undefined) return t.skip(NO_MONGO);
+  const database = mongo.database();
+  const client = await new MongoClient(mongo.uri).connect();
+  const ids = ['text', 'texts', new ObjectId(), new ObjectId(), 5, 7.5, new Date(), { x: 1 }];
+  const collection = client
+    .db(database)
+    .collection<{ _id: unknown; id: string; record: string }>('records');
+  await collection.insertMany(ids.map((_id) => ({ _id, id: '00', record: '00' })));
+  const source = await openFamilySource(mongo.uri, database);
+  const positionsAfter = async (after?: string) => {
+    const positions: string[] = [];
+    for await (const { position } of source.documents(after)) positions.push(position);
+    return positions;
+  };
+  const all = await positionsAfter();
+  assert.equal(all.length, ids.length);
+  for (const [index, position] of all.entries()) {
+    assert.deepEqual(await positionsAfter(position), all.slice(index + 1));
+  }
+  await source.close();
   await client.close();
 });
 

@@ -15,6 +15,7 @@ import { EncServerError } from '../../lib/errors.ts';
 import { drawKey, FeClient } from '../../lib/fe/client.ts';
 import { type FamilyEntry, FamilyRecords } from '../../lib/fe/family-records.ts';
 import { type EntrySource, Migration } from '../../lib/fe/migration.ts';
+import { statePathOf } from '../../lib/fe/migration-state.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 import { ask, until } from '../helpers/wire.ts';
@@ -253,6 +254,23 @@ describe('what is in the way of a migration', () => {
     assert.equal(await text('id 899', keys[899] as Buffer), '899');
     await rejectsWith(client.retrieve('id 1', keys[1] as Buffer), 'NOT_FOUND');
     await rejectsWith(run(), 'CONFLICT');
+  });
+
+  it('a source that loses some of what was read: it is not done', async () => {
+    for (let index = 0; index < 3; index++) addGo(`id ${index}`, `${index}`);
+    let opened = 0;
+    const losing: EntrySource = {
+      ...source(),
+      async *documents(after) {
+        const isRead = opened++ === 0;
+        for await (const one of source().documents(after))
+          if (isRead || one !== documents[1]) yield one;
+      },
+    };
+    const error = await rejectsWith(run(goRecords(), losing), 'CONFLICT');
+    assert.match(error.message, /3 documents were read, and 2 moved/);
+    await rm(statePathOf(keyringPath));
+    assert.deepEqual((await run()).counts, { moved: 1, known: 2, conflicts: 0, skipped: 0 });
   });
 
   it('another migration: the second refuses', async () => {
