@@ -134,7 +134,7 @@ export class FeService {
   }
 
   /** Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALTERED`, `ALREADY_READ`, `LARGE`, `UNAVAILABLE`. */
-  async retrieve(
+  retrieve(
     name: RecordName,
     key: OpeningKey,
     context: RequestContext,
@@ -145,7 +145,7 @@ export class FeService {
       return await this.#reader.read(name, key, options, context);
     };
     const isHiding = this.#options.uniformErrors && key !== 'kept';
-    return await hiding(isHiding, context, () => this.noted('retrieve', name, context, read));
+    return hiding(isHiding, context, this.noted('retrieve', name, context, read));
   }
 
   /** What can be known of a record without its key. Rejects with `NOT_FOUND`, `ALREADY_READ`. */
@@ -166,7 +166,7 @@ export class FeService {
    * condition it can safely be repeated. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`,
    * `ALREADY_READ`, or `CONFLICT` if the condition does not hold or others keep writing it.
    */
-  async rekey(
+  rekey(
     name: RecordName,
     oldKey: Buffer,
     newKey: Buffer,
@@ -187,7 +187,7 @@ export class FeService {
       }
     };
     const { uniformErrors } = this.#options;
-    return await hiding(uniformErrors, context, () => this.noted('rekey', name, context, rekey));
+    return hiding(uniformErrors, context, this.noted('rekey', name, context, rekey));
   }
 
   /**

@@ -14,19 +14,18 @@ export function checkMayPeek({ namespace }: RecordName, { caller }: RequestConte
   throw new EncServerError('NOT_ALLOWED', 'records are not looked at without a key', { hint });
 }
 
-/** Runs `work`; if `isHiding`, its errors do not tell a wrong key from no record. */
-export async function hiding<T>(
+/** What `done` comes to; if `isHiding`, its errors do not tell a wrong key from no record. */
+export function hiding<T>(
   isHiding: boolean,
   context: RequestContext,
-  work: () => Promise<T>,
+  done: Promise<T>,
 ): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
+  if (!isHiding) return done;
+  return done.catch((error: unknown) => {
     const isWrong = codeOf(error) === 'WRONG_KEY';
-    if (!isHiding || !(isWrong || codeOf(error) === 'NOT_FOUND')) throw error;
+    if (!isWrong && codeOf(error) !== 'NOT_FOUND') throw error;
     // A guess at a record that is not there counts as well: the limit must not tell them apart.
     if (!isWrong) context.noteWrongKey();
     throw notFound();
-  }
+  });
 }

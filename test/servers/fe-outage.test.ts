@@ -4,6 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { seal } from '../../lib/crypto/envelope.ts';
+import { encodeHead } from '../../lib/crypto/head.ts';
 import { EncServerError } from '../../lib/errors.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { startFe } from '../../lib/fe/server.ts';
@@ -242,14 +244,24 @@ test('the trace ID of a request reaches the back end, on every question that it 
   });
 });
 
-test('a size that no record can have is not believed', async () => {
+test('a size that no record can have is not believed, and told only to who has the key', async () => {
+  const key = randomBytes(32);
+  const name = { namespace: Buffer.alloc(0), id: Buffer.from('alice') };
+  const { header } = seal({ name, key, record: Buffer.from('x') });
+  const sizeBytes = 0xffff_ffff;
+  const head = [
+    bytesField(FIELD.HEAD, encodeHead(Buffer.alloc(32), header)),
+    bytesField(FIELD.REVISION, Buffer.alloc(8, 1)),
+    u32Field(FIELD.SIZE, sizeBytes),
+  ];
   const script: Script = (request, peer) => {
-    const error = new EncServerError('LARGE', 'very large', { sizeBytes: 0xffff_ffff });
-    peer.refuse(request.requestId, error);
+    if (request.code === OPCODE.HEAD) peer.reply(request, head);
+    else peer.refuse(request.requestId, new EncServerError('LARGE', 'very large', { sizeBytes }));
   };
   await withFakeBe(script, async (port) => {
     const client = clientOf(port);
-    await rejectsWith(client.retrieve('alice', randomBytes(32)), 'RECORD_TOO_LARGE');
+    await rejectsWith(client.retrieve('alice', key), 'RECORD_TOO_LARGE');
+    await rejectsWith(client.retrieve('alice', randomBytes(32)), 'WRONG_KEY');
     client.close();
   });
 });
