@@ -4,6 +4,7 @@ import type { HttpAnswer } from './http.ts';
 
 export interface Schema {
   readonly type?: string;
+  readonly format?: string;
   readonly example?: unknown;
   readonly enum?: readonly unknown[];
   readonly required?: readonly string[];
@@ -28,6 +29,7 @@ export interface Response {
   readonly content?: Content;
 }
 export interface Operation {
+  readonly operationId?: string;
   readonly summary: string;
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: Content };

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { http } from '../helpers/http.ts';
-import { assertDescribed, exampleOf, type OpenApi, operationsOf } from '../helpers/openapi.ts';
+import {
+  assertDescribed,
+  exampleOf,
+  type OpenApi,
+  operationsOf,
+  type Schema,
+} from '../helpers/openapi.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
 describe('the documentation', () => {
@@ -42,6 +48,31 @@ describe('the documentation', () => {
       'put /v1/record',
       'put /v1/records/{id}',
     ]);
+  });
+
+  it('names each operation for generators of clients, and nothing that they trip over', () => {
+    const operations = operationsOf(document);
+    const ids = operations.map(({ operation }) => String(operation.operationId));
+    for (const id of ids) assert.match(id, /^[a-z][A-Za-z]+$/);
+    assert.equal(new Set(ids).size, operations.length);
+    const schemas: Schema[] = [];
+    JSON.stringify(document, (_name, part) => {
+      if (typeof part?.type === 'string') schemas.push(part);
+      return part;
+    });
+    for (const { type, format } of schemas) {
+      if (type === 'integer') assert.equal(format, 'int64');
+    }
+    for (const { operation, path } of operations) {
+      for (const { in: place, schema } of operation.parameters ?? []) {
+        if (place === 'header') assert.equal(schema.format, undefined, path);
+      }
+      for (const { content = {} } of Object.values(operation.responses)) {
+        for (const { schema } of Object.values(content)) assert.notEqual(schema.type, 'null', path);
+      }
+    }
+    const store = document.paths['/records']?.['post']?.requestBody?.content['application/json'];
+    assert.equal(store?.schema.properties?.['key']?.anyOf, undefined);
   });
 
   it('has examples that succeed when they are sent', async () => {

@@ -30,6 +30,7 @@ function addBatch(app: HttpApp, host: HttpHost): void {
   const { service, limits, budget, traffic, log } = host;
   const schema = {
     tags: TAGS,
+    operationId: 'batchRecords',
     summary: 'Store, retrieve and delete many records',
     description:
       'Each item has an answer of its own: one that is not of the form below is answered with ' +
@@ -61,6 +62,7 @@ function addBatch(app: HttpApp, host: HttpHost): void {
 function addList(app: HttpApp, { service, limits }: HttpHost): void {
   const schema = {
     tags: TAGS,
+    operationId: 'listRecords',
     summary: 'List the IDs of a namespace',
     description: 'Needs the scope admin. While the keyring is rotated, an ID may be told twice.',
     headers: schemas.listHeaders,

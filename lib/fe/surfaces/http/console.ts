@@ -56,6 +56,7 @@ export function addConsole(app: HttpApp, host: HttpHost): void {
 function addStatus(app: HttpApp, { state, limits }: HttpHost): void {
   const schema = {
     tags: ['server'],
+    operationId: 'getStatus',
     summary: 'What the console shows of the server, and of who asks',
     description: 'Without a token where one is needed, only that; nothing of the store.',
     response: {

@@ -30,6 +30,7 @@ export function addDataRoutes(app: HttpApp, host: HttpHost): void {
 function addList(app: HttpApp, { items, budget, limits }: HttpHost): void {
   const schema = {
     tags: TAGS,
+    operationId: 'listItems',
     summary: 'List the IDs of all items',
     querystring: schemas.itemsQuery,
     response: { 200: schemas.itemIds, 422: schemas.complaints, ...UNAVAILABLE },
@@ -55,6 +56,7 @@ function* chunksOf(ids: readonly number[]): Generator<string> {
 function addRetrieve(app: HttpApp, { items, budget, limits }: HttpHost): void {
   const schema = {
     tags: TAGS,
+    operationId: 'retrieveItem',
     summary: 'Retrieve an item',
     params: schemas.itemPath,
     response: {
@@ -78,6 +80,7 @@ function addCreate(app: HttpApp, host: HttpHost): void {
   const { items, limits } = host;
   const schema = {
     tags: TAGS,
+    operationId: 'createItem',
     summary: 'Create an item, under the next ID if its own is taken',
     body: schemas.newItem,
     response: {

@@ -77,6 +77,12 @@ export async function addDocuments(app: HttpApp): Promise<void> {
 function describeRoute(described: Parameters<typeof jsonSchemaTransform>[0]) {
   const { route, url } = described;
   const hide = route.method === 'HEAD' && !/^\/v1\/record(?:$|s\/)/.test(url);
-  const schema = hide ? { ...described.schema, hide } : described.schema;
+  // The plugin adds a suffix to the name of HEAD, in case it has that of GET.
+  const operationId = described.schema?.operationId?.replace(/-head$/, '');
+  const schema = {
+    ...described.schema,
+    ...(operationId && { operationId }),
+    ...(hide && { hide }),
+  };
   return jsonSchemaTransform({ ...described, schema });
 }

@@ -24,7 +24,7 @@ const FAILURES = {
 /** Described with its type: a plain null would be taken for an answer without a body. */
 const DELETED = {
   description: 'There is no such record any more.',
-  content: { 'application/json': { schema: schemas.nothing } },
+  content: { 'application/json': { schema: schemas.nullBody } },
 };
 
 export function addGoRoutes(app: HttpApp, host: HttpHost): void {
@@ -37,6 +37,7 @@ function addStore(app: HttpApp, host: HttpHost): void {
   const { service, limits } = host;
   const schema = {
     tags: TAGS,
+    operationId: 'goStoreRecord',
     summary: 'Store a record; the answer has its key',
     body: schemas.newGoRecord,
     response: { 201: schemas.goRecord, ...FAILURES },
@@ -55,6 +56,7 @@ function addStore(app: HttpApp, host: HttpHost): void {
 function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void {
   const schema = {
     tags: TAGS,
+    operationId: 'goRetrieveRecord',
     summary: 'Retrieve a record',
     description:
       'The key stands in the URL, as the Go client sends it: other programs on the way may log ' +
@@ -85,6 +87,7 @@ function addRetrieve(app: HttpApp, { service, limits, budget }: HttpHost): void 
 function addDelete(app: HttpApp, { service, limits }: HttpHost): void {
   const schema = {
     tags: TAGS,
+    operationId: 'goDeleteRecord',
     summary: 'Delete a record, whether there is one or not',
     params: schemas.goPath,
     response: { 202: DELETED, ...FAILURES },

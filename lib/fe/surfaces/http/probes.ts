@@ -12,11 +12,15 @@ export const PROBE = /^\/(?:healthz|readyz)(?:\?|$)/;
 export function addProbes(app: HttpApp, host: HttpHost): void {
   addMetrics(app, host);
   const { state } = host;
-  const healthz = { tags: TAGS, summary: 'Whether the server lives' };
+  const healthz = { tags: TAGS, operationId: 'getLiveness', summary: 'Whether the server lives' };
   app.get('/healthz', { schema: { ...healthz, response: { 200: schemas.alive } } }, async () => {
     return { alive: true as const };
   });
-  const readyz = { tags: TAGS, summary: 'Whether the server can do its work' };
+  const readyz = {
+    tags: TAGS,
+    operationId: 'getReadiness',
+    summary: 'Whether the server can do its work',
+  };
   const response = { 200: schemas.readiness, 503: schemas.readiness };
   app.get('/readyz', { schema: { ...readyz, response } }, async (_request, reply) => {
     const { missing } = await state();
@@ -28,6 +32,7 @@ export function addProbes(app: HttpApp, host: HttpHost): void {
 function addMetrics(app: HttpApp, { page }: HttpHost): void {
   const schema = {
     tags: TAGS,
+    operationId: 'getMetrics',
     summary: 'What the server counts, for Prometheus',
     description: 'For this machine, and for callers with the scope `admin`.',
     response: {

@@ -20,6 +20,7 @@ const NOT_MODIFIED = schemas.nothing.describe('The record is the one of If-None-
 export function describeRecords(path: Path) {
   const inPath = path !== '/v1/record';
   const where = inPath ? '' : ', named by a header';
+  const by = inPath ? '' : 'ByHeader';
   const params = inPath ? { params: schemas.recordPath } : {};
   const headers = inPath ? schemas.headers : schemas.headersWithId;
   const headersWithKey = inPath ? schemas.headersWithKey : schemas.headersWithIdAndKey;
@@ -28,6 +29,7 @@ export function describeRecords(path: Path) {
   return {
     put: {
       tags: TAGS,
+      operationId: `storeRecord${by}`,
       summary: `Store a record${where}`,
       description:
         'The body is the record, of any type; its Content-Type is sealed with it. The key is in ' +
@@ -50,6 +52,7 @@ export function describeRecords(path: Path) {
     },
     get: {
       tags: TAGS,
+      operationId: `retrieveRecord${by}`,
       summary: `Retrieve a record${where}`,
       ...params,
       headers: headersWithKey,
@@ -70,6 +73,7 @@ export function describeRecords(path: Path) {
     },
     head: {
       tags: TAGS,
+      operationId: `headRecord${by}`,
       summary: `Look whether a record is there${where}`,
       description: 'Without a key, only ETag is told.',
       ...params,
@@ -83,6 +87,7 @@ export function describeRecords(path: Path) {
     },
     rekey: {
       tags: TAGS,
+      operationId: `rekeyRecord${by}`,
       summary: `Seal a record anew under another key${where}`,
       description:
         'Everything else of the record stays. Sent again without a condition, it succeeds.',
@@ -101,6 +106,7 @@ export function describeRecords(path: Path) {
     },
     delete: {
       tags: TAGS,
+      operationId: `deleteRecord${by}`,
       summary: `Delete a record${where}, whether there is one or not`,
       description: 'With a key, only if it is the right one.',
       ...params,
