@@ -24,6 +24,12 @@ describe('/records', () => {
       body: JSON.stringify(body),
     });
 
+  it('says of an ID that it is in hexadecimal digits', async () => {
+    const answer = await http(port, 'DELETE', '/records/zz');
+    assert.equal(answer.status, 400);
+    assert.match(answer.json<{ message: string }>().message, /two hexadecimal digits$/);
+  });
+
   it('does what the Go client expects', async () => {
     const stored = await post({ id: hex('alice'), key: '', data: hex('hello') });
     assert.equal(stored.status, 201);

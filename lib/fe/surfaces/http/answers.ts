@@ -109,6 +109,9 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   '/enc-namespace': 'INVALID_NAMESPACE',
 };
 
+/** An ID over `/records`. */
+const HEX_ID = 'an ID has 1 to 1024 bytes, each in two hexadecimal digits';
+
 function invalidInput(invalid: Invalid, request: FastifyRequest): EncServerError {
   const path = invalid.validation[0]?.instancePath ?? '/';
   const [, name = ''] = path.split('/');
@@ -118,8 +121,10 @@ function invalidInput(invalid: Invalid, request: FastifyRequest): EncServerError
     return new EncServerError('MISSING_FIELD', `${what} is missing`, { hint });
   }
   const code = CODES[path] ?? 'INVALID_FIELD';
-  const facts = code === 'INVALID_FIELD' ? { hint } : {};
-  return new EncServerError(code, `${what} is malformed`, facts);
+  return new EncServerError(code, `${what} is malformed`, {
+    ...(code === 'INVALID_FIELD' && { hint }),
+    ...(code === 'INVALID_ID' && GO_RECORDS.test(routeOf(request)) && { hint: HEX_ID }),
+  });
 }
 
 function givenValue(invalid: Invalid, name: string, request: FastifyRequest): unknown {
