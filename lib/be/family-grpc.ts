@@ -88,8 +88,17 @@ function isNotThere({ code, details }: ServiceError): boolean {
   return code === status.NOT_FOUND || (code === status.UNKNOWN && details === NOT_THERE);
 }
 
+/** Statuses that gRPC's client makes itself; its words are about its insides. */
+const OWN_WORDS: ReadonlyMap<status, string> = new Map([
+  [status.CANCELLED, 'the call was cut off'],
+  [status.DEADLINE_EXCEEDED, 'no answer in time'],
+  [status.INTERNAL, 'the answer was cut off'],
+  [status.UNAVAILABLE, 'it cannot be reached'],
+]);
+
 function errorOf({ code, details }: ServiceError, writes: boolean): EncServerError {
-  const words = `the back end says: ${details.slice(0, 200)}`;
+  const own = OWN_WORDS.get(code);
+  const words = own ? `the back end: ${own}` : `the back end says: ${details.slice(0, 200)}`;
   if (code === status.RESOURCE_EXHAUSTED) return new EncServerError('RECORD_TOO_LARGE', words);
   // A call that found no connection was not sent.
   const isUnsent = code === status.UNAVAILABLE && details.startsWith('No connection established');

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { openFamilyBackEnd } from '../../lib/be/family-back-end.ts';
 import type { PartialConfig } from '../../lib/config/load.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { startFe } from '../../lib/fe/server.ts';
@@ -231,38 +230,6 @@ it('a record that is too long for one message of Python is refused before it is 
   });
   await be.close();
 });
-
-for (const [dialect, start] of [
-  ['go-v1', startGoV1Be],
-  ['python', startPythonBe],
-] as const) {
-  it(`${dialect}: takes the answer that its caller gave up, and asks one at a time`, async () => {
-    let asked = 0;
-    let release = (): void => undefined;
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const be = await start(0, () => {
-      asked++;
-      return released;
-    });
-    const address = { host: '127.0.0.1', port: be.port };
-    const call = { address, token: undefined, tls: undefined };
-    const link = await openFamilyBackEnd(dialect, call, 10_000);
-    const key = Buffer.alloc(27, 7);
-    const gone = { code: 'UNAVAILABLE' };
-    await assert.rejects(link.get(key, 100, { timeoutMs: 500 }), gone);
-    // Its turn never comes, as the first one is still owed its answer; so it is not sent.
-    await assert.rejects(link.get(key, 100, { timeoutMs: 100 }), { code: 'TIMEOUT' });
-    assert.equal(asked, 1);
-    const third = link.get(key, 100);
-    release();
-    await assert.rejects(third, { code: 'NOT_FOUND' });
-    assert.equal(be.broken(), undefined);
-    link.close();
-    await be.close();
-  });
-}
 
 it('their back end may go away and come back', async () => {
   let be = await startGoV1Be();
