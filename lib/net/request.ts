@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type { Caller } from '../access.ts';
 import type { Fields } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
@@ -9,6 +10,13 @@ import type { Operation } from './traffic.ts';
 /** Trace IDs need to be unique, not secret: a random half per process and a count. */
 const TRACE_PREFIX = randomBytes(8);
 let traceCount = 0;
+
+function newAbort(): AbortController {
+  const abort = new AbortController();
+  // A batch asks for many records at once; Node would take eleven of them for a leak.
+  setMaxListeners(0, abort.signal);
+  return abort;
+}
 
 function nextTrace(): Buffer {
   const trace = Buffer.allocUnsafe(16);
@@ -154,7 +162,7 @@ export class RequestContext {
 
   /** Aborted by {@link cancel}. Made on first use: most requests need none. */
   get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
+    this.#abort ??= newAbort();
     if (this.#cancelled) this.#abort.abort();
     return this.#abort.signal;
   }

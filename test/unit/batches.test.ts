@@ -1,6 +1,7 @@
-/** A batch whose item meets a defect of the server. */
+/** A batch whose item meets a defect of the server, and one whose items are many. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import { doBatch } from '../../lib/fe/batches.ts';
 import { RequestContext } from '../../lib/net/request.ts';
@@ -26,4 +27,15 @@ it('a defect in one item is logged with its trace, and spoils no other', async (
   assert.equal(lines.length, 1);
   const line = JSON.parse(lines[0] ?? '');
   assert.deepEqual([line.level, line.traceId], [50, context.trace.toString('hex')]);
+});
+
+it('many items that wait on one request are no leak that Node warns of', async () => {
+  const warnings: string[] = [];
+  const note = ({ name }: Error) => warnings.push(name);
+  process.on('warning', note);
+  const { signal } = new RequestContext(OWN_SESSION, 60_000);
+  for (let item = 0; item < 64; item++) signal.addEventListener('abort', () => item);
+  await setImmediate();
+  process.off('warning', note);
+  assert.deepEqual(warnings, []);
 });
