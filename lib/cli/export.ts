@@ -1,6 +1,7 @@
 /** `fe-client export`: retrieves the records of a file of keys into a file of JSON lines. */
 import { type EncServerError, type ExitCode, toEncServerError } from '../errors.ts';
 import type { BatchRequest, FeClient, Retrieved } from '../fe/client.ts';
+import { expiryText } from '../protocol/expiry.ts';
 import { decodeHexKey } from '../protocol/hex.ts';
 import type { ClientSetting } from './client-flags.ts';
 import { ExportFile } from './export-file.ts';
@@ -161,6 +162,6 @@ function lineOf({ line, id, namespace }: Asking, answer: Found): Members {
     ...membersOf('record', record),
     ...(contentType !== undefined && { contentType }),
     ...(once && { once }),
-    ...(expiryMs !== undefined && { expires: new Date(expiryMs).toISOString() }),
+    ...(expiryMs !== undefined && { expires: expiryText(expiryMs) }),
   };
 }

@@ -2,6 +2,7 @@
 import { EncServerError } from '../errors.ts';
 import type { CallOptions } from '../net/client.ts';
 import { bufferOf } from '../protocol/bytes.ts';
+import { EXPIRY_MS_MAX } from '../protocol/expiry.ts';
 import {
   bytesField,
   emptyField,
@@ -106,7 +107,7 @@ export function pushStoreFields(fields: FieldEntry[], call: StoreCall): void {
 }
 
 function checkedTime(expiryMs: number): number {
-  if (Number.isSafeInteger(expiryMs) && expiryMs > 0) return expiryMs;
+  if (Number.isSafeInteger(expiryMs) && expiryMs > 0 && expiryMs <= EXPIRY_MS_MAX) return expiryMs;
   throw new EncServerError('INVALID_FIELD', 'the expiry is no time', {
     hint: 'milliseconds since 1970, such as Date.now() + 60_000',
   });

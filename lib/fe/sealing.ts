@@ -3,6 +3,7 @@ import { checkKeyStrength, ENVELOPE_FLAG, type RecordName, seal } from '../crypt
 import { encodeMetadata } from '../crypto/metadata.ts';
 import type { WrapSecret } from '../crypto/wrap.ts';
 import { EncServerError } from '../errors.ts';
+import { EXPIRY_MS_MAX } from '../protocol/expiry.ts';
 import type { SealedRecord } from './placement.ts';
 import type { WriteCondition } from './write-condition.ts';
 
@@ -50,10 +51,19 @@ export function checkInput(
   if (expiryMs !== 0 && expiryMs <= Date.now()) {
     throw new EncServerError('INVALID_FIELD', 'the expiry is in the past', { hint: PAST_HINT });
   }
+  if (expiryMs > EXPIRY_MS_MAX) {
+    const hint = 'a record without an expiry stays until it is deleted';
+    throw new EncServerError('INVALID_FIELD', 'the expiry is too far away', { hint });
+  }
   if (once && !takesConditions) {
     throw new EncServerError('UNKNOWN_FIELD', 'with this back end nothing can be read just once');
   }
   if (key !== undefined) checkKeyStrength(key);
+}
+
+/** Of a record that is stored already; earlier builds took any. */
+export function boundedExpiryMs(expiryMs: number): number {
+  return Math.min(expiryMs, EXPIRY_MS_MAX);
 }
 
 /**

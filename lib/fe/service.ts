@@ -29,7 +29,7 @@ import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
 import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
-import { checkInput, type StoreInput, sealInput } from './sealing.ts';
+import { boundedExpiryMs, checkInput, type StoreInput, sealInput } from './sealing.ts';
 import { checkMayPeek, hiding } from './uniform-errors.ts';
 import { ALWAYS, ifRevision, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
@@ -283,7 +283,8 @@ export class FeService {
     { header, revision: looked }: FoundHead,
     context: RequestContext,
   ): Promise<{ readonly revision: Buffer }> {
-    const { flags, expiryMs } = decodeHeader(header);
+    const { flags, expiryMs: endMs } = decodeHeader(header);
+    const expiryMs = boundedExpiryMs(endMs);
     const looking = { claims: false };
     const read = await this.#reader.read(name, oldKey, looking, context);
     const { record, contentType, revision } = read;

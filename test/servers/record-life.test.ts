@@ -4,10 +4,13 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { drawKey, FeClient } from '../../lib/fe/client.ts';
+import { EXPIRY_MS_MAX } from '../../lib/protocol/expiry.ts';
+import { bytesField, u64Field } from '../../lib/protocol/fields.ts';
+import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { http, httpJson } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
-import { ask } from '../helpers/wire.ts';
+import { ask, statusOf, Wire } from '../helpers/wire.ts';
 
 const MIB = 1024 * 1024;
 const HELLO = Buffer.from('hello');
@@ -155,6 +158,15 @@ describe('expiry', () => {
     const client = clientOf(open);
     await rejectsWith(client.store(newId(), HELLO, { expiryMs: Date.now() - 1 }), 'INVALID_FIELD');
     await rejectsWith(client.store(newId(), HELLO, { expiryMs: Number.NaN }), 'INVALID_FIELD');
+    const expiryMs = EXPIRY_MS_MAX + 1;
+    await rejectsWith(client.store(newId(), HELLO, { expiryMs }), 'INVALID_FIELD');
+    // A client of another make may send it all the same.
+    const wire = await Wire.open(open.fe.port);
+    const id = bytesField(FIELD.ID, Buffer.from(newId()));
+    const key = bytesField(FIELD.KEY, randomBytes(32));
+    wire.request(OPCODE.STORE, 1, [id, key, u64Field(FIELD.EXPIRY, expiryMs)], 'hello');
+    assert.equal(statusOf(await wire.frame()), 'INVALID_FIELD');
+    wire.close();
     const headers = { 'Enc-Expires': '2001-01-01T00:00:00Z' };
     const past = await http(open.fe.port, 'PUT', '/v1/records/past', { headers, body: 'x' });
     assert.equal(past.status, 400);

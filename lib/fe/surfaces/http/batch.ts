@@ -3,6 +3,7 @@ import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { operationOf } from '../../../net/traffic.ts';
+import { expiryText } from '../../../protocol/expiry.ts';
 import { encodePercent } from '../../../protocol/percent.ts';
 import { doBatch, type ItemOutcome, shareOf } from '../../batches.ts';
 import { namespaceFor } from '../../reserved.ts';
@@ -121,7 +122,7 @@ async function doItem(
       status: 200,
       record64: record.toString('base64'),
       ...(contentType !== undefined && { contentType }),
-      ...(expiryMs > 0 && { expires: new Date(expiryMs).toISOString() }),
+      ...(expiryMs > 0 && { expires: expiryText(expiryMs) }),
       revision: revision.toString('hex'),
     };
   }

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest, FastifyTypeProviderDefault } from 'f
 import type { RecordName } from '../../../crypto/envelope.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
+import { expiryText } from '../../../protocol/expiry.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
 import type { ReadRecord } from '../../service.ts';
@@ -192,7 +193,7 @@ function lifeOf(request: FastifyRequest): { expiryMs: number | undefined; once: 
 /** Headers of every answer about a record. */
 function tellLife(reply: FastifyReply, found: Pick<ReadRecord, 'revision' | 'expiryMs'>): void {
   reply.header('etag', entityTag(found.revision));
-  if (found.expiryMs > 0) reply.header('enc-expires', new Date(found.expiryMs).toISOString());
+  if (found.expiryMs > 0) reply.header('enc-expires', expiryText(found.expiryMs));
 }
 
 function readerOf({ 'enc-reader': reader }: RecordHeaders): Buffer | undefined {
