@@ -5,7 +5,8 @@ import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { ifRevision } from '../store/store.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
 import { checkUtf8, given } from './command-line.ts';
-import { checkRecordFlags, type RecordFlags, readRecord, tellRecord } from './record-io.ts';
+import { checkRecordFlags, type RecordFlags, readRecord } from './record-io.ts';
+import { openRecordFile, tellRecord } from './record-out.ts';
 import { runTrial } from './trial.ts';
 
 interface IdFlags {
@@ -57,7 +58,8 @@ const RETRIEVE: ClientCommand<RetrieveFlags> = {
   async run(flags, setting) {
     return await withClient(setting, async (client) => {
       const record = await client.retrieve(flags.id);
-      await tellRecord(record, flags.out, setting, { bytes: record.length });
+      const file = flags.out === undefined ? undefined : await openRecordFile(flags.out);
+      await tellRecord(record, file, setting, { bytes: record.length });
       return EXIT.done;
     });
   },

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { parseDurationMs } from '../config/quantity.ts';
 import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { drawKey, type RecordFacts, type StoreCall } from '../fe/client.ts';
+import { EXPIRY_MS_MAX, expiryText } from '../protocol/expiry.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
 import { duration, given, revision } from './command-line.ts';
 import { EXPORT, IMPORT, LIST } from './fe-bulk.ts';
@@ -19,16 +20,15 @@ import {
   checkKeyFlags,
   checkRecordFlags,
   type KeyFlags,
-  prepareOut,
   printKey,
   type RecordFlags,
   readKey,
   readRecord,
   removeKeyFile,
   requireKey,
-  tellRecord,
   writeKeyFile,
 } from './record-io.ts';
+import { openRecordFile, tellRecord } from './record-out.ts';
 import { deliver, note, usage } from './terminal.ts';
 import { requireAbsent, runTrial } from './trial.ts';
 
@@ -80,6 +80,9 @@ const STORE: ClientCommand<StoreFlags> = {
     checkRecordFlags(flags);
     if (flags.ifAbsent && flags.ifRevision !== undefined) {
       throw usage('--if-absent and --if-revision exclude each other', 'leave one of them out');
+    }
+    if ((endOf(flags) ?? 0) > EXPIRY_MS_MAX) {
+      throw usage('--ttl is too long', 'without it, the record stays until it is deleted');
     }
   },
   run: store,
@@ -150,6 +153,7 @@ async function store(flags: StoreFlags, setting: ClientSetting): Promise<ExitCod
   const { keyOut } = flags;
   if (keyOut !== undefined) await writeKeyFile(keyOut, key);
   const client = clientFor(setting);
+  let isStored = false;
   try {
     const { revision, replaced } = await client.store(flags.id, record, {
       ...namespaceOf(flags),
@@ -157,10 +161,15 @@ async function store(flags: StoreFlags, setting: ClientSetting): Promise<ExitCod
       ...storeOptions(flags),
       ...(oldKey && { oldKey }),
     });
+    isStored = true;
     await tellKey(setting, key, keyOut, { revision: revision.toString('hex'), replaced });
     return EXIT.done;
   } catch (error) {
-    await settleKey(error as EncServerError, setting, key, keyOut);
+    if (!isStored) await settleKey(error as EncServerError, setting, key, keyOut);
+    // Standard output took no result, and so no key.
+    else if (keyOut === undefined) {
+      note('fe-client: the record is stored, its key lost: store it again');
+    }
     throw error;
   } finally {
     client.close();
@@ -168,14 +177,19 @@ async function store(flags: StoreFlags, setting: ClientSetting): Promise<ExitCod
 }
 
 function storeOptions(flags: StoreFlags): StoreCall {
-  const { ttl, contentType } = flags;
+  const { contentType } = flags;
+  const expiryMs = endOf(flags);
   return {
     ifAbsent: flags.ifAbsent ?? false,
     once: flags.once ?? false,
     ...revisionOf(flags),
-    ...(ttl !== undefined && { expiryMs: Date.now() + (parseDurationMs(ttl) ?? 0) }),
+    ...(expiryMs !== undefined && { expiryMs }),
     ...(contentType !== undefined && { contentType }),
   };
+}
+
+function endOf({ ttl }: StoreFlags): number | undefined {
+  return ttl === undefined ? undefined : Date.now() + (parseDurationMs(ttl) ?? 0);
 }
 
 function revisionOf({ ifRevision }: { ifRevision?: string }): { ifRevision?: Buffer } {
@@ -202,11 +216,6 @@ async function settleKey(
   keyOut: string | undefined,
 ): Promise<void> {
   const { code, row } = error;
-  // The server never sends this: standard output took no result, and so no key.
-  if (code === 'FILE_ERROR') {
-    if (keyOut === undefined) note('fe-client: the record is stored, its key lost: store it again');
-    return;
-  }
   const maybeStored = row.retry === 'if-idempotent' || code === 'INTERNAL' || code === 'BAD_FRAME';
   if (!maybeStored) {
     if (keyOut !== undefined) await removeKeyFile(keyOut);
@@ -220,13 +229,13 @@ async function retrieve(flags: RetrieveFlags, setting: ClientSetting): Promise<E
   const key = await requireKey(flags);
   return await withClient(setting, async (client) => {
     // Done before the request: the record may be one that can be read once.
-    const takeBack = await prepareOut(flags.out);
+    const file = flags.out === undefined ? undefined : await openRecordFile(flags.out);
     const found = await client.retrieve(flags.id, key, namespaceOf(flags)).catch(async (error) => {
-      await takeBack();
+      await file?.drop();
       throw error;
     });
     const { record, contentType } = found;
-    await tellRecord(record, flags.out, setting, {
+    await tellRecord(record, file, setting, {
       ...shownFacts(found),
       bytes: record.length,
       ...(contentType !== undefined && { contentType }),
@@ -261,7 +270,7 @@ async function head(flags: NameFlags, setting: ClientSetting): Promise<ExitCode>
 function shownFacts({ revision, expiryMs, once }: RecordFacts): Record<string, unknown> {
   return {
     revision: revision.toString('hex'),
-    ...(expiryMs !== undefined && { expires: new Date(expiryMs).toISOString() }),
+    ...(expiryMs !== undefined && { expires: expiryText(expiryMs) }),
     ...(once && { once }),
   };
 }

@@ -2,15 +2,14 @@
  * Moves records and keys between files, pipes and the command line; keys as bytes, never strings.
  */
 import { createReadStream } from 'node:fs';
-import { open, stat, unlink, writeFile } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { decodeHexKey, encodeHex } from '../protocol/hex.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
-import type { ClientSetting } from './client-flags.ts';
 import { checkUtf8 } from './command-line.ts';
-import { deliver, fileError, note, print, usage } from './terminal.ts';
+import { deliver, fileError, note, usage } from './terminal.ts';
 
 const LINE_FEED = Buffer.from('\n');
 /** A key file holds 64 digits; a much longer one is the wrong file. */
@@ -40,21 +39,6 @@ export function checkKeyFlags(flags: KeyFlags): void {
   if (flags.key !== undefined && flags.keyFile !== undefined) {
     throw usage('--key and --key-file exclude each other', 'leave one of them out');
   }
-}
-
-/**
- * Writes a record to `out` or standard output; under `--json` facts, and the record if it has no
- * file.
- */
-export async function tellRecord(
-  record: Buffer,
-  out: string | undefined,
-  { json, result }: ClientSetting,
-  facts: Record<string, unknown>,
-): Promise<void> {
-  if (!json || out !== undefined) await writeRecord(record, out, facts['once'] === true);
-  const told = out === undefined ? { record64: record.toString('base64') } : {};
-  if (json) await result('', { ...facts, ...told });
 }
 
 /** The whole record of `--record`, `--file` or standard input. Rejects with `RECORD_TOO_LARGE`. */
@@ -129,61 +113,6 @@ export async function printKey(key: Buffer): Promise<void> {
   } finally {
     text.fill(0);
   }
-}
-
-/**
- * Finds out whether a file can be written before it is needed. Resolves to a function that removes
- * the file again if this made it. Rejects with `FILE_ERROR`.
- */
-export async function prepareOut(path: string | undefined): Promise<() => Promise<void>> {
-  const nothing = async () => undefined;
-  if (path === undefined) return nothing;
-  const known = await stat(path).catch(() => undefined);
-  if (known?.isDirectory()) {
-    throw fileError('cannot write', path, Object.assign(new Error(), { code: 'EISDIR' }));
-  }
-  // The reader of a pipe would take this end of file for the final one.
-  if (known !== undefined && !known.isFile()) return nothing;
-  try {
-    await (await open(path, 'a', 0o600)).close();
-  } catch (cause) {
-    throw fileError('cannot write', path, cause);
-  }
-  return known === undefined ? () => removeKeyFile(path) : nothing;
-}
-
-/** Writes the record's bytes to `--out` or standard output; a terminal gets text only. */
-export async function writeRecord(
-  record: Buffer,
-  out: string | undefined,
-  isOnlyTime = false,
-): Promise<void> {
-  if (out !== undefined) {
-    // Decrypted content is readable by its owner only.
-    await writeFile(out, record, { mode: 0o600 }).catch((cause: unknown) => {
-      throw fileError('cannot write', out, cause);
-    });
-    return;
-  }
-  if (process.stdout.isTTY && !isText(record)) {
-    if (isOnlyTime) {
-      note('the record is binary, and could be read this once; here it is in base64');
-      await print(`${record.toString('base64')}\n`);
-      return;
-    }
-    throw usage('the record is binary', 'write it to a file with --out, or into a pipe');
-  }
-  await print(record);
-  if (process.stdout.isTTY && record.at(-1) !== 0x0a) await print('\n');
-}
-
-/** Whether a terminal can show the bytes without harm: UTF-8 without control characters. */
-export function isText(bytes: Buffer): boolean {
-  const text = bytes.toString('utf8');
-  // A lone carriage return could hide what is before it.
-  const shown = text.replaceAll('\r\n', '\n');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
-  return Buffer.from(text, 'utf8').equals(bytes) && !/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(shown);
 }
 
 function parseKey(text: Buffer): Buffer {

@@ -83,6 +83,35 @@ describe('the client programs', () => {
     assert.equal(await readFile(unread, 'utf8'), 'for one');
   });
 
+  it('show what could be read once where its file takes it not', async () => {
+    const key = join(servers.folder, 'full.key');
+    const store = ['store', '--id', 'full', '--record', 'for one', '--once', '--key-out'];
+    for (const json of [false, true]) {
+      await rm(key, { force: true });
+      await fe([...store, key]);
+      const args = ['retrieve', '--id', 'full', '--key-file', key, '--out', '/dev/full'];
+      const { code, stdout, stderr } = await fe([...args, ...(json ? ['--json'] : [])]);
+      assert.equal(code, 2);
+      assert.match(stderr, /could be read this once[\s\S]*FILE_ERROR/);
+      const shown = json ? JSON.parse(stdout.toString()).record64 : stdout.toString();
+      assert.equal(shown, json ? Buffer.from('for one').toString('base64') : 'for one');
+    }
+  });
+
+  it('say nothing of a key, and leave none, where nothing was sent', async () => {
+    const path = join(servers.folder, 'unsent.key');
+    for (const out of [[], ['--key-out', path]]) {
+      const args = ['store', '--id', 'unsent', '--record', 'x', '--tls-ca', '/nope', ...out];
+      const { code, stderr } = await fe(args);
+      assert.equal(code, 2);
+      assert.doesNotMatch(stderr, /stored|lost/);
+    }
+    await assert.rejects(readFile(path), { code: 'ENOENT' });
+    const far = await fe(['store', '--id', 'far', '--record', 'x', '--ttl', '99999999d']);
+    assert.equal(far.code, 2);
+    assert.match(far.stderr, /USAGE --ttl is too long/);
+  });
+
   it('import no line that is no text, in whatever way', async () => {
     const path = join(servers.folder, 'bytes.jsonl');
     const lines = [

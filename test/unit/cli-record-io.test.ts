@@ -1,20 +1,18 @@
 /** Keys and records in files and in the environment. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
   checkKeyFlags,
   checkRecordFlags,
-  isText,
-  prepareOut,
   readKey,
   readRecord,
   removeKeyFile,
   writeKeyFile,
-  writeRecord,
 } from '../../lib/cli/record-io.ts';
+import { isText, openRecordFile } from '../../lib/cli/record-out.ts';
 import { rejectsWith } from '../helpers/store-values.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
@@ -79,20 +77,46 @@ describe('keys and records in files', () => {
     assert.deepEqual(await readRecord({ record: '' }), Buffer.alloc(0));
     const bytes = randomBytes(200_000);
     const path = join(folder, 'record');
-    await writeRecord(bytes, path);
+    const write = async (record: Buffer) => (await openRecordFile(path)).write(record);
+    await write(bytes);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
     assert.deepEqual(await readRecord({ file: path }), bytes);
-    await chmod(path, 0o644);
-    await writeRecord(Buffer.from('short'), path);
+    await write(Buffer.from('short'));
     assert.equal(await readFile(path, 'utf8'), 'short');
-    await rejectsWith(writeRecord(bytes, join(folder, 'no', 'x')), 'FILE_ERROR');
-    await rejectsWith(prepareOut(join(folder, 'no', 'x')), 'FILE_ERROR');
-    await (await prepareOut(path))();
-    assert.equal(await readFile(path, 'utf8'), 'short');
-    await (await prepareOut('/dev/null'))();
-    await (await prepareOut(undefined))();
     await rejectsWith(readRecord({ file: join(folder, 'none') }), 'FILE_ERROR');
     await rejectsWith(readRecord({ file: '/dev/zero' }), 'RECORD_TOO_LARGE');
+  });
+});
+
+describe('the file of a record', () => {
+  let folder: string;
+  before(async () => {
+    folder = await temporaryFolder();
+  });
+  after(async () => {
+    await rm(folder, { recursive: true });
+  });
+
+  it('is what it was until the record is on disk, and a link to it stays', async () => {
+    const [path, link] = [join(folder, 'record'), join(folder, 'link')];
+    await writeFile(path, 'before');
+    await symlink(path, link);
+    const dropped = await openRecordFile(link);
+    assert.equal(await readFile(path, 'utf8'), 'before');
+    await dropped.drop();
+    assert.deepEqual((await readdir(folder)).sort(), ['link', 'record']);
+    const file = await openRecordFile(link);
+    await file.write(Buffer.from('after'));
+    assert.equal(await readFile(path, 'utf8'), 'after');
+    assert.ok((await lstat(link)).isSymbolicLink());
+    assert.deepEqual((await readdir(folder)).sort(), ['link', 'record']);
+  });
+
+  it('is refused before the record is asked for', async () => {
+    await rejectsWith(openRecordFile(join(folder, 'no', 'x')), 'FILE_ERROR');
+    await rejectsWith(openRecordFile(folder), 'FILE_ERROR');
+    await (await openRecordFile('/dev/null')).write(Buffer.from('x'));
+    await rejectsWith((await openRecordFile('/dev/full')).write(Buffer.from('x')), 'FILE_ERROR');
   });
 });
 
