@@ -106,9 +106,12 @@ export async function serveUntilSignal(
 ): Promise<ExitCode> {
   const signalled = firstSignal(() => process.exit(EXIT.internal));
   const served = await serve(role, config, warnings);
-  await say(`${served.server.line}\n`);
-  await signalled;
-  await served.stop();
+  try {
+    await say(`${served.server.line}\n`);
+    await signalled;
+  } finally {
+    await served.stop();
+  }
   return EXIT.done;
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Running, run, startUp } from '../helpers/programs.ts';
+import { pathOf, Running, run, runCommand, startUp } from '../helpers/programs.ts';
 import { temporaryFolder } from '../helpers/servers.ts';
 
 describe('the server programs', () => {
@@ -49,5 +49,20 @@ describe('the server programs', () => {
     assert.equal((await run('fe-client', ['--server', `:${fePort}`])).code, 0);
     assert.equal(await fe.stop('SIGINT'), 0);
     assert.equal(await be.stop('SIGTERM'), 0);
+  });
+
+  it('be-server ends where nobody can be told that it listens', { timeout: 30_000 }, async () => {
+    const script = `exec "$0" ${pathOf('be-server')} --data-dir ${folder} --port 0 > /dev/full`;
+    const { code, stderr } = await runCommand('timeout', [
+      '-s',
+      'KILL',
+      '20',
+      'sh',
+      '-c',
+      script,
+      process.execPath,
+    ]);
+    assert.equal(code, 2);
+    assert.match(stderr, /FILE_ERROR cannot write to standard output/);
   });
 });
