@@ -8,7 +8,7 @@ import { parseDurationMs } from '../config/quantity.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
 import { addConfigFlag, CommandGroup, given } from './command-line.ts';
-import { writeNewFile } from './record-io.ts';
+import { removeKeyFile, writeNewFile } from './record-io.ts';
 import { table } from './table.ts';
 import { deliver, note, print, usage } from './terminal.ts';
 
@@ -84,10 +84,10 @@ function checkWish(flags: CreateFlags): Wish {
 
 function scopesOf({ scopes, be }: CreateFlags): Scope[] {
   const list = [...new Set(scopes.split(/[\s,+]+/).filter(Boolean))];
-  if (list.length === 0) throw usage('no scopes', `choose from ${SCOPES.join(', ')}`);
   const fits: readonly Scope[] = be
     ? ['frontend', 'admin']
     : SCOPES.filter((scope) => scope !== 'frontend');
+  if (list.length === 0) throw usage('no scopes', `choose from ${fits.join(', ')}`);
   for (const word of list) {
     if (fits.includes(word as Scope)) continue;
     if (!SCOPES.includes(word as Scope)) {
@@ -122,7 +122,13 @@ async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {
   // Written before the token counts, so that no token exists that nobody has.
   if (flags.out !== undefined) await writeNewFile(flags.out, Buffer.from(`${token}\n`));
   const entry = { ...wish, id, hash, createdMs: Date.now() };
-  await changeTokens(path, (entries) => [...entries, entry]);
+  try {
+    await changeTokens(path, (entries) => [...entries, entry]);
+  } catch (error) {
+    // Its token counts for nothing.
+    if (flags.out !== undefined) await removeKeyFile(flags.out);
+    throw error;
+  }
   if (flags.json) {
     const shown = flags.out === undefined ? { token } : { out: flags.out };
     await deliver(`${JSON.stringify({ ...describe(entry), ...shown })}\n`);
