@@ -1,11 +1,13 @@
 /** Secrets that people write, such as passphrases. */
 import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
 import { ONE_LINE, readSecretFile } from '../config/text-file.ts';
 import { fileError, usage } from './terminal.ts';
 
 /** The text of a file, or of standard input for `-`, without its line end. Rejects with `USAGE`. */
 export async function readSecretText(path: string): Promise<Buffer> {
-  const text = await readFile(path === '-' ? '/dev/stdin' : path).catch((cause: unknown) => {
+  const reading = path === '-' ? buffer(process.stdin) : readFile(path);
+  const text = await reading.catch((cause: unknown) => {
     throw fileError('cannot read the passphrase from', path, cause);
   });
   let end = text.length;
@@ -21,7 +23,7 @@ export async function readSecretText(path: string): Promise<Buffer> {
 export async function readSettingText(path: string): Promise<Buffer> {
   const isInput = path === '-';
   const name = isInput ? 'standard input' : path;
-  const secret = await readSecretFile(isInput ? '/dev/stdin' : path, name);
+  const secret = await readSecretFile(isInput ? process.stdin : path, name);
   if (secret === '') throw usage('the passphrase is empty');
   if (ONE_LINE.test(secret)) return Buffer.from(secret, 'utf8');
   throw usage('the passphrase is no text on one line', 'such as that of: openssl rand -base64 24');

@@ -153,7 +153,15 @@ describe('files of secrets that are missing or empty', () => {
       const { code } = await run('enc-server', [...provider, '--new-passphrase-file', path]);
       assert.equal(code, 2);
     }
+    const none = await run('enc-server', provider);
+    assert.match(none.stderr, /there is no passphrase to seal the keyring by/);
     assert.equal((await run('enc-server', ['keys', 'list', '--data-dir', folder])).code, 0);
+    // Standard input is a socket here, which cannot be opened by its name.
+    const input = Buffer.from('correct horse battery staple\n');
+    const sealed = await run('enc-server', [...provider, '--new-passphrase-file', '-'], { input });
+    assert.equal(sealed.code, 0, sealed.stderr);
+    const locked = await run('enc-server', ['keys', 'list', '--data-dir', folder]);
+    assert.match(locked.stderr, /KEYRING_LOCKED the keyring is sealed by a passphrase/);
   });
 });
 

@@ -27,8 +27,11 @@ export interface DrawnKey {
 
 /** Draws a fresh key. Rejects with `KEYRING_LOCKED` if the means are missing, `UNAVAILABLE`. */
 export async function drawProviderKey(kind: SealedKind, means: KeyringMeans): Promise<DrawnKey> {
-  if (kind === 'passphrase') return await drawFromPassphrase(passphraseOf(means));
-  return await drawFromTransit(transitOf(means));
+  const none = 'to seal the keyring by';
+  if (kind === 'passphrase') {
+    return await drawFromPassphrase(passphraseOf(means, `there is no passphrase ${none}`));
+  }
+  return await drawFromTransit(transitOf(means, `there is no key service ${none}`));
 }
 
 /**
@@ -40,8 +43,11 @@ export async function openProviderKey(
   how: How,
   means: KeyringMeans,
 ): Promise<Buffer> {
-  if (kind === 'passphrase') return await keyFromPassphrase(passphraseOf(means), how);
-  return await keyFromTransit(transitOf(means), how);
+  const sealed = 'the keyring is sealed by a';
+  if (kind === 'passphrase') {
+    return await keyFromPassphrase(passphraseOf(means, `${sealed} passphrase`), how);
+  }
+  return await keyFromTransit(transitOf(means, `${sealed} key service`), how);
 }
 
 /**
@@ -52,15 +58,15 @@ export function kindOf({ passphrase, transit }: KeyringMeans): ProviderKind {
   return passphrase === undefined ? 'file' : 'passphrase';
 }
 
-function passphraseOf({ passphrase }: KeyringMeans): Buffer {
+function passphraseOf({ passphrase }: KeyringMeans, without: string): Buffer {
   if (passphrase !== undefined) return passphrase;
   const hint =
     'set keyringPassphrase; ENC_SERVER_TS_FESERVERCONFIGS_KEYRINGPASSPHRASE_FILE names a file';
-  throw new EncServerError('KEYRING_LOCKED', 'the keyring is sealed by a passphrase', { hint });
+  throw new EncServerError('KEYRING_LOCKED', without, { hint });
 }
 
-function transitOf({ transit }: KeyringMeans): TransitSettings {
+function transitOf({ transit }: KeyringMeans, without: string): TransitSettings {
   if (transit !== undefined) return transit;
   const hint = 'set keyringTransitUrl and keyringTransitToken';
-  throw new EncServerError('KEYRING_LOCKED', 'the keyring is sealed by a key service', { hint });
+  throw new EncServerError('KEYRING_LOCKED', without, { hint });
 }
