@@ -3,6 +3,8 @@ import type { Config } from '../config/load.ts';
 import { callOf } from '../net/call-settings.ts';
 import { BeClient, type KeyringFacts } from './client.ts';
 
+export { noBackEnd } from './call.ts';
+
 /** The part of {@link BeClient} that a front end uses. */
 export type BackEnd = Pick<
   BeClient,

@@ -53,3 +53,9 @@ export function pushCondition(fields: FieldEntry[], condition: Condition): void 
       });
   }
 }
+
+/** The called server may be a front end, which has no store. */
+export function noBackEnd(): EncServerError {
+  const hint = 'check serverAddr in beClientConfigs (--be)';
+  return new EncServerError('BAD_CONFIG', 'the server that is called is no back end', { hint });
+}

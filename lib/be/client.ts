@@ -29,7 +29,7 @@ import {
   type Value,
 } from '../store/store.ts';
 import { AGENT } from '../version.ts';
-import { type BeCall, fieldsOf, keyFields, pushCondition } from './call.ts';
+import { type BeCall, fieldsOf, keyFields, noBackEnd, pushCondition } from './call.ts';
 import { decodeScanItems } from './scan-items.ts';
 import { BeSnapshot } from './snapshot-client.ts';
 import { tokenKey } from './token-key.ts';
@@ -307,12 +307,6 @@ const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
   'TLS_FAILED',
   'FILE_ERROR',
 ] as const);
-
-/** The called server may be a front end, which has no store. */
-export function noBackEnd(): EncServerError {
-  const hint = 'check serverAddr in beClientConfigs (--be)';
-  return new EncServerError('BAD_CONFIG', 'the server that is called is no back end', { hint });
-}
 
 function asUnavailable(error: EncServerError): EncServerError {
   if (!BETWEEN_SERVERS.has(error.code)) return error;

@@ -1,6 +1,6 @@
 /** The tarball of `npm pack`, installed in an empty folder, as somebody else gets it. */
 import assert from 'node:assert/strict';
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -74,6 +74,22 @@ describe('the package', () => {
   });
   after(async () => {
     await rm(folder, { recursive: true });
+  });
+
+  it('brings the folders that README names, and no map to sources that it does not bring', async () => {
+    const installed = join(home, 'node_modules', 'enc-server-ts');
+    const files = await readdir(installed, { recursive: true });
+    for (const name of ['examples/client.js', 'deployments/monitoring/alerts.yaml']) {
+      assert.ok(files.includes(name), name);
+    }
+    const maps = files.filter((file) => file.endsWith('.map'));
+    assert.deepEqual(maps, []);
+  });
+
+  it('exports of the client of the back end what people need, and no more', async () => {
+    const script = "console.log(...Object.keys(await import('enc-server-ts/be-client')))";
+    const { stdout } = await inHome(process.execPath, '--input-type=module', '--eval', script);
+    assert.equal(stdout.toString(), 'BeClient EncServerError parseAddress\n');
   });
 
   it('brings all its programs', async () => {
