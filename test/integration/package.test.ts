@@ -62,6 +62,7 @@ describe('the package', () => {
       const source = name.startsWith('dist/') ? join(BUILT, name.slice(5)) : join(ROOT, name);
       await cp(source, join(stage, name), { recursive: true }).catch(ignoreMissing);
     }
+    await writeFile(join(stage, 'examples', 'left.key'), 'a key that somebody made there');
     const pack = ['pack', '--ignore-scripts', '--json', '--pack-destination', folder];
     const packed = await runCommand('npm', pack, { cwd: stage });
     assert.equal(packed.code, 0, packed.stderr);
@@ -76,14 +77,14 @@ describe('the package', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('brings the folders that README names, and no map to sources that it does not bring', async () => {
+  it('brings the folders that README names, no key, and no map to sources that it lacks', async () => {
     const installed = join(home, 'node_modules', 'enc-server-ts');
     const files = await readdir(installed, { recursive: true });
     for (const name of ['examples/client.js', 'deployments/monitoring/alerts.yaml']) {
       assert.ok(files.includes(name), name);
     }
-    const maps = files.filter((file) => file.endsWith('.map'));
-    assert.deepEqual(maps, []);
+    const others = files.filter((file) => /\.(?:map|key)$/.test(file));
+    assert.deepEqual(others, []);
   });
 
   it('exports of the client of the back end what people need, and no more', async () => {
