@@ -62,14 +62,12 @@ export class MongoWriter {
 
   async #put(puts: readonly Put[]): Promise<void> {
     const looksFirst = this.#looksFirst;
-    // Replacing a revision requires that something is there, so these are looked up first.
-    let rest = puts.filter(({ write }) => looksFirst || write.condition.kind === 'revision');
+    let rest = puts.filter((put) => looksFirst || mustLookFirst(put));
     const inserts = puts.filter((put) => !rest.includes(put));
     rest = rest.concat(await this.#insert(inserts));
     if (rest.length === 0) this.#looksFirst = false;
     for (let round = 0; rest.length > 0 && round < ROUNDS_MAX; round++) {
-      const wasTried = ({ write }: Put) =>
-        round > 0 || (!looksFirst && write.condition.kind !== 'revision');
+      const wasTried = (put: Put) => round > 0 || !(looksFirst || mustLookFirst(put));
       const decided = await this.#look(rest, wasTried);
       // An insert that finds a duplicate costs a round; so does a lookup that finds nothing.
       if (round === 0) this.#looksFirst = 2 * decided.replaces.length > puts.length;
@@ -119,7 +117,9 @@ export class MongoWriter {
     }
     const seen = new Map(found.map((marks) => [nameOf(marks._id), marks]));
     const nowMs = this.#now();
-    for (const put of puts) decide(put, seen.get(put.write.name), nowMs, decided);
+    for (const put of puts) {
+      decide(put, seen.get(put.write.name), wasTried(put), nowMs, decided);
+    }
     return decided;
   }
 
@@ -195,29 +195,60 @@ function putOf(write: Write): Put {
   };
 }
 
-/** Settles a put, or notes what is to be done for it. */
-function decide(put: Put, found: Marks | undefined, nowMs: number, decided: Decided): void {
+/** Whether the write brings its own revision, which another value may then have as well. */
+function bringsRevision({ value }: Write): boolean {
+  return value?.revision !== undefined;
+}
+
+/**
+ * Replacing a revision requires that something is there. A write that brings its revision cannot
+ * be recognised by it, so what was there before the first attempt must be looked up.
+ */
+function mustLookFirst({ write }: Put): boolean {
+  const { kind } = write.condition;
+  return kind === 'revision' || (kind === 'absent' && bringsRevision(write));
+}
+
+/**
+ * Settles a put, or notes what is to be done for it.
+ *
+ * @param wasTried - whether it may have been done by an attempt before
+ */
+function decide(
+  put: Put,
+  found: Marks | undefined,
+  wasTried: boolean,
+  nowMs: number,
+  decided: Decided,
+): void {
   const { write, document } = put;
   const { condition } = write;
   const isLive = found !== undefined && !isExpired(found, nowMs);
   // A malformed revision matches no condition.
   const seen = Buffer.isBuffer(found?.r) ? found.r : NO_REVISION;
-  if (seen.equals(document.r)) {
+  const isSame = seen.equals(document.r);
+  if (isSame && !bringsRevision(write)) {
     // An attempt by the driver succeeded, but its answer was lost.
     write.resolve({ revision: document.r, replaced: condition.kind === 'revision' });
   } else if (condition.kind === 'revision') {
     const isMeant = isLive && seen.equals(condition.revision);
     if (isMeant) decided.exchanges.push({ put, seen, replaced: true });
-    else write.reject(conflict());
+    else write.reject(isSame && wasTried ? oursOrAnothers() : conflict());
   } else if (found === undefined) {
     decided.inserts.push(put);
   } else if (condition.kind === 'always') {
     decided.replaces.push({ put, replaced: isLive });
   } else if (isLive) {
-    write.reject(conflict());
+    write.reject(isSame && wasTried ? oursOrAnothers() : conflict());
   } else {
     decided.exchanges.push({ put, seen, replaced: false });
   }
+}
+
+/** What was not there before the first attempt is there now, and another may have brought it. */
+function oursOrAnothers(): EncServerError {
+  const words = 'the revision is there now, by this write or by another that brought it';
+  return new EncServerError('UNKNOWN_OUTCOME', words);
 }
 
 function conflict(): EncServerError {

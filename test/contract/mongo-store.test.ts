@@ -117,6 +117,28 @@ function suite(): void {
       });
     });
 
+    it('says that it does not know whose a revision is that the write brings', async () => {
+      await withStores(async (one, _two, values) => {
+        const writer = new MongoWriter(repeating(values), Date.now, (command) => command);
+        const revision = Buffer.alloc(8, 7);
+        const brought = { ...value('brought'), revision };
+        const put = (number: number, condition: Condition) =>
+          new Promise<PutResult>((resolve, reject) => {
+            const request = { key: recordKey(number), value: brought, condition };
+            void writer.writeGroup([new Write('put', { ...request, resolve, reject })]);
+          });
+        await rejectsWith(put(1, IF_ABSENT), 'UNKNOWN_OUTCOME');
+        // Nothing was tried before it was seen.
+        await rejectsWith(put(1, IF_ABSENT), 'CONFLICT');
+        await rejectsWith(put(1, ifRevision(Buffer.alloc(8))), 'CONFLICT');
+        assert.deepEqual(await put(1, ALWAYS), { revision, replaced: true });
+        assert.deepEqual(await put(1, ifRevision(revision)), { revision, replaced: true });
+        const { revision: drawn } = await one.put(recordKey(2), value('drawn'));
+        await rejectsWith(put(2, ifRevision(drawn)), 'UNKNOWN_OUTCOME');
+        assert.equal((await one.get(recordKey(2)))?.body?.toString(), 'brought');
+      });
+    });
+
     it('looks first where most is there already, and inserts first where it is not', async () => {
       await withStores(async (one) => {
         for (const [round, start] of [0, 0, 0, 50, 100, 0].entries()) {

@@ -51,6 +51,26 @@ export function conditionSuite(subject: Subject): void {
       assert.equal((await store.get(to))?.body?.toString(), 'next');
     });
 
+    it('replaces what has the very revision that a write brings, under its condition', async () => {
+      const { store } = subject;
+      const key = recordKey(1);
+      const revision = Buffer.from('0011223344556677', 'hex');
+      const brought = (body: string, expiryMs = 0) => ({ ...value(body, expiryMs), revision });
+      assert.equal((await store.put(key, brought('first'))).replaced, false);
+      const second = await store.put(key, brought('second'));
+      assert.deepEqual(second, { revision, replaced: true });
+      assert.equal((await store.get(key))?.body?.toString(), 'second');
+      await store.put(key, brought('third', 4e12), ifRevision(revision));
+      await rejectsWith(store.put(key, brought('fourth'), IF_ABSENT), 'CONFLICT');
+      await rejectsWith(store.put(key, brought('fifth'), NO_REVISION), 'CONFLICT');
+      const found = await store.get(key);
+      assert.deepEqual([found?.body?.toString(), found?.expiryMs], ['third', 4e12]);
+      assert.deepEqual(found?.revision, revision);
+      await store.put(key, brought('old', 1));
+      assert.equal((await store.put(key, brought('new'), IF_ABSENT)).replaced, false);
+      assert.equal((await store.get(key))?.body?.toString(), 'new');
+    });
+
     it('deletes only the revision that is meant', async () => {
       const { store } = subject;
       const key = recordKey(1);
