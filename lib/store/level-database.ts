@@ -4,7 +4,9 @@
  */
 import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import { EncServerError } from '../errors.ts';
+import { findDamage } from './level-log.ts';
 
 /** One change in a batch, in the form that `abstract-level` takes. */
 export type Edit =
@@ -92,7 +94,7 @@ const OPEN_FILES_MAX = 1000;
  * @throws EncServerError `FOLDER_LOCKED`, `STORE_DAMAGED`, `FILE_ERROR`
  */
 export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
-  await checkCurrent(folder);
+  await checkFiles(folder);
   const { ClassicLevel } = await import('classic-level');
   const database = new ClassicLevel<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
@@ -117,16 +119,26 @@ export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
 const HOLDS_DATA = /\.(?:ldb|sst|log)$/;
 
 /**
- * If the file `CURRENT` is missing, LevelDB takes the folder for a new one, and deletes the tables
- * it finds there.
+ * Refuses a folder from which LevelDB would lose data silently.
  *
  * @throws EncServerError `STORE_DAMAGED`, `FILE_ERROR`
  */
-async function checkCurrent(folder: string): Promise<void> {
-  const names = await readdir(folder).catch((cause: NodeJS.ErrnoException): string[] => {
-    if (cause.code === 'ENOENT') return [];
-    throw openingError(folder, cause);
-  });
+async function checkFiles(folder: string): Promise<void> {
+  try {
+    const names = await readdir(folder);
+    checkCurrent(folder, names);
+    for (const name of names) if (name.endsWith('.log')) await checkLog(join(folder, name));
+  } catch (thrown) {
+    if (thrown instanceof EncServerError) throw thrown;
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw openingError(folder, thrown);
+  }
+}
+
+/**
+ * If the file `CURRENT` is missing, LevelDB takes the folder for a new one, and deletes the tables
+ * it finds there.
+ */
+function checkCurrent(folder: string, names: readonly string[]): void {
   if (names.includes('CURRENT')) return;
   const held = names.find((name) => HOLDS_DATA.test(name));
   if (held === undefined) return;
@@ -134,6 +146,14 @@ async function checkCurrent(folder: string): Promise<void> {
   throw new EncServerError('STORE_DAMAGED', words, {
     hint: 'bring CURRENT back (it names the newest MANIFEST file), or restore a backup',
   });
+}
+
+async function checkLog(path: string): Promise<void> {
+  const damageAt = await findDamage(path);
+  if (damageAt === undefined) return;
+  const words = `${path} is damaged at byte ${damageAt}, and newer writes stand behind it`;
+  const hint = `restore a backup; or keep a copy of the folder and cut the damaged writes and all newer ones off: truncate -s ${damageAt} ${path}`;
+  throw new EncServerError('STORE_DAMAGED', words, { hint });
 }
 
 /** Opens a database that lives as long as the process. */
