@@ -4,14 +4,15 @@
  * formed, and that group need not wait for it.
  */
 import { GROUP_LIMITS, type Write } from './group.ts';
+import type { LookedUp } from './level-each.ts';
 
 /** Writes that are looked up ahead: one group's. Whatever is found is held in memory. */
 const AHEAD_MAX = GROUP_LIMITS.groupCountMax;
 
-/** The value under each key, in the order of the keys. */
-export type LookUp = (keys: Buffer[]) => Promise<readonly (Buffer | undefined)[]>;
+/** The value under each key, or why it could not be read, in the order of the keys. */
+export type LookUp = (keys: Buffer[]) => Promise<readonly LookedUp[]>;
 
-type Found = ReadonlyMap<Write, Buffer | undefined>;
+type Found = ReadonlyMap<Write, LookedUp>;
 
 export class Lookups {
   readonly #lookUp: LookUp;
@@ -29,8 +30,8 @@ export class Lookups {
     if (this.#turn.length === 1) setImmediate(() => this.#beginTurn());
   }
 
-  /** The values under the keys of a group, in its order. Rejects as the lookup did. */
-  async take(group: readonly Write[]): Promise<(Buffer | undefined)[]> {
+  /** The values under the keys of a group, in its order. Rejects if nothing could be looked up. */
+  async take(group: readonly Write[]): Promise<LookedUp[]> {
     // A group may be formed in the same turn in which a write came.
     this.#beginTurn();
     const notAhead = group.filter((write) => !this.#byWrite.has(write));
@@ -40,7 +41,7 @@ export class Lookups {
       lookups.add(this.#byWrite.get(write) as Promise<Found>);
       this.#byWrite.delete(write);
     }
-    const found = new Map<Write, Buffer | undefined>();
+    const found = new Map<Write, LookedUp>();
     for (const lookup of lookups) {
       for (const [write, value] of await lookup) found.set(write, value);
     }

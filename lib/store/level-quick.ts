@@ -4,6 +4,7 @@
  * must be waited for, a thread waits, and the process goes on.
  */
 import type { LevelDatabase, LevelReadOptions } from './level-database.ts';
+import { getEach, type LookedUp } from './level-each.ts';
 
 /** After this time the rest of a call is left to a thread, in milliseconds. */
 const BLOCKED_MS_MAX = 1;
@@ -28,11 +29,19 @@ export class QuickReads {
     this.#now = now;
   }
 
-  /** As `getMany` of the database; rejects as that does. */
-  async getMany(
+  /** The value under each key, or why it could not be read, in the order of the keys. */
+  getEach(
     database: LevelDatabase,
     keys: Buffer[],
     options: LevelReadOptions = {},
+  ): Promise<readonly LookedUp[]> {
+    return getEach(database, keys, options, (all) => this.#getMany(database, all, options));
+  }
+
+  async #getMany(
+    database: LevelDatabase,
+    keys: Buffer[],
+    options: LevelReadOptions,
   ): Promise<Found> {
     const found = this.#getAtOnce(database, keys, options);
     if (found.length === keys.length) return found;

@@ -7,6 +7,7 @@ import {
   type LevelSnapshot,
   levelCode,
 } from './level-database.ts';
+import { getEach, type LookedUp } from './level-each.ts';
 import type { QuickReads } from './level-quick.ts';
 import type { Read } from './read.ts';
 import type { ScanItem, ScanPage } from './store.ts';
@@ -54,7 +55,7 @@ export async function readValues(
 ): Promise<void> {
   try {
     const keys = reads.map((read) => read.key);
-    const found = await quick.getMany(database, keys, { snapshot });
+    const found = await quick.getEach(database, keys, { snapshot });
     const apart: BodyRead[] = [];
     for (const [index, read] of reads.entries()) answerOrAsk(read, found[index], nowMs, apart);
     for (let start = 0; start < apart.length; ) {
@@ -70,8 +71,9 @@ export async function readValues(
 }
 
 /** Answers a read, or notes that its body must be read too. */
-function answerOrAsk(read: Read, raw: Buffer | undefined, nowMs: number, apart: BodyRead[]): void {
+function answerOrAsk(read: Read, raw: LookedUp, nowMs: number, apart: BodyRead[]): void {
   try {
+    if (raw instanceof Error) throw raw;
     const decoded = raw === undefined ? undefined : decodeValue(raw);
     if (decoded === undefined || isExpired(decoded, nowMs)) read.resolve(undefined);
     else if (decoded.bodyBytes > read.bodyBytesMax) read.resolve(storedValue(decoded, undefined));
@@ -100,10 +102,11 @@ async function readBodies(
 ): Promise<void> {
   const keys = apart.map(({ read }) => bodyKey(read.key));
   // Large bodies would push everything else out of the cache.
-  const bodies = await database.getMany(keys, { snapshot, fillCache: false });
+  const bodies = await getEach(database, keys, { snapshot, fillCache: false });
   for (const [index, { read, decoded }] of apart.entries()) {
     const body = bodies[index];
-    if (body?.length === decoded.bodyBytes) read.resolve(storedValue(decoded, body));
+    if (body instanceof Error) read.reject(readError(body));
+    else if (body?.length === decoded.bodyBytes) read.resolve(storedValue(decoded, body));
     else read.reject(damaged());
   }
 }

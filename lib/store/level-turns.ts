@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { LevelDatabase, LevelSnapshot } from './level-database.ts';
+import type { LookedUp } from './level-each.ts';
 import { QuickReads } from './level-quick.ts';
 import { readError, readValues } from './level-read.ts';
 import type { Read } from './read.ts';
@@ -27,11 +28,9 @@ export class ReadTurns {
     void this.track(turn().then(() => this.#read(database)));
   }
 
-  /**
-   * The values under keys, at once instead of at the end of the turn. Rejects as the database does.
-   */
-  lookUp(database: LevelDatabase, keys: Buffer[]): Promise<(Buffer | undefined)[]> {
-    return this.track(this.#quick.getMany(database, keys));
+  /** The values under keys, at once instead of at the end of the turn. */
+  lookUp(database: LevelDatabase, keys: Buffer[]): Promise<readonly LookedUp[]> {
+    return this.track(this.#quick.getEach(database, keys));
   }
 
   /** Reads in a snapshot. Settles every read, and never rejects. */

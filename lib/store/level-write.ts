@@ -2,6 +2,7 @@
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Settle, Write } from './group.ts';
 import { type Edit, type LevelDatabase, writeSynced } from './level-database.ts';
+import type { LookedUp } from './level-each.ts';
 import type { Lookups } from './level-lookups.ts';
 import { type Plan, planWrite } from './level-plan.ts';
 import { readError } from './level-read.ts';
@@ -32,7 +33,7 @@ export async function writeGroup(
   now: () => number,
   outcome: GroupOutcome,
 ): Promise<Settle | undefined> {
-  let found: readonly (Buffer | undefined)[];
+  let found: readonly LookedUp[];
   try {
     found = await lookups.take(group);
   } catch (thrown) {
@@ -59,14 +60,19 @@ export async function writeGroup(
 /** Plans what can be done, and rejects the rest. */
 function planGroup(
   group: readonly Write[],
-  found: readonly (Buffer | undefined)[],
+  found: readonly LookedUp[],
   nowMs: number,
   edits: Edit[],
 ): PlannedWrite[] {
   const planned: PlannedWrite[] = [];
   for (const [index, write] of group.entries()) {
+    const raw = found[index];
+    if (raw instanceof Error) {
+      write.reject(readError(raw));
+      continue;
+    }
     try {
-      planned.push({ write, plan: planWrite(write, found[index], nowMs, edits) });
+      planned.push({ write, plan: planWrite(write, raw, nowMs, edits) });
     } catch (thrown) {
       write.reject(toEncServerError(thrown));
     }

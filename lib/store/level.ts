@@ -13,6 +13,7 @@ import {
 import { checkKey, checkLimit, checkScan } from './keys.ts';
 import { countValues } from './level-count.ts';
 import { type LevelDatabase, levelReason } from './level-database.ts';
+import type { LookedUp } from './level-each.ts';
 import { Lookups } from './level-lookups.ts';
 import { readError, readExpired, readPage } from './level-read.ts';
 import {
@@ -240,7 +241,7 @@ export class LevelStore implements Store {
   }
 
   /** Also serves writes that were taken before the store began to close. */
-  #lookUp(keys: Buffer[]): Promise<(Buffer | undefined)[]> {
+  #lookUp(keys: Buffer[]): Promise<readonly LookedUp[]> {
     const database = this.#database;
     if (database === undefined) return Promise.reject(unavailable(this.#refusal()));
     return this.#turns.lookUp(database, keys);

@@ -43,7 +43,7 @@ describe('QuickReads', () => {
     const timed = new TimedDatabase(0.002);
     const quick = new QuickReads(() => timed.nowMs);
     for (let round = 0; round < 3; round++) {
-      const found = await quick.getMany(timed.database, KEYS);
+      const found = await quick.getEach(timed.database, KEYS);
       assert.deepEqual(found, KEYS.map(valueOfKey));
     }
     assert.equal(timed.atOnce.length, 300);
@@ -53,20 +53,20 @@ describe('QuickReads', () => {
   it('leaves to a thread what it has no time for', async () => {
     const timed = new TimedDatabase(0.03);
     const quick = new QuickReads(() => timed.nowMs);
-    assert.deepEqual(await quick.getMany(timed.database, KEYS), KEYS.map(valueOfKey));
+    assert.deepEqual(await quick.getEach(timed.database, KEYS), KEYS.map(valueOfKey));
     assert.deepEqual([...timed.atOnce, ...timed.byThread], NAMES);
     assert.ok(timed.atOnce.length > 30 && timed.atOnce.length < 40, `${timed.atOnce.length}`);
     // None of them waited for the disk, so the next are begun in the same way.
-    await quick.getMany(timed.database, KEYS.slice(0, 1));
+    await quick.getEach(timed.database, KEYS.slice(0, 1));
     assert.equal(timed.atOnce.at(-1), 'k0');
   });
 
   it('notices one lookup that waited among many that did not', async () => {
     const timed = new TimedDatabase(0.002);
     const quick = new QuickReads(() => timed.nowMs);
-    await quick.getMany(timed.database, KEYS.slice(0, 90));
+    await quick.getEach(timed.database, KEYS.slice(0, 90));
     timed.lookupMs = 3;
-    await quick.getMany(timed.database, KEYS.slice(90));
+    await quick.getEach(timed.database, KEYS.slice(90));
     assert.equal(timed.atOnce.length, 91);
     assert.deepEqual(timed.byThread, NAMES.slice(91));
   });
@@ -74,24 +74,24 @@ describe('QuickReads', () => {
   it('leaves a disk to threads that takes longer than the pause', async () => {
     const timed = new TimedDatabase(250);
     const quick = new QuickReads(() => timed.nowMs);
-    for (let call = 0; call < 5; call++) await quick.getMany(timed.database, KEYS);
+    for (let call = 0; call < 5; call++) await quick.getEach(timed.database, KEYS);
     assert.equal(timed.atOnce.length, 1);
     timed.nowMs += 99;
-    await quick.getMany(timed.database, KEYS);
+    await quick.getEach(timed.database, KEYS);
     assert.equal(timed.atOnce.length, 1);
   });
 
   it('waits in a thread once the disk had to be waited for, and tries again later', async () => {
     const timed = new TimedDatabase(8);
     const quick = new QuickReads(() => timed.nowMs);
-    assert.deepEqual(await quick.getMany(timed.database, KEYS), KEYS.map(valueOfKey));
+    assert.deepEqual(await quick.getEach(timed.database, KEYS), KEYS.map(valueOfKey));
     assert.deepEqual(timed.atOnce, ['k0']);
     assert.deepEqual(timed.byThread, NAMES.slice(1));
-    await quick.getMany(timed.database, KEYS);
+    await quick.getEach(timed.database, KEYS);
     assert.equal(timed.atOnce.length, 1);
     timed.nowMs += 100;
     timed.lookupMs = 0.002;
-    await quick.getMany(timed.database, KEYS);
+    await quick.getEach(timed.database, KEYS);
     assert.equal(timed.atOnce.length, 101);
   });
 });

@@ -1,0 +1,82 @@
+/** A LevelDB of which some blocks are damaged: who asks for something else does not notice. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { LevelStore } from '../../lib/store/level.ts';
+import { openClassicLevel } from '../../lib/store/level-database.ts';
+import { damageBlocks } from '../helpers/level-table.ts';
+import { outcomesOf, recordKey, value } from '../helpers/store-values.ts';
+
+/** The first 4096 are counted when a store is opened, which fails if one of them is damaged. */
+const RECORDS = 4_500;
+const BAD = 4_300;
+/** These bodies lie apart. */
+const LARGE = [4_400, 4_450];
+const LARGE_BYTES = 10_000;
+
+let folder: string;
+let store: LevelStore;
+
+const openStore = () =>
+  LevelStore.open({ kind: 'level', place: folder, open: () => openClassicLevel(folder) });
+
+const recordOf = (number: number) => {
+  const body = LARGE.includes(number) ? `${number} `.repeat(LARGE_BYTES / 5) : 'small';
+  return value(body, 0, `head ${number}.`);
+};
+
+/** Flips a bit in each block that has this. */
+async function damage(mark: string): Promise<void> {
+  await store.close();
+  damageBlocks(folder, Buffer.from(mark));
+  store = await openStore();
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'enc-server-ts-'));
+  store = await openStore();
+  const numbers = Array.from({ length: RECORDS }, (_, number) => number);
+  await Promise.all(numbers.map((number) => store.put(recordKey(number), recordOf(number))));
+  // What is in the log becomes a table.
+  await store.close();
+  store = await openStore();
+});
+afterEach(async () => {
+  await store.close();
+  await rm(folder, { recursive: true });
+});
+
+describe('a damaged block', () => {
+  it('fails the reads alone that ask for what is in it', async () => {
+    await damage(`head ${BAD}.`);
+    const numbers = Array.from({ length: 500 }, (_, index) => 4_000 + index);
+    const outcomes = await outcomesOf(numbers.map((number) => store.get(recordKey(number))));
+    const failed = numbers.filter((_number, index) => outcomes[index] !== 'done');
+    assert.ok(failed.includes(BAD) && failed.length < 100, `${failed}`);
+    assert.ok(outcomes.every((outcome) => ['done', 'STORE_DAMAGED'].includes(outcome)));
+    const found = await store.getMany([recordKey(0), recordKey(RECORDS - 1)]);
+    assert.deepEqual(
+      found.map((one) => `${one?.head}`),
+      ['head 0.', `head ${RECORDS - 1}.`],
+    );
+  });
+
+  it('fails the writes alone that look into it', async () => {
+    await damage(`head ${BAD}.`);
+    const puts = [1, BAD, 9_999].map((number) => store.put(recordKey(number), value('new')));
+    assert.deepEqual(await outcomesOf(puts), ['done', 'STORE_DAMAGED', 'done']);
+    for (const number of [1, 9_999]) {
+      assert.equal(`${(await store.get(recordKey(number)))?.body}`, 'new');
+    }
+  });
+
+  it('with a body in it fails the reads of that body alone', async () => {
+    const [bad = 0, good = 0] = LARGE;
+    await damage(`${bad} `.repeat(1_000));
+    const reads = [bad, good, 1].map((number) => store.get(recordKey(number)));
+    assert.deepEqual(await outcomesOf(reads), ['STORE_DAMAGED', 'done', 'done']);
+    assert.equal((await store.head(recordKey(bad)))?.bodyBytes, LARGE_BYTES);
+  });
+});
