@@ -183,15 +183,26 @@ export function levelReason(thrown: unknown): string {
   return reason;
 }
 
-function openingError(folder: string, cause: unknown): EncServerError {
+/**
+ * How LevelDB tells, as an error of the system, that a table is shorter than it was written, or
+ * that a file is missing that another one names.
+ */
+const NOT_AS_WRITTEN =
+  /\.(?:ldb|sst): Invalid argument$|[/\\](?!LOCK:)[^/\\]+: No such file or directory$/;
+
+/** Whether files are not as they were written: waiting, or more room, does not help. */
+export function isDamage(thrown: unknown): boolean {
+  return levelCode(thrown) === 'LEVEL_CORRUPTION' || NOT_AS_WRITTEN.test(levelReason(thrown));
+}
+
+/** Why a database cannot be opened, or read while it is. Names files. */
+export function openingError(folder: string, cause: unknown): EncServerError {
   const code = levelCode(cause);
   if (code === 'LEVEL_LOCKED') {
     return new EncServerError('FOLDER_LOCKED', `another process uses ${folder}`, { cause });
   }
   const words = `cannot open the database in ${folder}: ${levelReason(cause)}`;
-  return new EncServerError(code === 'LEVEL_CORRUPTION' ? 'STORE_DAMAGED' : 'FILE_ERROR', words, {
-    cause,
-  });
+  return new EncServerError(isDamage(cause) ? 'STORE_DAMAGED' : 'FILE_ERROR', words, { cause });
 }
 
 /** Size up to which a chained batch is used, in bytes. */

@@ -2,10 +2,10 @@
 import { EncServerError } from '../errors.ts';
 import { bodyKey, endOfPrefix, expiredRange, keyOfExpiryKey } from './keys.ts';
 import {
+  isDamage,
   type LevelDatabase,
   type LevelRange,
   type LevelSnapshot,
-  levelCode,
 } from './level-database.ts';
 import { getEach, type LookedUp } from './level-each.ts';
 import type { QuickReads } from './level-quick.ts';
@@ -36,7 +36,7 @@ interface BodyRead {
 /** Any failure of a read, as the error that the contract names. */
 export function readError(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
-  if (levelCode(thrown) === 'LEVEL_CORRUPTION') {
+  if (isDamage(thrown)) {
     return new EncServerError('STORE_DAMAGED', 'the database is damaged', { cause: thrown });
   }
   return new EncServerError('UNAVAILABLE', 'the store could not be read', { cause: thrown });

@@ -12,7 +12,7 @@ import {
 } from './group.ts';
 import { checkKey, checkLimit, checkScan } from './keys.ts';
 import { countValues } from './level-count.ts';
-import { type LevelDatabase, levelReason } from './level-database.ts';
+import { isDamage, type LevelDatabase, levelReason, openingError } from './level-database.ts';
 import type { LookedUp } from './level-each.ts';
 import { Lookups } from './level-lookups.ts';
 import { readError, readExpired, readPage } from './level-read.ts';
@@ -102,7 +102,7 @@ export class LevelStore implements Store {
       return new LevelStore(options, database, await countValues(database));
     } catch (thrown) {
       await database.close();
-      throw readError(thrown);
+      throw isDamage(thrown) ? openingError(options.place, thrown) : readError(thrown);
     }
   }
 

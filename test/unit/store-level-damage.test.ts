@@ -1,12 +1,13 @@
 /** A LevelDB of which some blocks are damaged: who asks for something else does not notice. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { EncServerError } from '../../lib/errors.ts';
 import { LevelStore } from '../../lib/store/level.ts';
-import { openClassicLevel } from '../../lib/store/level-database.ts';
-import { damageBlocks } from '../helpers/level-table.ts';
+import { isDamage, openClassicLevel } from '../../lib/store/level-database.ts';
+import { damageBlocks, largestTable } from '../helpers/level-table.ts';
 import { outcomesOf, recordKey, value } from '../helpers/store-values.ts';
 
 /** The first 4096 are counted when a store is opened, which fails if one of them is damaged. */
@@ -78,5 +79,59 @@ describe('a damaged block', () => {
     const reads = [bad, good, 1].map((number) => store.get(recordKey(number)));
     assert.deepEqual(await outcomesOf(reads), ['STORE_DAMAGED', 'done', 'done']);
     assert.equal((await store.head(recordKey(bad)))?.bodyBytes, LARGE_BYTES);
+  });
+});
+
+describe('files that are not as they were written', () => {
+  const damages: [what: string, change: () => Promise<void>, words: RegExp][] = [
+    ['a table cut short', () => truncate(largestTable(folder), 20), /\d+\.ldb: Invalid argument/],
+    ['a table gone', () => rm(largestTable(folder)), /missing files.*\d+\.ldb/],
+    [
+      'a MANIFEST gone',
+      async () => {
+        const names = await readdir(folder);
+        const [name] = names.filter((one) => one.startsWith('MANIFEST'));
+        await rm(join(folder, String(name)));
+      },
+      /MANIFEST-\d+: No such file/,
+    ],
+    ['a wrong CURRENT', () => writeFile(join(folder, 'CURRENT'), 'CANIFEST-1\n'), /CANIFEST-1: No/],
+  ];
+  for (const [what, change, words] of damages) {
+    it(`are damage at a start: ${what}`, async () => {
+      await store.close();
+      await change();
+      const thrown: unknown = await openStore().catch((error: unknown) => error);
+      assert.ok(thrown instanceof EncServerError);
+      assert.equal(thrown.code, 'STORE_DAMAGED');
+      assert.match(thrown.message, words);
+      // For the end of the test.
+      await rm(folder, { recursive: true });
+      store = await openStore();
+    });
+  }
+
+  it('are told from what a disk or a system refuses', () => {
+    const inFile = (file: string, words: string) =>
+      isDamage(
+        Object.assign(new Error(`IO error: /var/be/db/${file}: ${words}`), {
+          code: 'LEVEL_IO_ERROR',
+        }),
+      );
+    assert.ok(inFile('000005.ldb', 'Invalid argument'));
+    assert.ok(inFile('000005.ldb', 'No such file or directory'));
+    for (const words of [
+      'Input/output error',
+      'No space left on device',
+      'Too many open files',
+      'Read-only file system',
+      'Permission denied',
+      'Cannot allocate memory',
+    ]) {
+      assert.ok(!inFile('000005.ldb', words), words);
+      assert.ok(!inFile('MANIFEST-000004', words), words);
+    }
+    assert.ok(!inFile('000006.log', 'Invalid argument'));
+    assert.ok(!inFile('LOCK', 'No such file or directory'));
   });
 });
