@@ -8,11 +8,10 @@ import { type Condition, type PutResult, TABLE } from './store.ts';
 import {
   type Decoded,
   damaged,
-  decodeValue,
+  decodeOrUndefined,
   encodeValue,
   hasBodyApart,
   hasRevision,
-  isDamaged,
   isExpired,
   liesApart,
 } from './value.ts';
@@ -39,8 +38,8 @@ export function planWrite(
   nowMs: number,
   edits: Edit[],
 ): Plan {
-  if (raw !== undefined && isDamaged(raw)) return planOverDamaged(write, edits);
-  const old = raw === undefined ? undefined : decodeValue(raw);
+  const old = raw === undefined ? undefined : decodeOrUndefined(raw);
+  if (raw !== undefined && old === undefined) return planOverDamaged(write, edits);
   const live = old !== undefined && !isExpired(old, nowMs) ? old : undefined;
   if (!holds(write.condition, live)) {
     throw new EncServerError('CONFLICT', 'what is stored is not what the write expects');
@@ -76,7 +75,7 @@ function planPut(write: Write, old: Decoded | undefined, replaced: boolean, edit
  */
 function planOverDamaged(write: Write, edits: Edit[]): Plan {
   const { key, kind, condition } = write;
-  if (kind === 'expire' || condition.kind !== 'always') throw damaged();
+  if (kind === 'expire' || condition.kind !== 'always') throw damaged(key);
   edits.push({ type: 'del', key: bodyKey(key) });
   if (kind === 'put') {
     const { result } = planPut(write, undefined, true, edits);

@@ -1,6 +1,7 @@
 /** Reading from LevelDB: single values, many of them in one lookup, and pages. */
 import { EncServerError } from '../errors.ts';
 import { bodyKey, endOfPrefix, expiredRange, keyOfExpiryKey } from './keys.ts';
+import { checkRange, keyAfter, lastBeforeDamage } from './level-damage.ts';
 import {
   isDamage,
   type LevelDatabase,
@@ -18,6 +19,7 @@ import {
   hasBodyApart,
   inlineBody,
   isExpired,
+  shownKey,
   storedHead,
   storedValue,
 } from './value.ts';
@@ -33,11 +35,16 @@ interface BodyRead {
   readonly decoded: Decoded;
 }
 
-/** Any failure of a read, as the error that the contract names. */
-export function readError(thrown: unknown): EncServerError {
+/**
+ * Any failure of a read, as the error that the contract names.
+ *
+ * @param where - in the database, as far as it is known
+ */
+export function readError(thrown: unknown, where = ''): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
   if (isDamage(thrown)) {
-    return new EncServerError('STORE_DAMAGED', 'the database is damaged', { cause: thrown });
+    const words = `the database is damaged${where === '' ? '' : ` ${where}`}`;
+    return new EncServerError('STORE_DAMAGED', words, { cause: thrown });
   }
   return new EncServerError('UNAVAILABLE', 'the store could not be read', { cause: thrown });
 }
@@ -74,14 +81,19 @@ export async function readValues(
 function answerOrAsk(read: Read, raw: LookedUp, nowMs: number, apart: BodyRead[]): void {
   try {
     if (raw instanceof Error) throw raw;
-    const decoded = raw === undefined ? undefined : decodeValue(raw);
+    const decoded = raw === undefined ? undefined : decodeValue(raw, read.key);
     if (decoded === undefined || isExpired(decoded, nowMs)) read.resolve(undefined);
     else if (decoded.bodyBytes > read.bodyBytesMax) read.resolve(storedValue(decoded, undefined));
     else if (hasBodyApart(decoded)) apart.push({ read, decoded });
     else read.resolve(storedValue(decoded, inlineBody(decoded)));
   } catch (thrown) {
-    read.reject(readError(thrown));
+    read.reject(readError(thrown, atKey(read.key)));
   }
+}
+
+/** Where the damage is, of which one key is known. */
+export function atKey(key: Buffer): string {
+  return `at ${shownKey(key)}`;
 }
 
 function endOfChunk(apart: readonly BodyRead[], start: number): number {
@@ -105,9 +117,9 @@ async function readBodies(
   const bodies = await getEach(database, keys, { snapshot, fillCache: false });
   for (const [index, { read, decoded }] of apart.entries()) {
     const body = bodies[index];
-    if (body instanceof Error) read.reject(readError(body));
+    if (body instanceof Error) read.reject(readError(body, atKey(read.key)));
     else if (body?.length === decoded.bodyBytes) read.resolve(storedValue(decoded, body));
-    else read.reject(damaged());
+    else read.reject(damaged(read.key));
   }
 }
 
@@ -130,26 +142,42 @@ export async function readPage(
     highWaterMarkBytes: SCAN_CHUNK_BYTES,
     ...(snapshot === undefined ? {} : { snapshot }),
   };
-  const items: ScanItem[] = [];
   try {
-    const iterator = database.iterator(range);
-    try {
-      for (;;) {
-        const size = Math.min(limit + 1 - items.length, SCAN_CHUNK_ITEMS);
-        const entries = await iterator.nextv(size);
-        if (entries.length === 0) return { items, more: false };
-        for (const [key, raw] of entries) {
-          const decoded = decodeValue(raw);
-          if (isExpired(decoded, nowMs)) continue;
-          if (items.length === limit) return { items, more: true };
-          items.push({ key, ...storedHead(decoded) });
-        }
-      }
-    } finally {
-      await iterator.close();
+    const page = await readItems(database, range, limit, nowMs);
+    const last = page.items.at(-1)?.key;
+    if (page.more && last !== undefined) {
+      await checkRange(database, { ...range, lt: keyAfter(last) });
     }
+    return page;
   } catch (thrown) {
-    throw readError(thrown);
+    if (!isDamage(thrown)) throw readError(thrown);
+    const last = await lastBeforeDamage(database, range);
+    throw readError(thrown, `behind ${shownKey(last ?? after ?? prefix)}`);
+  }
+}
+
+async function readItems(
+  database: LevelDatabase,
+  range: LevelRange,
+  limit: number,
+  nowMs: number,
+): Promise<ScanPage> {
+  const items: ScanItem[] = [];
+  const iterator = database.iterator(range);
+  try {
+    for (;;) {
+      const size = Math.min(limit + 1 - items.length, SCAN_CHUNK_ITEMS);
+      const entries = await iterator.nextv(size);
+      if (entries.length === 0) return { items, more: false };
+      for (const [key, raw] of entries) {
+        const decoded = decodeValue(raw, key);
+        if (isExpired(decoded, nowMs)) continue;
+        if (items.length === limit) return { items, more: true };
+        items.push({ key, ...storedHead(decoded) });
+      }
+    }
+  } finally {
+    await iterator.close();
   }
 }
 

@@ -5,7 +5,7 @@ import { type Edit, type LevelDatabase, writeSynced } from './level-database.ts'
 import type { LookedUp } from './level-each.ts';
 import type { Lookups } from './level-lookups.ts';
 import { type Plan, planWrite } from './level-plan.ts';
-import { readError } from './level-read.ts';
+import { atKey, readError } from './level-read.ts';
 
 interface PlannedWrite {
   readonly write: Write;
@@ -68,7 +68,7 @@ function planGroup(
   for (const [index, write] of group.entries()) {
     const raw = found[index];
     if (raw instanceof Error) {
-      write.reject(readError(raw));
+      write.reject(readError(raw, atKey(write.key)));
       continue;
     }
     try {

@@ -21,6 +21,7 @@
 import { EncServerError } from '../errors.ts';
 import { endOfPrefix } from './keys.ts';
 import { REVISION_BYTES, type StoredHead, type StoredValue, TABLE, type Value } from './store.ts';
+import { shownKey } from './value.ts';
 
 /** The only collection. */
 export const COLLECTION_NAME = 'values';
@@ -94,7 +95,7 @@ export function decodeHead(document: ValueDocument): StoredHead {
   if (isWhole && Number.isInteger(n) && Number.isSafeInteger(expiryMs)) {
     return { head: h, expiryMs, revision: r, bodyBytes: n };
   }
-  throw damaged();
+  throw damaged(document);
 }
 
 /**
@@ -107,7 +108,7 @@ export function decodeValue(document: ValueDocument, bodyBytesMax: number): Stor
   if (stored.bodyBytes > bodyBytesMax) return { ...stored, body: undefined };
   const body = document.v ?? document.b;
   if (Buffer.isBuffer(body) && body.length === stored.bodyBytes) return { ...stored, body };
-  throw damaged();
+  throw damaged(document);
 }
 
 /** Whether the value counts as absent at this time, whether or not MongoDB has removed it yet. */
@@ -149,6 +150,8 @@ function padded(bytes: Buffer): Buffer {
   return key;
 }
 
-function damaged(): EncServerError {
-  return new EncServerError('STORE_DAMAGED', 'a document in MongoDB is no value of this program');
+function damaged({ _id }: ValueDocument): EncServerError {
+  const which = Buffer.isBuffer(_id) ? ` under ${shownKey(_id)}` : '';
+  const words = `the document${which} in MongoDB is no value of this program`;
+  return new EncServerError('STORE_DAMAGED', words);
 }

@@ -32,6 +32,9 @@ export const BODY_BYTES_MAX = FRAME_BYTES_CEILING;
 /** Longest body that lies with its head, in bytes: one block of LevelDB. */
 export const INLINE_BYTES_MAX = 4096;
 
+/** All of a record's key. */
+const KEY_BYTES_SHOWN = 32;
+
 const FORMAT = 1;
 const REVISION_START = 1;
 const EXPIRY_START = REVISION_START + REVISION_BYTES;
@@ -102,26 +105,24 @@ export function encodeValue(value: Value, revision: Buffer): Buffer {
 /**
  * Reads the bytes that {@link encodeValue} wrote.
  *
+ * @param key - under which they lie, for whoever has to look for them
  * @throws EncServerError `STORE_DAMAGED`
  */
-export function decodeValue(raw: Buffer): Decoded {
-  if (raw.length < HEAD_START || raw[0] !== FORMAT) throw damaged();
+export function decodeValue(raw: Buffer, key: Buffer): Decoded {
+  const decoded = decodeOrUndefined(raw);
+  if (decoded === undefined) throw damaged(key);
+  return decoded;
+}
+
+/** As {@link decodeValue}; undefined where these are no bytes that {@link encodeValue} wrote. */
+export function decodeOrUndefined(raw: Buffer): Decoded | undefined {
+  if (raw.length < HEAD_START || raw[0] !== FORMAT) return undefined;
   const bodyBytes = raw.readUInt32BE(BODY_SIZE_START);
   const headEnd = HEAD_START + raw.readUInt16BE(HEAD_SIZE_START);
   const rest = raw.length - headEnd;
   // Either the whole body follows the head, or nothing, if the body lies apart.
-  if (rest !== bodyBytes && rest !== 0) throw damaged();
+  if (rest !== bodyBytes && rest !== 0) return undefined;
   return { raw, expiryMs: readMs(raw, EXPIRY_START), bodyBytes, headEnd };
-}
-
-/** Whether the bytes are malformed. */
-export function isDamaged(raw: Buffer): boolean {
-  try {
-    decodeValue(raw);
-    return false;
-  } catch {
-    return true;
-  }
 }
 
 /** Whether the body lies under a key of its own. */
@@ -169,7 +170,16 @@ export function inlineBody(decoded: Decoded): Buffer {
   return decoded.raw.subarray(decoded.headEnd);
 }
 
-/** The error for malformed stored bytes. */
-export function damaged(): EncServerError {
-  return new EncServerError('STORE_DAMAGED', 'a stored value is damaged');
+/** The error for malformed bytes under a key. */
+export function damaged(key: Buffer): EncServerError {
+  return new EncServerError('STORE_DAMAGED', `the value under ${shownKey(key)} is damaged`);
+}
+
+/**
+ * A store key as errors name it: in hexadecimal, cut where it is long. It is a pseudonym, and no
+ * secret.
+ */
+export function shownKey(key: Buffer): string {
+  const hex = key.toString('hex', 0, KEY_BYTES_SHOWN);
+  return `the store key ${key.length > KEY_BYTES_SHOWN ? `${hex}…` : hex}`;
 }

@@ -88,7 +88,9 @@ describe('documents', () => {
     ];
     for (const fault of faults) {
       const bad = { ...good, ...fault } as ValueDocument;
-      assert.throws(() => decodeValue(bad, 1e9), { code: 'STORE_DAMAGED' }, JSON.stringify(fault));
+      const message = `the document under the store key ${recordKey(1).toString('hex')} in MongoDB is no value of this program`;
+      const error = { code: 'STORE_DAMAGED', message };
+      assert.throws(() => decodeValue(bad, 1e9), error, JSON.stringify(fault));
     }
   });
 });

@@ -6,13 +6,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { EncServerError } from '../../lib/errors.ts';
 import { LevelStore } from '../../lib/store/level.ts';
-import { isDamage, openClassicLevel } from '../../lib/store/level-database.ts';
+import { isDamage, openClassicLevel, writeSynced } from '../../lib/store/level-database.ts';
+import { IF_ABSENT, TABLE } from '../../lib/store/store.ts';
 import { damageBlocks, largestTable } from '../helpers/level-table.ts';
-import { outcomesOf, recordKey, value } from '../helpers/store-values.ts';
+import { outcomesOf, recordKey, rejectsWith, value } from '../helpers/store-values.ts';
 
 /** The first 4096 are counted when a store is opened, which fails if one of them is damaged. */
 const RECORDS = 4_500;
 const BAD = 4_300;
+const PAGE_ITEMS = 320;
 /** These bodies lie apart. */
 const LARGE = [4_400, 4_450];
 const LARGE_BYTES = 10_000;
@@ -79,6 +81,48 @@ describe('a damaged block', () => {
     const reads = [bad, good, 1].map((number) => store.get(recordKey(number)));
     assert.deepEqual(await outcomesOf(reads), ['STORE_DAMAGED', 'done', 'done']);
     assert.equal((await store.head(recordKey(bad)))?.bodyBytes, LARGE_BYTES);
+  });
+});
+
+describe('an error of damage', () => {
+  const named = async (work: Promise<unknown>) => {
+    const thrown: unknown = await work.catch((error: unknown) => error);
+    assert.ok(thrown instanceof EncServerError && thrown.code === 'STORE_DAMAGED');
+    return thrown.message;
+  };
+  const page = (after: number) =>
+    store.scan(Buffer.of(TABLE.RECORDS), recordKey(after), PAGE_ITEMS);
+
+  it('names the store key whose block is damaged, or the last one before it', async () => {
+    await damage(`head ${BAD}.`);
+    const key = recordKey(BAD).toString('hex');
+    const words = `the database is damaged at the store key ${key}`;
+    assert.equal(await named(store.get(recordKey(BAD))), words);
+    assert.equal(await named(store.put(recordKey(BAD), value('x'))), words);
+    // A page that ends behind the damage, and one that is the last.
+    for (const after of [4_000, 4_250]) {
+      const [, hex = ''] = /behind the store key ([0-9a-f]+)$/.exec(await named(page(after))) ?? [];
+      const last = Buffer.from(hex, 'hex');
+      assert.equal((await store.get(last))?.body?.length, 'small'.length);
+      // It may be the last but one before the damage.
+      const number = last.readUInt32BE(2);
+      assert.ok(number < BAD);
+      await rejectsWith(store.get(recordKey(number + 2)), 'STORE_DAMAGED');
+    }
+    assert.equal((await page(3_900)).items.length, PAGE_ITEMS);
+  });
+
+  it('names the store key of a damaged value', async () => {
+    await store.close();
+    const level = await openClassicLevel(folder);
+    const edits = [{ type: 'put', key: recordKey(BAD), value: Buffer.from('no value') }] as const;
+    await writeSynced(level, [...edits]);
+    await level.close();
+    store = await openStore();
+    const words = `the value under the store key ${recordKey(BAD).toString('hex')} is damaged`;
+    assert.equal(await named(store.get(recordKey(BAD))), words);
+    assert.equal(await named(page(4_000)), words);
+    assert.equal(await named(store.put(recordKey(BAD), value('x'), IF_ABSENT)), words);
   });
 });
 

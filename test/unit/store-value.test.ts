@@ -23,6 +23,7 @@ import {
 import { patternBytes, recordKey, value } from '../helpers/store-values.ts';
 
 const REVISION = Buffer.from('0102030405060708', 'hex');
+const KEY = recordKey(1);
 
 describe('values in LevelDB', () => {
   it('have the bytes that are written down', () => {
@@ -36,7 +37,7 @@ describe('values in LevelDB', () => {
   it('are read back, the body in place up to 4 KiB and apart beyond', () => {
     for (const bodyBytes of [0, 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1]) {
       const body = patternBytes(bodyBytes);
-      const decoded = decodeValue(encodeValue(value(body, 7, 'top'), REVISION));
+      const decoded = decodeValue(encodeValue(value(body, 7, 'top'), REVISION), KEY);
       assert.equal(hasBodyApart(decoded), bodyBytes > INLINE_BYTES_MAX);
       if (!hasBodyApart(decoded)) assert.ok(inlineBody(decoded).equals(body));
       const head = { head: Buffer.from('top'), expiryMs: 7, revision: REVISION, bodyBytes };
@@ -48,7 +49,7 @@ describe('values in LevelDB', () => {
   });
 
   it('expire at their time, and never at 0', () => {
-    const at = (expiryMs: number) => decodeValue(encodeValue(value('x', expiryMs), REVISION));
+    const at = (expiryMs: number) => decodeValue(encodeValue(value('x', expiryMs), REVISION), KEY);
     assert.ok(!isExpired(at(1000), 999));
     assert.ok(isExpired(at(1000), 1000));
     assert.ok(!isExpired(at(0), Number.MAX_SAFE_INTEGER));
@@ -65,11 +66,14 @@ describe('values in LevelDB', () => {
     const bad = cuts.filter((cut) => cut.length !== looksApart);
     for (const bytes of [...bad, other, Buffer.concat([raw, Buffer.from('x')])]) {
       assert.throws(
-        () => decodeValue(bytes),
-        (thrown) => thrown instanceof EncServerError && thrown.code === 'STORE_DAMAGED',
+        () => decodeValue(bytes, KEY),
+        (thrown) =>
+          thrown instanceof EncServerError &&
+          thrown.code === 'STORE_DAMAGED' &&
+          thrown.message.includes(KEY.toString('hex')),
       );
     }
-    assert.ok(hasBodyApart(decodeValue(raw.subarray(0, looksApart))));
+    assert.ok(hasBodyApart(decodeValue(raw.subarray(0, looksApart), KEY)));
   });
 });
 
