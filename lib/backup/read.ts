@@ -72,9 +72,9 @@ export async function restoreBackup(
     keyring === undefined || epoch === undefined
       ? undefined
       : { keyringId: Buffer.from(keyring, 'hex'), epoch };
+  if (!overwrites) await refuseUnlessEmpty(link);
   const client = new BeClient({ ...link, ...(facts && { keyring: async () => facts }) });
   try {
-    if (!overwrites) await refuseUnlessEmpty(client, facts !== undefined);
     const { items } = await openBackup(path, secret);
     let [restored, ended] = [0, 0];
     for await (const some of groupsOf(items, ({ body }) => body.length)) {
@@ -152,14 +152,26 @@ async function takeHeader(file: AsyncGenerator<Buffer>) {
   return { headerBytes: bytes.subarray(0, end + 1), rest: rest() };
 }
 
-async function refuseUnlessEmpty(client: BeClient, hasRecords: boolean): Promise<void> {
-  for (const table of TABLES) {
-    // Without a keyring there are no records of ours to request.
-    if (table === TABLES[0] && !hasRecords) continue;
-    const { items } = await client.scan(Buffer.of(table), undefined, 1);
-    if (items.length === 0) continue;
-    const hint = 'restore into an empty store, or add --overwrite: what is there is replaced';
-    throw new EncServerError('CONFLICT', 'the store is not empty', { hint });
+/**
+ * Asks a snapshot, which names no keyring: a store takes the first keyring that greets it for its
+ * own, and a store that is refused must stay what it was.
+ */
+async function refuseUnlessEmpty(link: BeClientOptions): Promise<void> {
+  const client = new BeClient(link);
+  try {
+    const snapshot = await client.openSnapshot();
+    try {
+      for (const table of TABLES) {
+        const { items } = await snapshot.scan(Buffer.of(table), undefined, 1);
+        if (items.length === 0) continue;
+        const hint = 'restore into an empty store, or add --overwrite: what is there is replaced';
+        throw new EncServerError('CONFLICT', 'the store is not empty', { hint });
+      }
+    } finally {
+      await snapshot.close().catch(() => undefined);
+    }
+  } finally {
+    client.close();
   }
 }
 

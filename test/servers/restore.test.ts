@@ -1,0 +1,71 @@
+/** What a restore may change, and what it leaves alone. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { restoreBackup, verifyBackup } from '../../lib/backup/read.ts';
+import { writeBackup } from '../../lib/backup/write.ts';
+import { BeClient, type BeClientOptions } from '../../lib/be/client.ts';
+import { startBe } from '../../lib/be/server.ts';
+import { FeClient } from '../../lib/fe/client.ts';
+import { silentLog } from '../../lib/log.ts';
+import { rejectsWith } from '../helpers/codes.ts';
+import { startServers, type TestServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
+
+const untold = () => undefined;
+const SECRET = { kind: 'key', key: randomBytes(32) } as const;
+
+let servers: TestServers;
+let client: FeClient;
+let full: BeClientOptions;
+let file: string;
+
+beforeEach(async () => {
+  servers = await startServers();
+  full = { address: { host: '127.0.0.1', port: servers.be.port } };
+  client = new FeClient({ address: { host: '127.0.0.1', port: servers.fe.port } });
+  await client.store('a', Buffer.from('x'));
+  file = join(servers.folder, 'backup');
+});
+afterEach(async () => {
+  client.close();
+  await servers.close();
+});
+
+async function backUp(link: BeClientOptions) {
+  await writeFile(file, '');
+  await writeBackup(link, SECRET, (bytes) => appendFile(file, bytes), untold);
+}
+
+/** Another back end, empty and without a front end. */
+async function withBackEnd(use: (link: BeClientOptions, be: BeClient) => Promise<void>) {
+  const folder = await temporaryFolder();
+  const running = await startBe(await testConfig(folder), silentLog);
+  const link = { address: { host: '127.0.0.1', port: running.port } };
+  const be = new BeClient(link);
+  try {
+    await use(link, be);
+  } finally {
+    be.close();
+    await running.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+describe('a store that a backup is not restored into', () => {
+  it('is not bound to the keyring of the backup', async () => {
+    await backUp(full);
+    await withBackEnd(async (link, be) => {
+      await be.store('token', Buffer.from('opaque'));
+      await rejectsWith(restoreBackup(file, SECRET, link, false, untold), 'CONFLICT');
+      assert.equal(await be.askKeyring(), undefined);
+    });
+  });
+
+  it('is not empty for a backup without a keyring either', async () => {
+    await withBackEnd(backUp);
+    assert.equal((await verifyBackup(file, SECRET, untold)).header.keyring, undefined);
+    await rejectsWith(restoreBackup(file, SECRET, full, false, untold), 'CONFLICT');
+  });
+});
