@@ -4,7 +4,8 @@ import { createReadStream } from 'node:fs';
 import { BeClient, type BeClientOptions } from '../be/client.ts';
 import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
-import { codeOf, EncServerError } from '../errors.ts';
+import { codeOf, EncServerError, orUndefined } from '../errors.ts';
+import { ALWAYS, IF_ABSENT } from '../store/store.ts';
 import {
   type BackupHeader,
   decodeHeader,
@@ -56,8 +57,9 @@ export interface Restored {
 
 /**
  * Restores a backup. It is read to its end before anything is written. Rejects with `CONFLICT` if
- * the store is not empty, unless its content may be replaced; `KEYRING_MISMATCH` if it belongs to
- * another keyring; and as {@link verifyBackup} does.
+ * the store is not empty, unless its content may be replaced, and if something was written to an
+ * item's place meanwhile: that stays, and the rest is restored; `KEYRING_MISMATCH` if the store
+ * belongs to another keyring; and as {@link verifyBackup} does.
  */
 export async function restoreBackup(
   path: string,
@@ -76,14 +78,22 @@ export async function restoreBackup(
   const client = new BeClient({ ...link, ...(facts && { keyring: async () => facts }) });
   try {
     const { items } = await openBackup(path, secret);
-    let [restored, ended] = [0, 0];
+    const condition = overwrites ? ALWAYS : IF_ABSENT;
+    let [restored, ended, conflicts] = [0, 0, 0];
     for await (const some of groupsOf(items, ({ body }) => body.length)) {
       const living = some.filter((item) => !isOver(item));
-      await Promise.all(living.map(({ key, ...value }) => client.put(key, value)));
-      restored += living.length;
+      const puts = await Promise.all(
+        living.map(({ key, ...value }) =>
+          orUndefined(client.put(key, value, condition), 'CONFLICT'),
+        ),
+      );
+      const left = puts.filter((put) => put === undefined).length;
+      restored += living.length - left;
       ended += some.length - living.length;
-      told(restored + ended, all);
+      conflicts += left;
+      told(restored + ended + conflicts, all);
     }
+    if (conflicts > 0) throw cameMeanwhile(restored, conflicts);
     return { restored, ended };
   } finally {
     client.close();
@@ -150,6 +160,12 @@ async function takeHeader(file: AsyncGenerator<Buffer>) {
     yield* file;
   }
   return { headerBytes: bytes.subarray(0, end + 1), rest: rest() };
+}
+
+function cameMeanwhile(restored: number, conflicts: number): EncServerError {
+  const words = `restored ${restored} items, and left out ${conflicts}, as something was written there meanwhile`;
+  const hint = 'what was written stays; to replace it, restore again with --overwrite';
+  return new EncServerError('CONFLICT', words, { hint });
 }
 
 /**

@@ -69,3 +69,44 @@ describe('a store that a backup is not restored into', () => {
     await rejectsWith(restoreBackup(file, SECRET, full, false, untold), 'CONFLICT');
   });
 });
+
+describe('what is written while a backup is restored', () => {
+  const TOKENS = 2_000;
+  const tokenOf = (number: number) => `token ${String(number).padStart(4, '0')}`;
+  const LAST = tokenOf(TOKENS - 1);
+
+  /** Writes over the last token once the first ones are restored. */
+  async function restoreBeside(overwrites: boolean, check: (be: BeClient) => Promise<void>) {
+    await withBackEnd(async (link, be) => {
+      const numbers = Array.from({ length: TOKENS }, (_, number) => number);
+      await Promise.all(numbers.map((number) => be.store(tokenOf(number), Buffer.from('old'))));
+      await backUp(link);
+    });
+    await withBackEnd(async (link, be) => {
+      await be.ping();
+      let written: Promise<unknown> | undefined;
+      const told = () => {
+        written ??= be.store(LAST, Buffer.from('new'));
+      };
+      const restoring = restoreBackup(file, SECRET, link, overwrites, told);
+      if (overwrites) assert.equal((await restoring).restored, TOKENS);
+      else {
+        const message = `restored ${TOKENS - 1} items, and left out 1, as something was written there meanwhile`;
+        await assert.rejects(restoring, { code: 'CONFLICT', message });
+      }
+      await written;
+      await check(be);
+    });
+  }
+
+  it('stays, and is told', async () => {
+    await restoreBeside(false, async (be) => {
+      assert.equal(`${await be.retrieve(LAST)}`, 'new');
+      assert.equal(`${await be.retrieve(tokenOf(TOKENS - 2))}`, 'old');
+    });
+  });
+
+  it('is replaced where that is meant', async () => {
+    await restoreBeside(true, async (be) => assert.equal(`${await be.retrieve(LAST)}`, 'old'));
+  });
+});
