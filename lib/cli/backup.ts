@@ -1,5 +1,6 @@
 /** `enc-server backup`: makes, verifies and restores backups of a back end's store. */
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
@@ -37,6 +38,8 @@ interface RestoreFlags extends LinkFlags {
 }
 
 const NAME = 'enc-server backup';
+/** Of the name that a file has until it is whole. */
+const ASIDE_BYTES = 8;
 
 export function runBackup(argv: readonly string[]): Promise<ExitCode> {
   const group = new CommandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
@@ -117,12 +120,17 @@ async function create(flags: CreateFlags): Promise<ExitCode> {
   }
 }
 
-/** The file gets its name once it is complete and on disk. */
+/**
+ * The file gets its name once it is complete and on disk. Until then it has a name of its own: two
+ * backups to one `--out` do not write into each other, nor into what a link there points to.
+ */
 async function openAside({ out, force }: CreateFlags) {
   // Checked before anything is requested.
   if (force !== true) await refuseExisting(out);
-  const path = `${out}.part`;
-  const file = await open(path, 'w', 0o600).catch((cause) => {
+  const path = `${out}.${randomBytes(ASIDE_BYTES).toString('hex')}.part`;
+  const stopCleaning = removeAtSignal(path);
+  const file = await open(path, 'wx', 0o600).catch((cause) => {
+    stopCleaning();
     throw fileError('cannot write', path, cause);
   });
   let isKept = false;
@@ -146,8 +154,23 @@ async function openAside({ out, force }: CreateFlags) {
     },
     async drop(): Promise<void> {
       await file.close();
+      stopCleaning();
       if (!isKept) await unlink(path).catch(() => undefined);
     },
+  };
+}
+
+/** Ctrl-C leaves nothing behind either. Returns what ends that. */
+function removeAtSignal(path: string): () => void {
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const onSignal = (signal: NodeJS.Signals) => {
+    rmSync(path, { force: true });
+    // No longer listened to, so it ends the process.
+    process.kill(process.pid, signal);
+  };
+  for (const signal of signals) process.once(signal, onSignal);
+  return () => {
+    for (const signal of signals) process.off(signal, onSignal);
   };
 }
 

@@ -1,12 +1,21 @@
 /** `enc-server backup` as an operator runs it. */
 import assert from 'node:assert/strict';
-import { access, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ServerProcess } from '../faults/servers.ts';
-import { cleanEnv, pathOf, type RunningUp, run, runCommand, startUp } from '../helpers/programs.ts';
+import {
+  cleanEnv,
+  pathOf,
+  Running,
+  type RunningUp,
+  run,
+  runCommand,
+  startUp,
+} from '../helpers/programs.ts';
 
 const DIST = fileURLToPath(new URL('../..', import.meta.url));
 let folder: string;
@@ -24,11 +33,9 @@ after(async () => {
 });
 
 const file = (name: string) => join(folder, name);
-const isThere = (name: string) =>
-  access(file(name)).then(
-    () => true,
-    () => false,
-  );
+/** A file, and what it is called while it is written. */
+const namesLike = async (name: string) =>
+  (await readdir(folder)).filter((one) => one === name || one.startsWith(`${name}.`));
 
 async function backup(...args: string[]) {
   const { code, stdout, stderr } = await run('enc-server', ['backup', ...args]);
@@ -83,7 +90,7 @@ test('what is wrong with the command line, the key or the server is told, and le
   );
   const atFe = await backup('--out', file('c'), ...key, '--be', up.toFe.at(-1) ?? '');
   assert.notEqual(atFe.code, 0);
-  assert.deepEqual([await isThere('c'), await isThere('c.part')], [false, false]);
+  assert.deepEqual(await namesLike('c'), []);
   assert.equal((await backup()).code, 2);
   assert.match((await backup('--help')).stdout, /create .*verify .*restore /s);
 });
@@ -99,5 +106,39 @@ test('a full disk leaves neither the file nor half of it', async () => {
   const { code, stderr } = await runCommand('sh', [...shell, ...args], { env: cleanEnv() });
   assert.equal(code, 2, stderr.toString());
   assert.match(stderr.toString(), /FILE_ERROR cannot write/);
-  assert.deepEqual([await isThere('d'), await isThere('d.part')], [false, false]);
+  assert.deepEqual(await namesLike('d'), []);
+});
+
+test('backups to one name at once do not touch each other, nor what lies where they are written', async () => {
+  for (let number = 0; number < 8; number++) {
+    const record = file(`record ${number}`);
+    await writeFile(record, Buffer.alloc(2_000_000, number));
+    await run('fe-client', ['store', '--id', `many ${number}`, '--file', record, ...up.toFe]);
+  }
+  await backup('key', '--out', file('key4'));
+  const key = ['--key-file', file('key4')];
+  // What a backup once wrote to first: a link to something else, or a leftover that others read.
+  await writeFile(file('theirs'), 'theirs');
+  await symlink(file('theirs'), file('e.part'));
+  await writeFile(file('f.part'), '');
+  await chmod(file('f.part'), 0o644);
+  const [one, two, three] = await Promise.all(
+    ['e', 'e', 'f'].map((name) => backup('--out', file(name), '--force', ...key, ...be)),
+  );
+  assert.deepEqual([one?.code, two?.code, three?.code], [0, 0, 0], `${one?.stderr}${two?.stderr}`);
+  for (const name of ['e', 'f']) {
+    assert.equal((await backup('verify', file(name), ...key)).code, 0);
+    assert.equal((await stat(file(name))).mode & 0o777, 0o600);
+    assert.deepEqual(await namesLike(name), [name, `${name}.part`]);
+  }
+  assert.equal(`${await readFile(file('theirs'))}`, 'theirs');
+});
+
+test('a backup that is stopped leaves nothing behind', async () => {
+  await backup('key', '--out', file('key5'));
+  const args = ['backup', '--out', file('g'), '--key-file', file('key5'), ...be];
+  const running = new Running('enc-server', args);
+  while ((await namesLike('g')).length === 0) await sleep(1);
+  assert.equal(await running.stop(), null, 'ended by the signal');
+  assert.deepEqual(await namesLike('g'), []);
 });
