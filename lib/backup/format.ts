@@ -23,9 +23,9 @@ export interface BackupHeader {
   /** The keyring that the store belongs to, in hexadecimal digits, and its epoch; or none yet. */
   readonly keyring: string | undefined;
   readonly epoch: number | undefined;
-  /** `level`, `mongo` or `memory`. */
+  /** `level`, `mongo`, `memory`; or `unknown`, where the store could not say. */
   readonly store: string;
-  /** Whether it shows a single moment. */
+  /** Whether it is known to show a single moment. */
   readonly isOneMoment: boolean;
   /** 32 random bytes in hexadecimal digits, so that the stream key belongs to this file only. */
   readonly salt: string;

@@ -19,6 +19,8 @@ export interface Written {
 
 const PAGE_ITEMS = 1_000;
 const SALT_BYTES = 32;
+/** The stores whose snapshots show one moment. */
+const HAVE_MOMENTS: readonly string[] = ['level', 'memory'];
 
 /**
  * Rejects with `UNAVAILABLE`, `NOT_ALLOWED` without the scope admin, `NOT_FOUND` if the snapshot
@@ -54,13 +56,14 @@ export async function writeBackup(
 async function describe(client: BeClient): Promise<BackupHeader> {
   const keyring = await client.askKeyring();
   const { store } = (await client.info()) as { store?: { kind?: string } };
+  // A store that takes no writes at the moment, as on a full disk, tells nothing of itself.
   const kind = store?.kind ?? 'unknown';
   return {
     madeAtMs: Date.now(),
     keyring: keyring?.keyringId.toString('hex'),
     epoch: keyring?.epoch,
     store: kind,
-    isOneMoment: kind !== 'mongo',
+    isOneMoment: HAVE_MOMENTS.includes(kind),
     salt: randomBytes(SALT_BYTES).toString('hex'),
   };
 }

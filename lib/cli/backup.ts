@@ -111,7 +111,8 @@ async function create(flags: CreateFlags): Promise<ExitCode> {
     const { items, bytes, digest, header } = written;
     const words = `backed up ${items} items, ${bytes} bytes\nsha256 ${digest}\n`;
     await print(flags.json ? `${JSON.stringify(written)}\n` : words);
-    if (!header.isOneMoment) note('MongoDB: each item is whole, and they are not of one moment');
+    if (!header.isOneMoment)
+      note(`${header.store}: each item is whole, and they may not be of one moment`);
     note('the keyring is not in it: back it up, too, and keep it apart');
     return EXIT.done;
   } finally {

@@ -1,4 +1,4 @@
-/** What a restore may change, and what it leaves alone. */
+/** What a restore may change, and what it leaves alone; what a backup claims of itself. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
@@ -10,7 +10,10 @@ import { BeClient, type BeClientOptions } from '../../lib/be/client.ts';
 import { startBe } from '../../lib/be/server.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { silentLog } from '../../lib/log.ts';
+import { bytesField, type FieldEntry } from '../../lib/protocol/fields.ts';
+import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
+import { FakeServer } from '../helpers/fake-server.ts';
 import { startServers, type TestServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
 
 const untold = () => undefined;
@@ -109,4 +112,27 @@ describe('what is written while a backup is restored', () => {
   it('is replaced where that is meant', async () => {
     await restoreBeside(true, async (be) => assert.equal(`${await be.retrieve(LAST)}`, 'old'));
   });
+});
+
+it('a backup claims no one moment where the store does not say what it is', async () => {
+  const answers: Partial<Record<number, [fields: FieldEntry[], body?: Buffer]>> = {
+    [OPCODE.HELLO]: [[bytesField(FIELD.STORE_ID, Buffer.alloc(16))]],
+    // As every store tells it that takes no writes at the moment.
+    [OPCODE.INFO]: [[], Buffer.from(JSON.stringify({ server: 'be', ok: false }))],
+    [OPCODE.SNAPSHOT_OPEN]: [[bytesField(FIELD.LEASE, Buffer.alloc(8))]],
+  };
+  const fake = await FakeServer.start((request, peer) => {
+    const [fields, body] = answers[request.code] ?? [[]];
+    peer.reply(request, fields, body);
+  });
+  try {
+    await backUp({ address: fake.address });
+    const { header } = await verifyBackup(file, SECRET, untold);
+    assert.deepEqual([header.store, header.isOneMoment], ['unknown', false]);
+  } finally {
+    await fake.close();
+  }
+  await backUp(full);
+  const { header } = await verifyBackup(file, SECRET, untold);
+  assert.deepEqual([header.store, header.isOneMoment], ['memory', true]);
 });
