@@ -18,6 +18,8 @@ fi
 # Hypothesis leaves its notes where it runs.
 work=$(mktemp -d)
 cd "$work"
+# There before the background shell has made it.
+: >up.log
 ENC_SERVER_TS_LOG_DIR='' node "$dist/bin/enc-server.js" up --store memory --data-dir "$work" \
   --fe-port 0 --be-port 0 >"$work/up.log" 2>&1 &
 server=$!
