@@ -67,7 +67,7 @@ export async function openGate(
     const { setting, windowMs } = BOUNDS[name];
     return new Limiter(section[setting], windowMs);
   };
-  const limits = new Limits(boundOf ?? own);
+  const limits = new CallerBounds(boundOf ?? own);
   if (section.auth === 'none') return new OpenGate(limits);
   const gate = new TokenGate(section, role, limits, log);
   await gate.load();
@@ -75,7 +75,7 @@ export async function openGate(
 }
 
 /** The bounds per caller and per address; never per record, which would lock its owner out. */
-class Limits {
+class CallerBounds {
   readonly #requests: Bound;
   readonly #wrongKeys: Bound;
   readonly #wrongTokens: Bound;
@@ -113,9 +113,9 @@ class Limits {
 
 /** Without authentication: anyone who reaches the port may do everything. */
 class OpenGate implements RunningGate {
-  readonly #limits: Limits;
+  readonly #limits: CallerBounds;
 
-  constructor(limits: Limits) {
+  constructor(limits: CallerBounds) {
     this.#limits = limits;
   }
 
@@ -148,7 +148,7 @@ class OpenGate implements RunningGate {
 class TokenGate implements RunningGate {
   readonly #path: string;
   readonly #role: Role;
-  readonly #limits: Limits;
+  readonly #limits: CallerBounds;
   readonly #log: Logger;
   readonly #certificates: ReadonlyMap<string, Grant>;
   #known = new Map<string, Known>();
@@ -156,7 +156,7 @@ class TokenGate implements RunningGate {
   #seen = '';
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(section: GateSection, role: Role, limits: Limits, log: Logger) {
+  constructor(section: GateSection, role: Role, limits: CallerBounds, log: Logger) {
     this.#path = section.tokens;
     this.#role = role;
     this.#limits = limits;

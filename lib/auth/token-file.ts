@@ -29,7 +29,7 @@ export interface TokenEntry {
 const FORMAT = 'enc-server-ts tokens';
 const VERSION = 1;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
-const NOTE_CHARACTERS_MAX = 200;
+export const NOTE_CHARACTERS_MAX = 200;
 const GROUP_AND_OTHERS = 0o077;
 const MEMBERS = ['id', 'sha256', 'scopes', 'namespace', 'expires', 'created', 'note'];
 

@@ -20,7 +20,7 @@ export type BackEnd = Pick<
   | 'close'
 > & {
   /** Whether it supports conditions, expiry and pages, which the family's other programs do not. */
-  readonly isWhole: boolean;
+  readonly takesConditions: boolean;
 };
 
 export interface BackEndOptions {

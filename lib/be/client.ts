@@ -17,7 +17,7 @@ import {
   u32Field,
   u64Field,
 } from '../protocol/fields.ts';
-import { BULK_BYTES_MIN, DEFAULT_LIMITS, FRAME_BYTES_MAX } from '../protocol/limits.ts';
+import { DEFAULT_LIMITS, FRAME_BYTES_MAX, SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
   ALWAYS,
@@ -102,7 +102,7 @@ export interface BeScan {
  */
 export class BeClient {
   /** Whether it supports conditions, expiry and pages. */
-  readonly isWhole: boolean = true;
+  readonly takesConditions: boolean = true;
   readonly #small: FrameClient;
   readonly #bulk: FrameClient;
 
@@ -154,7 +154,7 @@ export class BeClient {
     if (value.expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, value.expiryMs));
     if (value.revision !== undefined) fields.push(bytesField(FIELD.REVISION, value.revision));
     pushCondition(fields, condition);
-    const lane = value.body.length > BULK_BYTES_MIN ? this.#bulk : this.#small;
+    const lane = value.body.length > SMALL_LANE_BYTES_MAX ? this.#bulk : this.#small;
     const answer = await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call));
     return {
       revision: answer.fields.requireBytes(FIELD.REVISION),
@@ -169,7 +169,7 @@ export class BeClient {
   async get(key: Buffer, acceptBytes: number, call: BeCall = {}): Promise<StoredValue> {
     const fields = keyFields(key, call);
     fields.push(u32Field(FIELD.ACCEPT_BYTES, acceptBytes));
-    const lane = acceptBytes > BULK_BYTES_MIN ? this.#bulk : this.#small;
+    const lane = acceptBytes > SMALL_LANE_BYTES_MAX ? this.#bulk : this.#small;
     const answer = await lane.call(readCall(OPCODE.GET, fields, call));
     const { head, revision, expiryMs, bodyBytes } = headOf(answer.fields, answer.body.length);
     return { head, revision, expiryMs, bodyBytes, body: answer.body };
@@ -230,7 +230,7 @@ export class BeClient {
   /** The bytes under a token. Rejects with `NOT_FOUND`, `INVALID_ID`. */
   async retrieve(token: string | Uint8Array, call: BeCall = {}): Promise<Buffer> {
     const key = tokenKey(token);
-    for (let acceptBytes = BULK_BYTES_MIN, tries = 1; ; tries++) {
+    for (let acceptBytes = SMALL_LANE_BYTES_MAX, tries = 1; ; tries++) {
       try {
         return (await this.get(key, acceptBytes, call)).body ?? NO_BYTES;
       } catch (error) {

@@ -6,8 +6,15 @@
 import { createHash } from 'node:crypto';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { CallSettings } from '../net/call-settings.ts';
-import { BULK_BYTES_MIN } from '../protocol/limits.ts';
-import type { Condition, PutResult, StoredHead, StoredValue, Value } from '../store/store.ts';
+import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
+import {
+  type Condition,
+  type PutResult,
+  REVISION_BYTES,
+  type StoredHead,
+  type StoredValue,
+  type Value,
+} from '../store/store.ts';
 import type { BackEnd } from './back-end.ts';
 import type { BeCall, BeScan } from './client.ts';
 
@@ -30,7 +37,6 @@ export interface FamilyLink {
 
 const FORMAT = 1;
 const HEAD_AT = 3;
-const REVISION_BYTES = 8;
 
 /** Does not wait for the back end; `connected` tells whether it is reachable. */
 export async function openFamilyBackEnd(
@@ -69,7 +75,7 @@ async function openLink(dialect: FamilyDialect, call: CallSettings): Promise<Fam
 }
 
 class FamilyBackEnd implements BackEnd {
-  readonly isWhole = false;
+  readonly takesConditions = false;
   readonly #link: FamilyLink;
   readonly #timeoutMs: number;
   connected = false;
@@ -107,7 +113,7 @@ class FamilyBackEnd implements BackEnd {
     const bytes = await this.#retrieve(key, call);
     if (bytes === undefined) throw new EncServerError('NOT_FOUND', 'nothing is stored there');
     const value = decodeValue(bytes);
-    if (value.bodyBytes > Math.max(acceptBytes, BULK_BYTES_MIN)) {
+    if (value.bodyBytes > Math.max(acceptBytes, SMALL_LANE_BYTES_MAX)) {
       const words = `the body has ${value.bodyBytes} bytes`;
       throw new EncServerError('LARGE', words, { sizeBytes: value.bodyBytes });
     }

@@ -2,7 +2,7 @@
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
 import type { Store, StoredValue } from '../store/store.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function readWithRoom(
   budget: Budget,
   context: RequestContext,
 ): Promise<StoredValue> {
-  let found = await source.get(key, Math.min(acceptBytes, BULK_BYTES_MIN));
+  let found = await source.get(key, Math.min(acceptBytes, SMALL_LANE_BYTES_MAX));
   if (found === undefined) throw notFound();
   for (let tries = 1; found.body === undefined && tries <= LARGE_TRIES_MAX; tries++) {
     const { bodyBytes } = found;

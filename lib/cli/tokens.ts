@@ -2,7 +2,12 @@
 import type { Command } from 'commander';
 import { SCOPES, type Scope } from '../access.ts';
 import { drawToken, isTokenId } from '../auth/token.ts';
-import { changeTokens, readTokens, type TokenEntry } from '../auth/token-file.ts';
+import {
+  changeTokens,
+  NOTE_CHARACTERS_MAX,
+  readTokens,
+  type TokenEntry,
+} from '../auth/token-file.ts';
 import { nearest } from '../config/nearest.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
@@ -28,7 +33,6 @@ interface CreateFlags extends SharedFlags {
   readonly out?: string;
 }
 
-const NOTE_CHARACTERS_MAX = 200;
 const EXPIRES_MS_MAX = 100 * 365 * 86_400_000;
 
 export function runTokens(argv: readonly string[]): Promise<ExitCode> {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
-import { checkHost } from '../net/host-policy.ts';
+import { checkListening } from '../net/host-policy.ts';
 import { loadFor, parse, port, program } from './command-line.ts';
 import { ServerChild } from './server-child.ts';
 import {
@@ -80,8 +80,8 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
       beClientConfigs: linkSettings(flags),
     },
   });
-  checkHost(config.beServerConfigs);
-  checkHost(config.feServerConfigs);
+  checkListening(config.beServerConfigs);
+  checkListening(config.feServerConfigs);
   return withQuietLog(config);
 }
 

@@ -48,7 +48,7 @@ const SEALED_PROVIDERS: readonly unknown[] = ['passphrase', 'transit'];
 const ABOUT = 'Secret. Back it up: without this file no record in the store can be found.';
 export const KEYRING_ID_BYTES = 16;
 const CHECKSUM_BYTES = 32;
-const NUMBER_MAX = 0xffff;
+export const ENTRY_NUMBER_MAX = 0xffff;
 export const EPOCH_MAX = 0xffff_ffff;
 const STATES: readonly unknown[] = ['pending', 'active', 'old', 'retired'] satisfies EntryState[];
 const MEMBERS = [
@@ -212,7 +212,7 @@ export function decodePublicEntry(
   checkMembers(value, members);
   const state = value['state'];
   if (!isState(state)) throw damaged('a keyring entry has an unknown state');
-  return { number: numberMember(value, 'number', NUMBER_MAX), state };
+  return { number: numberMember(value, 'number', ENTRY_NUMBER_MAX), state };
 }
 
 export function numberMember(value: Members, member: string, max: number): number {

@@ -6,11 +6,14 @@
  * active, deactivated); a retired secret is kept for backups that need it.
  */
 import { EncServerError } from '../errors.ts';
-import type { EntryState, Keyring, KeyringEntry } from './keyring-file.ts';
+import {
+  ENTRY_NUMBER_MAX,
+  type EntryState,
+  EPOCH_MAX,
+  type Keyring,
+  type KeyringEntry,
+} from './keyring-file.ts';
 import { randomKey } from './random.ts';
-
-const NUMBER_MAX = 0xffff;
-const EPOCH_MAX = 0xffff_ffff;
 
 /**
  * A keyring with a fresh pending entry of each kind.
@@ -22,7 +25,7 @@ export function addEntry(keyring: Keyring): Keyring {
   refuseWhile(keyring, 'old', 'end the rotation first: enc-server keys rewrap, then keys retire');
   return next(keyring, (entries) => {
     const number = (entries.at(-1)?.number ?? 0) + 1;
-    if (number > NUMBER_MAX) throw new EncServerError('CONFLICT', 'the keyring is full');
+    if (number > ENTRY_NUMBER_MAX) throw new EncServerError('CONFLICT', 'the keyring is full');
     return [...entries, { number, state: 'pending', secret: randomKey() }];
   });
 }

@@ -8,7 +8,13 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { replaceFile, withFileLock } from '../secret-file.ts';
-import { decodeKeyring, encodeKeyring, type Keyring, parseKeyringFile } from './keyring-file.ts';
+import {
+  decodeKeyring,
+  encodeKeyring,
+  KEYRING_ID_BYTES,
+  type Keyring,
+  parseKeyringFile,
+} from './keyring-file.ts';
 import {
   drawProviderKey,
   type KeyringMeans,
@@ -28,7 +34,6 @@ interface Loaded {
   readonly kind: ProviderKind;
 }
 
-const KEYRING_ID_BYTES = 16;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 const GROUP_AND_OTHERS = 0o077;
 

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
-import { openAead, sealAead } from './aead.ts';
+import { openAead, sealAead, TAG_BYTES } from './aead.ts';
 import {
   checkMembers,
   damaged,
@@ -28,7 +28,6 @@ import { randomBytesPooled } from './random.ts';
 
 const ABOUT = 'Sealed. Back it up: without this file, and what opens it, no record can be found.';
 const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
 const CHECKSUM_BYTES = 32;
 const MEMBERS = [
   'format',

@@ -18,7 +18,7 @@ import type { RecordName } from '../crypto/envelope.ts';
 import { type Claim, decodeHead, encodeHead, isGrave } from '../crypto/head.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
-import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
 import {
   type FoundHead,
   type FoundRecord,
@@ -141,7 +141,7 @@ export class Placement {
     name: RecordName,
     call: BeCall,
   ): Promise<void> {
-    const acceptBytes = Math.max(bodyBytes, BULK_BYTES_MIN);
+    const acceptBytes = Math.max(bodyBytes, SMALL_LANE_BYTES_MAX);
     const found = await orAbsent(this.#be.get(from, acceptBytes, call));
     if (found === undefined) return;
     const { revision, expiryMs, body = NO_BYTES } = found;

@@ -11,7 +11,7 @@ import { decodeMetadata, type Metadata } from '../crypto/metadata.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
-import { BULK_BYTES_MIN } from '../protocol/limits.ts';
+import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
 import { CHANGED_TRIES_MAX, callOf, hasEnded, isExpired, notFound, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
@@ -91,7 +91,7 @@ export class Reader {
     context: RequestContext,
   ): Promise<ReadRecord> {
     const read = { name, key, reader, acceptBytesMax, check, context, claims };
-    return this.#readWithin(BULK_BYTES_MIN, read).catch((thrown: unknown) => {
+    return this.#readWithin(SMALL_LANE_BYTES_MAX, read).catch((thrown: unknown) => {
       if (!isLarge(thrown)) throw thrown;
       return this.#readLarge(thrown, read);
     });
@@ -134,7 +134,7 @@ export class Reader {
     const { name, context } = read;
     for (let tries = 1; ; tries++) {
       // Cancelling is worth its cost only for large bodies.
-      const signal = acceptBytes > BULK_BYTES_MIN ? context.signal : undefined;
+      const signal = acceptBytes > SMALL_LANE_BYTES_MAX ? context.signal : undefined;
       const call = callOf(context, signal);
       const found = await this.#options.placement.get(name, acceptBytes, call);
       const { flags, expiryMs } = decodeHeader(found.header);

@@ -82,7 +82,7 @@ export class FeService {
       this.#placement,
       this.#reader,
       options.writePolicy,
-      options.be.isWhole,
+      options.be.takesConditions,
     );
   }
 
@@ -118,7 +118,7 @@ export class FeService {
     const { name, oldKey, condition = ALWAYS, kept = false } = input;
     context.caller.require('store', name.namespace);
     const { recordBytesMax, budget, keeper, be } = this.#options;
-    checkInput(input, recordBytesMax, be.isWhole);
+    checkInput(input, recordBytesMax, be.takesConditions);
     const key = input.key ?? randomKey();
     const sealed = sealInput(input, key, kept ? keeper.ring.wrapEntry : undefined);
     const drawn = input.key === undefined && !kept;

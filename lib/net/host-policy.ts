@@ -15,7 +15,13 @@ type Listening = Pick<ServerSection, 'host' | 'auth' | 'allowOpen' | 'allowPlain
  * A server without authentication stays on loopback unless it is explicitly configured otherwise.
  * Throws `NOT_ALLOWED`, naming the setting.
  */
-export function checkHost({ host, auth, allowOpen, allowPlaintext, tlsCert }: Listening): void {
+export function checkListening({
+  host,
+  auth,
+  allowOpen,
+  allowPlaintext,
+  tlsCert,
+}: Listening): void {
   if (allowOpen || isLoopback(host)) return;
   if (auth === 'required') {
     if (tlsCert !== '' || allowPlaintext) return;

@@ -11,7 +11,7 @@ import type { Arrivals } from './arrivals.ts';
 import { Budget } from './budget.ts';
 import { FrameConnection, type FrameSurface } from './frame-connection.ts';
 import { GrpcDoor, type LoadGrpc } from './grpc-door.ts';
-import { checkHost } from './host-policy.ts';
+import { checkListening } from './host-policy.ts';
 import { HttpDoor, type LoadHttp } from './http-door.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
 import type { RequestContext } from './request.ts';
@@ -94,7 +94,7 @@ export class Port {
     { log, gate, tls, share }: PortGuards,
     surfaces: Surfaces,
   ) {
-    checkHost(section);
+    checkListening(section);
     this.#section = section;
     this.#share = share;
     this.limits = limitsOf(section);

@@ -17,7 +17,7 @@ export const FRAME_BYTES_CEILING = 16 * 1024 * 1024;
 /** Longest frame after its length that the format allows, in bytes. */
 export const FRAME_BYTES_MAX = FRAME_BYTES_CEILING - 1;
 /** A record above this goes over the bulk lane between front end and back end, in bytes. */
-export const BULK_BYTES_MIN = 64 * 1024;
+export const SMALL_LANE_BYTES_MAX = 64 * 1024;
 /** Items of one batch. */
 export const BATCH_ITEMS_MAX = 1_000;
 /** Longest first line to wait for, in order to tell text from HTTP, in bytes. */

@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { startBe } from '../../lib/be/server.ts';
 import { silentLog } from '../../lib/log.ts';
-import { checkHost, isLoopback } from '../../lib/net/host-policy.ts';
+import { checkListening, isLoopback } from '../../lib/net/host-policy.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { Gate, startListening } from '../helpers/listening.ts';
@@ -60,11 +60,11 @@ const OPEN = { auth: 'none', allowOpen: false, allowPlaintext: false, tlsCert: '
 test('beyond loopback a server without authentication refuses to start', async () => {
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
     assert.ok(isLoopback(host));
-    checkHost({ ...OPEN, host });
+    checkListening({ ...OPEN, host });
   }
   for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.org', '127.example.org']) {
     assert.ok(!isLoopback(host), host);
-    checkHost({ ...OPEN, host, allowOpen: true });
+    checkListening({ ...OPEN, host, allowOpen: true });
   }
   const config = await testConfig('/nonexistent', { beServerConfigs: { host: '0.0.0.0' } });
   const error = await rejectsWith(startBe(config, silentLog), 'NOT_ALLOWED');

@@ -12,7 +12,7 @@ import { BeClient, type TlsClientFiles } from '../../lib/be/client.ts';
 import { startBe } from '../../lib/be/server.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { silentLog } from '../../lib/log.ts';
-import { checkHost } from '../../lib/net/host-policy.ts';
+import { checkListening } from '../../lib/net/host-policy.ts';
 import { makeToken } from '../helpers/access.ts';
 import { makeCertificates, type TestCertificates } from '../helpers/certificates.ts';
 import { rejectsWith } from '../helpers/codes.ts';
@@ -248,9 +248,9 @@ test('a flood of handshakes is bounded, and everyone else is served', async () =
 test('beyond loopback: tokens need TLS, or that somebody says otherwise', async () => {
   const required = { host: '0.0.0.0', auth: 'required', allowOpen: false } as const;
   const bare = { ...required, allowPlaintext: false, tlsCert: '' };
-  assert.throws(() => checkHost(bare), { code: 'NOT_ALLOWED', message: /in the clear/ });
-  checkHost({ ...bare, allowPlaintext: true });
-  checkHost({ ...bare, tlsCert: 'fe.pem' });
+  assert.throws(() => checkListening(bare), { code: 'NOT_ALLOWED', message: /in the clear/ });
+  checkListening({ ...bare, allowPlaintext: true });
+  checkListening({ ...bare, tlsCert: 'fe.pem' });
 });
 
 test('a server whose TLS files are wrong does not start', async () => {

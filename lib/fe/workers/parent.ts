@@ -10,7 +10,7 @@ import { workerShare } from '../../config/worker-share.ts';
 import { EncServerError, toEncServerError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { Backoff } from '../../net/backoff.ts';
-import { checkHost } from '../../net/host-policy.ts';
+import { checkListening } from '../../net/host-policy.ts';
 import type { RunningServer } from '../../net/port.ts';
 import { FE_PORT_FLAG } from '../port-flag.ts';
 import { Intake } from './intake.ts';
@@ -34,7 +34,7 @@ export async function startFeWorkers(
   log: Logger,
   program: URL,
 ): Promise<RunningServer> {
-  checkHost(config.feServerConfigs);
+  checkListening(config.feServerConfigs);
   checkAudit(config.feServerConfigs);
   const parent = new Parent(config, log, program);
   try {
