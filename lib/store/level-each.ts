@@ -6,8 +6,7 @@ export type LookedUp = Buffer | undefined | Error;
 
 /**
  * Resolves to the values under keys, in their order. LevelDB fails a joint lookup as a whole, so
- * then each key is looked up alone: a damaged block fails only lookups of what is in
- * it.
+ * then each key is looked up alone: a damaged block fails only lookups of what is in it.
  *
  * @param together - the joint lookup
  */
