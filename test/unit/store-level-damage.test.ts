@@ -6,7 +6,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { EncServerError } from '../../lib/errors.ts';
 import { LevelStore } from '../../lib/store/level.ts';
-import { isDamage, openClassicLevel, writeSynced } from '../../lib/store/level-database.ts';
+import { lastBeforeDamage } from '../../lib/store/level-damage.ts';
+import {
+  isDamage,
+  type LevelDatabase,
+  type LevelRange,
+  openClassicLevel,
+  writeSynced,
+} from '../../lib/store/level-database.ts';
 import { IF_ABSENT, TABLE } from '../../lib/store/store.ts';
 import { damageBlocks, largestTable } from '../helpers/level-table.ts';
 import { outcomesOf, recordKey, rejectsWith, value } from '../helpers/store-values.ts';
@@ -110,6 +117,28 @@ describe('an error of damage', () => {
       await rejectsWith(store.get(recordKey(number + 2)), 'STORE_DAMAGED');
     }
     assert.equal((await page(3_900)).items.length, PAGE_ITEMS);
+  });
+
+  it('is found without reading far behind it', async () => {
+    await store.close();
+    damageBlocks(folder, Buffer.from('head 1000.'));
+    const level = await openClassicLevel(folder);
+    let looks = 0;
+    const counting = {
+      keys: (range: LevelRange) => {
+        const iterator = level.keys(range);
+        const nextv = (size: number) => {
+          looks++;
+          return iterator.nextv(size);
+        };
+        return { nextv, close: () => iterator.close() };
+      },
+    } as LevelDatabase;
+    const range = { gte: Buffer.of(TABLE.RECORDS), lt: Buffer.of(TABLE.RECORDS + 1) };
+    const number = (await lastBeforeDamage(counting, range))?.readUInt32BE(2) ?? 0;
+    assert.ok(number > 800 && number < 1_000, `${number}`);
+    assert.ok(looks < 2_100, `${looks}`);
+    await level.close();
   });
 
   it('names the store key of a damaged value', async () => {
