@@ -8,12 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Owner, syncFolder, writeSynced } from './durable-file.ts';
 import { EncServerError } from './errors.ts';
 
-const LOCK_TRIES = 200;
+/** Together longer than a lock is believed whose holder was killed. */
+const LOCK_TRIES = 240;
 const LOCK_PAUSE_MS = 25;
 /** How often the holder of a lock refreshes it, in milliseconds. */
-const LOCK_BEAT_MS = 2_000;
+const LOCK_BEAT_MS = 1_000;
 /** A lock that was not refreshed for this long is abandoned, in milliseconds. */
-const LOCK_STALE_MS = 10_000;
+const LOCK_STALE_MS = 4_000;
 
 /**
  * Replaces the content of a file (0600), which keeps its owner; a symbolic link stays, and the file

@@ -11,6 +11,7 @@ import { EncServerError } from './errors.ts';
 
 /** Shortest bound on a unix socket's path in use (macOS; Linux has 108), without its final NUL. */
 const SOCKET_PATH_BYTES_MAX = 103;
+const TRIES_MAX = 5;
 
 /**
  * Takes the socket, unless somebody has it, this process included. Two that find a dead one at
@@ -23,8 +24,10 @@ export async function holdSocket(path: string): Promise<(() => Promise<void>) | 
   const server = await takeSocket(resolve(path));
   if (server === undefined) return undefined;
   return async () => {
+    // A closing server removes the name that it was bound by, and a second removal could take the
+    // socket of the next holder. The way around of a long name is gone by now.
+    if (!isShort(resolve(path))) await rm(path, { force: true });
     await new Promise((done) => server.close(done));
-    await rm(path, { force: true });
   };
 }
 
@@ -51,17 +54,20 @@ function isShort(path: string): boolean {
 }
 
 async function listenOrReplace(path: string): Promise<Server | undefined> {
-  try {
-    return await listen(path);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== 'EADDRINUSE') throw thrown;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await listen(path);
+    } catch (thrown) {
+      // Its holder may be giving it back at this moment.
+      const isAgain = errnoOf(thrown) === 'EADDRINUSE' || errnoOf(thrown) === 'ENOENT';
+      if (!isAgain || tries === TRIES_MAX) throw thrown;
+    }
+    if (await isAnswering(path)) return undefined;
+    if ((await lstat(path).catch(() => undefined))?.isSocket() === false) {
+      throw new EncServerError('FILE_ERROR', `${path} is not a socket`);
+    }
+    await rm(path, { force: true });
   }
-  if (await isAnswering(path)) return undefined;
-  if (!(await lstat(path)).isSocket()) {
-    throw new EncServerError('FILE_ERROR', `${path} is not a socket`);
-  }
-  await rm(path, { force: true });
-  return await listen(path);
 }
 
 async function listen(path: string): Promise<Server> {
@@ -73,7 +79,12 @@ async function listen(path: string): Promise<Server> {
     server.listen(path, () => resolve());
   });
   server.unref();
-  await chmod(path, 0o600);
+  try {
+    await chmod(path, 0o600);
+  } catch (thrown) {
+    server.close();
+    throw thrown;
+  }
   return server;
 }
 
@@ -86,8 +97,8 @@ function isAnswering(path: string): Promise<boolean> {
     });
     socket.once('error', (error) => {
       const errno = errnoOf(error);
-      // EAGAIN: it is alive, but too many ask at once.
-      if (errno === 'EAGAIN') resolve(true);
+      // EAGAIN: it is alive, but too many ask at once; ECONNRESET: it was a moment ago.
+      if (errno === 'EAGAIN' || errno === 'ECONNRESET') resolve(true);
       else if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(false);
       else reject(error);
     });

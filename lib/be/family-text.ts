@@ -19,6 +19,8 @@ const REPLY_BYTES_MAX = 16 * 1024 * 1024;
 const LINE_FEED = 0x0a;
 /** How long a connection may take to end after its caller was told. */
 const OWED_MS_MAX = 60_000;
+/** The same once our server closes, whose supervisor waits for it. */
+const CLOSE_MS_MAX = 5_000;
 /** Their answer for an unknown token. */
 const NOT_THERE =
   /^ERROR:? (?:mongo: no documents in result|'NoneType' object is not subscriptable)/;
@@ -28,6 +30,7 @@ export class FamilyText implements FamilyLink {
   readonly #address: Address;
   /** The last request, or its answer still owed; they run one at a time. */
   #last: Promise<void> = Promise.resolve();
+  #current: Exchange | undefined;
 
   constructor(address: Address, dialect: Exclude<FamilyDialect, 'go-v2'>) {
     this.#address = address;
@@ -56,8 +59,9 @@ export class FamilyText implements FamilyLink {
     await this.#ask(undefined, false, timeoutMs);
   }
 
+  /** No connection outlives its request; a reply that is owed has a little longer. */
   close(): void {
-    // No connection outlives its request, and the reply that is owed to it.
+    this.#current?.endWithin(CLOSE_MS_MAX);
   }
 
   /**
@@ -86,7 +90,9 @@ export class FamilyText implements FamilyLink {
         if (isLate) return;
         const exchange = new Exchange(this.#address, line, writes, settled);
         giveUp = () => exchange.giveUp();
+        this.#current = exchange;
         await exchange.closed;
+        this.#current = undefined;
       });
     });
   }
@@ -164,7 +170,12 @@ class Exchange {
   }
 
   #endInTime(): void {
-    this.#bound ??= setTimeout(() => this.#socket.destroy(), OWED_MS_MAX);
+    if (this.#bound === undefined) this.endWithin(OWED_MS_MAX);
+  }
+
+  endWithin(timeoutMs: number): void {
+    clearTimeout(this.#bound);
+    this.#bound = setTimeout(() => this.#socket.destroy(), timeoutMs);
   }
 }
 

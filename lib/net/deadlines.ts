@@ -45,12 +45,13 @@ export class Deadlines {
     const now = Date.now();
     let unansweredSinceMs = now;
     for (const pending of this.#pending.all()) {
-      if (!pending.abandoned && now < pending.request.deadlineMs) continue;
-      // Abandoned requests count too: a live peer answers their CANCEL.
-      if (pending.sentAtMs > 0) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
+      if (now < pending.request.deadlineMs) continue;
+      // Abandoned requests count too: a live peer answers by the deadline that it was told.
+      const isUnheard = pending.sentAtMs > 0 && pending.sentAtMs >= this.#heardAtMs;
+      if (isUnheard) unansweredSinceMs = Math.min(unansweredSinceMs, pending.sentAtMs);
       if (!pending.abandoned) this.#events.over(pending);
     }
-    if (unansweredSinceMs === now || this.#heardAtMs > unansweredSinceMs) return;
+    if (unansweredSinceMs === now) return;
     // A caller less patient than that proves nothing, and must not break the connection for the
     // others.
     if (now - unansweredSinceMs >= this.#silenceMs) this.#events.silent();

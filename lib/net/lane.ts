@@ -7,6 +7,7 @@ import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { Backoff } from './backoff.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Address, FrameSocket } from './frame-socket.ts';
+import type { LaneState } from './lane-state.ts';
 import {
   type Answer,
   encodePending,
@@ -15,6 +16,7 @@ import {
   type Pending,
   PendingTable,
   type Request,
+  unreachable,
 } from './pending.ts';
 import type { TlsClientFiles } from './tls-files.ts';
 
@@ -33,15 +35,6 @@ export interface LaneOptions {
   readonly stayConnected: boolean;
 }
 
-/**
- * - `idle`: without a connection; a request makes one, once the pause after a failure is over.
- * - `connecting`: until HELLO is answered; requests wait.
- * - `ready`: requests are sent as they come.
- * - `leaving`: the server takes nothing new, and what is under way is still answered.
- * - `closed`: by us, and for good; what is under way is still answered.
- */
-type State = 'idle' | 'connecting' | 'ready' | 'leaving' | 'closed';
-
 export class Lane {
   readonly #options: LaneOptions;
   readonly #pending = new PendingTable();
@@ -50,8 +43,9 @@ export class Lane {
   /** One listener for all requests. */
   readonly #aborted = (pending: Pending) =>
     this.#abandon(pending, new EncServerError('CANCELLED', 'the request was cancelled'));
-  #state: State = 'idle';
+  #state: LaneState = 'idle';
   #isClosing = false;
+  #leavesEarly = false;
   #socket: FrameSocket | undefined;
   #lastError: EncServerError | undefined;
   /** The longest record that the server takes, as it said in HELLO, in bytes. */
@@ -145,12 +139,7 @@ export class Lane {
     const last = this.#lastError;
     // The server's own refusal, such as another keyring, says more than "unavailable".
     if (last !== undefined) return new EncServerError(last.code, last.message, { hint: last.hint });
-    return this.#unreachable('not connected');
-  }
-
-  #unreachable(reason: string): EncServerError {
-    const { host, port } = this.#options.address;
-    return new EncServerError('UNAVAILABLE', `cannot reach ${host}:${port} (${reason})`);
+    return unreachable(this.#options.address, 'not connected');
   }
 
   #connectWhenIdle(): void {
@@ -165,6 +154,7 @@ export class Lane {
 
   #open(): void {
     this.#state = 'connecting';
+    this.#leavesEarly = false;
     this.#refusal = undefined;
     const { address, tls, frameBytesMax, connectTimeoutMs } = this.#options;
     const greet = async () => {
@@ -183,11 +173,11 @@ export class Lane {
       closed: (failure) => {
         clearTimeout(timer);
         if (failure === undefined || failure instanceof EncServerError) this.#lost(failure);
-        else this.#lost(this.#unreachable(failure.code ?? failure.message));
+        else this.#lost(unreachable(this.#options.address, failure.code ?? failure.message));
       },
     });
     const timer = setTimeout(() => {
-      socket.destroy(this.#unreachable('no answer'));
+      socket.destroy(unreachable(this.#options.address, 'no answer'));
     }, connectTimeoutMs);
     this.#socket = socket;
   }
@@ -207,10 +197,14 @@ export class Lane {
 
   #becomeReady(socket: FrameSocket): void {
     if (socket.destroyed || this.#state !== 'connecting') return;
-    this.#state = 'ready';
+    this.#state = this.#leavesEarly ? 'leaving' : 'ready';
     this.#backoff.ready();
     this.#lastError = undefined;
-    for (const pending of this.#pending.all()) this.#send(pending);
+    for (const pending of this.#pending.all()) {
+      if (!this.#leavesEarly) this.#send(pending);
+      else this.#reject(pending, unreachable(this.#options.address, 'the server is closing'));
+    }
+    this.#endWhenIdle();
     if (this.#isClosing) this.close();
   }
 
@@ -220,8 +214,7 @@ export class Lane {
       this.#socket?.write(encodePending(pending, this.#recordBytesMax));
     } catch (thrown) {
       // No frame can hold it.
-      this.#delete(pending);
-      pending.reject(toEncServerError(thrown));
+      this.#reject(pending, toEncServerError(thrown));
     }
   }
 
@@ -245,6 +238,8 @@ export class Lane {
   /** The server closes: it gets no new requests, but still answers those under way. */
   #leave(frame: Frame): void {
     if (frame.reply) this.#refusal = decodeError(frame);
+    // Before HELLO is answered, the requests that wait for it would be refused, too.
+    if (this.#state === 'connecting') this.#leavesEarly = true;
     if (this.#state !== 'ready') return;
     this.#state = 'leaving';
     this.#endWhenIdle();
@@ -258,7 +253,7 @@ export class Lane {
   #lost(failure: EncServerError | undefined): void {
     this.#socket = undefined;
     const wasConnecting = this.#state === 'connecting';
-    const refusal = this.#refusal ?? failure ?? this.#unreachable('closed');
+    const refusal = this.#refusal ?? failure ?? unreachable(this.#options.address, 'closed');
     this.#lastError = wasConnecting ? refusal : undefined;
     this.#state = this.#isClosing ? 'closed' : 'idle';
     if (!this.#isClosing) this.#backoff.lost(wasConnecting);
@@ -272,10 +267,14 @@ export class Lane {
     const isForAll = isAlone || this.#refusal?.row.retry === 'always';
     const refusal = isForAll ? this.#refusal : undefined;
     for (const pending of this.#pending.all()) {
-      this.#delete(pending);
       const error = lostAnswer(pending, refusal, isAlone ? failure : undefined);
-      pending.reject(error ?? this.#unavailable());
+      this.#reject(pending, error ?? this.#unavailable());
     }
+  }
+
+  #reject(pending: Pending, error: EncServerError): void {
+    this.#delete(pending);
+    pending.reject(error);
   }
 
   #delete(pending: Pending): void {

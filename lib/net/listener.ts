@@ -93,7 +93,8 @@ export class Listener {
     this.#arrivals.close();
     for (const [socket, stop] of this.#undecided) {
       stop();
-      sayAndClose(socket, errorLine(closing()));
+      // In the dialect that its first bytes tell, if they come: they may be on the way.
+      this.#refuser.refuse(socket, closing());
     }
     this.#options.tls?.drain();
     for (const connection of this.#connections) connection.drain();
@@ -144,7 +145,7 @@ export class Listener {
   #secured(socket: TLSSocket): void {
     socket.on('error', (error) => this.#host.log.debug({ err: error }, 'TLS socket failed'));
     // The underlying socket stays in the set; closing either closes both.
-    if (this.#draining) sayAndClose(socket, errorLine(closing()));
+    if (this.#draining) this.#refuser.refuse(socket, closing());
     else this.#watch(socket);
   }
 

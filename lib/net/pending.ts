@@ -4,6 +4,7 @@ import { type FieldEntry, type Fields, u32Field } from '../protocol/fields.ts';
 import { encodeRequest } from '../protocol/frame.ts';
 import { FRAME_OVERHEAD_BYTES } from '../protocol/limits.ts';
 import { FIELD } from '../protocol/messages.ts';
+import type { Address } from './frame-socket.ts';
 
 /** One request as a lane sends it. */
 export interface Request {
@@ -107,6 +108,11 @@ export class PendingTable {
     this.#waiting--;
     if (pending.onAbort) pending.request.signal?.removeEventListener('abort', pending.onAbort);
   }
+}
+
+/** What a request becomes that was not sent. */
+export function unreachable({ host, port }: Address, reason: string): EncServerError {
+  return new EncServerError('UNAVAILABLE', `cannot reach ${host}:${port} (${reason})`);
 }
 
 /** The error for a request that got no answer in time. */

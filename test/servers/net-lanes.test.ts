@@ -6,7 +6,7 @@ import { FeClient } from '../../lib/fe/client.ts';
 import { encodeReply, type Frame } from '../../lib/protocol/frame.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
-import { DONE, KEY, withFake } from '../helpers/fake-client.ts';
+import { DONE, KEY, withFake, words } from '../helpers/fake-client.ts';
 import { type FakePeer, FakeServer, type Script } from '../helpers/fake-server.ts';
 import { until } from '../helpers/wire.ts';
 
@@ -71,6 +71,62 @@ test('a request takes a connection that is ready before one that is not there ye
   client.close();
   for (const socket of sockets) socket.destroy();
   await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
+test('a server that fell silent under load is left, though it had answered others', async () => {
+  let isSilent = false;
+  const script: Script = (request, peer) => {
+    if (isSilent && peer.number === 1) return;
+    setTimeout(() => peer.reply(request, DONE), 5);
+  };
+  await withFake(
+    script,
+    async (client, fake) => {
+      let isOver = false;
+      const callers = Array.from({ length: 16 }, async () => {
+        while (!isOver) await client.ping({ timeoutMs: 300 }).catch(() => undefined);
+      });
+      await until(() => fake.requests.length > 50);
+      isSilent = true;
+      await until(() => fake.connections > 1);
+      await client.ping();
+      isOver = true;
+      await Promise.all(callers);
+    },
+    { timeoutMs: 300 },
+  );
+});
+
+test('who takes a request back breaks no connection of a server that is only slow', async () => {
+  const script: Script = (request, peer) => {
+    if (request.code !== OPCODE.CANCEL) setTimeout(() => peer.reply(request, DONE), 500);
+  };
+  await withFake(
+    script,
+    async (client, fake) => {
+      const caller = new AbortController();
+      const gone = client.ping({ signal: caller.signal });
+      const patient = client.delete('alice', { timeoutMs: 2_000 });
+      setTimeout(() => caller.abort(), 20);
+      await rejectsWith(gone, 'CANCELLED');
+      await patient;
+      assert.equal(fake.connections, 1);
+    },
+    { timeoutMs: 600 },
+  );
+});
+
+test('GOAWAY before the answer to HELLO leads to another connection', async () => {
+  const fake = await FakeServer.start((request, peer) => {
+    if (peer.number === 1) peer.goAway();
+    if (peer.number > 1 || request.code === OPCODE.HELLO) peer.reply(request, DONE);
+    else peer.refuse(request.requestId, words('GOAWAY'));
+  });
+  const client = new FeClient({ address: fake.address });
+  await client.ping();
+  assert.equal(fake.connections, 2);
+  client.close();
+  await fake.close();
 });
 
 test('a part of an answer is a sign of life', async () => {

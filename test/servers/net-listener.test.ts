@@ -160,6 +160,17 @@ test('closing ends idle and undecided connections at once', async () => {
   await closed;
 });
 
+test('who has just connected learns of the end in its own dialect', async () => {
+  const listening = await startListening();
+  const wire = await Wire.open(listening.port);
+  await until(() => listening.listener.connectionCount === 1);
+  const closed = listening.close(60_000);
+  wire.request(OPCODE.HELLO, 1);
+  assert.equal(statusOf(await wire.frame()), 'GOAWAY');
+  wire.end();
+  await closed;
+});
+
 test('text lines under way are answered, those behind them refused in words', async () => {
   const gate = new Gate();
   const listening = await startListening({
