@@ -181,7 +181,8 @@ function timeOfName(time: Date): string {
   return time.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
 }
 
-function lostLine(lost: number): string {
+/** The line that stands for `lost` lines. */
+export function lostLine(lost: number): string {
   const msg = 'lines before could not be written';
   return `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), lost, msg })}\n`;
 }

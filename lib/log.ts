@@ -4,12 +4,16 @@
  * scrubbed first: bytes, secret fields and foreign errors' messages never reach a line.
  */
 
+import type { Writable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
-import { openLogFile, type Sink } from './log-file.ts';
+import { lostLine, openLogFile, type Sink } from './log-file.ts';
 import { messageOf, scrub, scrubFields } from './log-scrub.ts';
 
 export type Logger = pino.Logger;
+
+/** What may wait for the reader of standard output. */
+const WAITING_BYTES_MAX = 1024 * 1024;
 
 export interface LogOptions {
   readonly program: 'feserver' | 'beserver';
@@ -108,16 +112,27 @@ function reasonOf(thrown: unknown): string {
   return code ?? message;
 }
 
-/** A reader that went away (EPIPE) costs lines; without the listener, it would end the process. */
+/**
+ * A reader that went away (EPIPE) or stands still costs lines; without the listener, the one would
+ * end the process, and without a bound, the other would fill its memory.
+ */
 function streamSink(stream: NodeJS.WritableStream): Sink {
   let open = true;
+  let lost = 0;
   const onError = () => {
     open = false;
   };
   stream.on('error', onError);
   return {
     write: (line) => {
-      if (open) stream.write(line);
+      if (!open) return;
+      if ((stream as Writable).writableLength > WAITING_BYTES_MAX) {
+        lost++;
+        return;
+      }
+      if (lost > 0) stream.write(lostLine(lost));
+      lost = 0;
+      stream.write(line);
     },
     close: async () => {
       open = false;

@@ -13,6 +13,9 @@ import { type Failed, failedBy, tellParent } from '../parent-process.ts';
 import { firstSignal } from './signals.ts';
 import { note } from './terminal.ts';
 
+/** How long standard output may take for the last lines of the log, in milliseconds. */
+const LAST_WORDS_MS = 1_000;
+
 export type Role = 'be' | 'fe';
 
 /** What `up` tells a server. */
@@ -111,6 +114,8 @@ export async function serveUntilSignal(
     await signalled;
   } finally {
     await served.stop();
+    // Whoever should read standard output and does not must not keep the process.
+    if (process.stdout.writableLength > 0) setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
   }
   return EXIT.done;
 }

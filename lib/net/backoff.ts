@@ -26,24 +26,24 @@ export class Backoff {
   }
 
   get isDue(): boolean {
-    return Date.now() >= this.#dueAtMs;
+    return performance.now() >= this.#dueAtMs;
   }
 
   /** The connection is up. */
   ready(): void {
-    this.#readyAtMs = Date.now();
+    this.#readyAtMs = performance.now();
   }
 
   /** The connection failed or broke. Returns how long to wait, in milliseconds. */
   lost(wasConnecting: boolean): number {
     // A server that accepts and closes at once, again and again, is as good as none.
-    const isFailure = wasConnecting || Date.now() - this.#readyAtMs < this.#times.shortMs;
+    const isFailure = wasConnecting || performance.now() - this.#readyAtMs < this.#times.shortMs;
     this.#failures = isFailure ? this.#failures + 1 : 0;
     const { firstMs, maxMs } = this.#times;
     const longestMs = Math.min(maxMs, firstMs * 2 ** this.#failures);
     const isDelayed = wasConnecting || this.#failures > 1;
     const delayMs = isDelayed ? longestMs * (0.5 + Math.random() / 2) : 0;
-    this.#dueAtMs = Date.now() + delayMs;
+    this.#dueAtMs = performance.now() + delayMs;
     if (this.#connect !== undefined) {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(this.#connect, delayMs);

@@ -15,7 +15,7 @@ interface Waiter {
 export interface RoomWait {
   /** What the request holds already, in bytes. */
   readonly heldBytes: number;
-  /** Milliseconds since 1970. */
+  /** In milliseconds, on the clock of `performance.now()`. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
@@ -119,7 +119,7 @@ export class Budget {
             : new EncServerError('OVERLOADED', `no room for ${bytes} bytes in time`),
         );
       };
-      const timer = setTimeout(giveUp, Math.max(0, wait.deadlineMs - Date.now()));
+      const timer = setTimeout(giveUp, Math.max(0, wait.deadlineMs - performance.now()));
       const stopWaiting = () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', giveUp);

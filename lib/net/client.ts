@@ -89,7 +89,7 @@ export class FrameClient {
    */
   call(call: Call): Promise<Answer> {
     const { opcode, fields, body, writes, signal } = call;
-    const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
+    const deadlineMs = performance.now() + (call.timeoutMs ?? this.#options.timeoutMs);
     const request: Request = { opcode, fields, body, writes, deadlineMs, signal };
     // Nearly every request is answered: the retry is not prepared for each of them.
     return this.#lane()
@@ -107,7 +107,7 @@ export class FrameClient {
       const retry = this.#options.mendedByCaller?.has(error.code) ? 'never' : error.row.retry;
       const isSafe = retry === 'always' || (retry === 'if-idempotent' && idempotent);
       const pauseMs = pauseAfter(attempts);
-      const isLate = Date.now() + pauseMs >= deadlineMs;
+      const isLate = performance.now() + pauseMs >= deadlineMs;
       if (!isSafe || isLate || attempts >= this.#options.attemptsMax || signal?.aborted) {
         // The last error describes only the last attempt: an earlier one may have been executed.
         throw unknown ?? error;
@@ -115,7 +115,7 @@ export class FrameClient {
       // A signal ends the pause; the next attempt then reports it.
       await sleep(pauseMs, undefined, signal && { signal }).catch(() => undefined);
       // A pause can overrun; the earlier error then says more than "too late".
-      if (Date.now() >= deadlineMs) throw unknown ?? error;
+      if (performance.now() >= deadlineMs) throw unknown ?? error;
       try {
         return await this.#lane().request(request);
       } catch (again) {
@@ -135,7 +135,7 @@ export class FrameClient {
    */
   async callEach(call: Call): Promise<void> {
     const { opcode, fields, body, writes, signal } = call;
-    const deadlineMs = Date.now() + (call.timeoutMs ?? this.#options.timeoutMs);
+    const deadlineMs = performance.now() + (call.timeoutMs ?? this.#options.timeoutMs);
     const open = this.#lanes.filter((lane) => lane.ready);
     if (open.length === 0) return void (await this.call(call));
     const request: Request = { opcode, fields, body, writes, deadlineMs, signal };

@@ -50,7 +50,7 @@ export abstract class Connection {
   readonly #room: ReceivingRoom;
   /** The part of the budget that this connection holds, in bytes. */
   #heldBytes = 0;
-  #activeAtMs = Date.now();
+  #activeAtMs = performance.now();
   /** When the request that is being received began to arrive; 0 while there is none. */
   #receivingSinceMs = 0;
   #drainingSinceMs = 0;
@@ -152,7 +152,7 @@ export abstract class Connection {
     } catch (thrown) {
       this.fail(toEncServerError(thrown));
     }
-    this.#receivingSinceMs = this.receiving ? this.#receivingSinceMs || Date.now() : 0;
+    this.#receivingSinceMs = this.receiving ? this.#receivingSinceMs || performance.now() : 0;
     this.#flowed();
   }
 
@@ -185,7 +185,7 @@ export abstract class Connection {
   drain(): void {
     if (this.closing || this.draining) return;
     this.draining = true;
-    this.#drainingSinceMs = Date.now();
+    this.#drainingSinceMs = performance.now();
     const words = this.goodbye();
     if (words.length > 0) this.send(words, 0);
     this.#endWhenIdle();
@@ -198,7 +198,7 @@ export abstract class Connection {
     this.release(this.#outbox.clear());
   }
 
-  /** Called often: ends what has been silent for too long. `now` is in ms since 1970. */
+  /** Called often: ends what has been silent for too long. `now` is of `performance.now()`. */
   checkTime(now: number): void {
     const { limits } = this.host;
     if (this.#endedAtMs > 0) {
@@ -234,7 +234,7 @@ export abstract class Connection {
     // After the last words, input is read and dropped: unread bytes would reset the connection, and
     // the words would be lost with it.
     if (this.closing) return;
-    this.#activeAtMs = Date.now();
+    this.#activeAtMs = performance.now();
     this.push(chunk);
     this.proceed();
   }
@@ -267,13 +267,13 @@ export abstract class Connection {
     if (this.#endedAtMs > 0 || this.underWay > 0 || this.#outbox.unsentBytes > 0) return;
     if (this.draining && !this.awaitsPeer) this.closing = true;
     if (!this.closing) return;
-    this.#endedAtMs = Date.now();
+    this.#endedAtMs = performance.now();
     this.socket.resume();
     this.socket.end();
   }
 
   #written(release: number): void {
-    this.#activeAtMs = Date.now();
+    this.#activeAtMs = performance.now();
     this.release(release);
     this.proceed();
   }

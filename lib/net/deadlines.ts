@@ -31,7 +31,7 @@ export class Deadlines {
 
   /** The peer has said something. */
   heard(): void {
-    this.#heardAtMs = Date.now();
+    this.#heardAtMs = performance.now();
   }
 
   /** A request is done: once there are none left, this must not keep the process alive. */
@@ -42,7 +42,7 @@ export class Deadlines {
   }
 
   #check(): void {
-    const now = Date.now();
+    const now = performance.now();
     let unansweredSinceMs = now;
     for (const pending of this.#pending.all()) {
       if (now < pending.request.deadlineMs) continue;

@@ -192,8 +192,9 @@ export class GrpcCall {
     const context = new RequestContext(session, limits.requestTimeoutMs);
     context.operation = this.#facts.operation;
     context.follow(traceparentIn(metadata));
-    const deadline = this.#call.getDeadline();
-    context.deadlineMs = Math.min(context.deadlineMs, Number(deadline));
+    // The library has it as a time of day.
+    const leftMs = Number(this.#call.getDeadline()) - Date.now();
+    context.deadlineMs = Math.min(context.deadlineMs, performance.now() + leftMs);
     return context;
   }
 

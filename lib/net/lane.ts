@@ -129,7 +129,8 @@ export class Lane {
   /** Why a request cannot even be queued. Connects if that is due. */
   #refusalOf({ signal, deadlineMs }: Request): EncServerError | undefined {
     if (signal?.aborted) return new EncServerError('CANCELLED', 'the request was cancelled');
-    if (deadlineMs <= Date.now()) return new EncServerError('TIMEOUT', 'there was no time left');
+    if (deadlineMs <= performance.now())
+      return new EncServerError('TIMEOUT', 'there was no time left');
     this.connect();
     const takes = this.#state === 'ready' || this.#state === 'connecting';
     return takes && !this.#isClosing ? undefined : this.#unavailable();
@@ -209,7 +210,7 @@ export class Lane {
   }
 
   #send(pending: Pending): void {
-    pending.sentAtMs = Date.now();
+    pending.sentAtMs = performance.now();
     try {
       this.#socket?.write(encodePending(pending, this.#recordBytesMax));
     } catch (thrown) {

@@ -98,9 +98,9 @@ export class Listener {
     }
     this.#options.tls?.drain();
     for (const connection of this.#connections) connection.drain();
-    const deadlineMs = Date.now() + timeoutMs;
-    while (this.#sockets.size > 0 && Date.now() < deadlineMs) {
-      await sleep(Math.min(DRAIN_CHECK_INTERVAL_MS, Math.max(1, deadlineMs - Date.now())));
+    const deadlineMs = performance.now() + timeoutMs;
+    while (this.#sockets.size > 0 && performance.now() < deadlineMs) {
+      await sleep(Math.min(DRAIN_CHECK_INTERVAL_MS, Math.max(1, deadlineMs - performance.now())));
       this.#checkTime();
     }
     for (const socket of this.#sockets) socket.destroy();
@@ -197,7 +197,7 @@ export class Listener {
   }
 
   #checkTime(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const connection of this.#connections) connection.checkTime(now);
   }
 }

@@ -32,14 +32,14 @@ export class Outbox {
     return this.#unsentBytes;
   }
 
-  /** When the receiver last took something, or there was nothing to take; ms since 1970. */
+  /** When the receiver last took something, or there was nothing to take, on the clock of `performance.now()`. */
   get progressAtMs(): number {
     return this.#progressAtMs;
   }
 
   /** Sends buffers, at least one byte together; `release` bytes go back when the last is out. */
   push(buffers: readonly Buffer[], release: number): void {
-    if (this.#unsentBytes === 0) this.#progressAtMs = Date.now();
+    if (this.#unsentBytes === 0) this.#progressAtMs = performance.now();
     for (const buffer of buffers) {
       if (buffer.length === 0) continue;
       this.#parts.push({ buffer, release: 0 });
@@ -72,7 +72,7 @@ export class Outbox {
       // After an error nothing counts as written: `clear` gives everything back.
       if (this.#socket.destroyed) return;
       this.#unsentBytes -= data.length;
-      this.#progressAtMs = Date.now();
+      this.#progressAtMs = performance.now();
       this.#reservedBytes -= release;
       this.#write();
       this.#written(release);

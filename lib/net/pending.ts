@@ -13,7 +13,7 @@ export interface Request {
   readonly body?: Buffer | undefined;
   /** Whether it changes anything, so that a lost answer leaves the outcome unknown. */
   readonly writes: boolean;
-  /** Milliseconds since 1970. */
+  /** In milliseconds, on the clock of `performance.now()`. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,7 +28,7 @@ export interface Pending {
   readonly request: Request;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: EncServerError) => void;
-  /** When it was handed to the socket, in milliseconds since 1970; 0 until then. */
+  /** When it was handed to the socket, on the same clock; 0 until then. */
   sentAtMs: number;
   /** Nobody waits any more; the ID stays in use until the reply comes. */
   abandoned: boolean;

@@ -82,7 +82,7 @@ export class Port {
   readonly #listener: Listener;
   readonly #http: HttpDoor | undefined;
   readonly #grpc: GrpcDoor | undefined;
-  readonly #startedAtMs = Date.now();
+  readonly #startedAtMs = performance.now();
 
   /**
    * `portFlag` names the flag to change when the port is taken. The surfaces are asked for once
@@ -135,7 +135,7 @@ export class Port {
       version: VERSION,
       pid: process.pid,
       ...(worker !== undefined && { worker, workers }),
-      uptimeMs: Date.now() - this.#startedAtMs,
+      uptimeMs: performance.now() - this.#startedAtMs,
       connections: this.#listener.connectionCount,
       bytesInFlight: this.budget.inUseBytes - context.heldBytes,
       requestsUnderWay: this.traffic.underWay - 1,

@@ -37,7 +37,7 @@ export interface TraceFields {
 
 /** What accompanies one request through all layers, besides its content. */
 export class RequestContext {
-  /** When nobody waits for the answer any more, in milliseconds since 1970. */
+  /** When nobody waits for the answer any more, on the clock of `performance.now()`, which never steps. */
   deadlineMs: number;
   /** The kind of request, as it is counted. */
   operation: Operation = 'other';
@@ -60,7 +60,7 @@ export class RequestContext {
     this.cause = cause;
     this.#session = session;
     this.#caller = session.caller;
-    this.deadlineMs = Date.now() + timeoutMs;
+    this.deadlineMs = performance.now() + timeoutMs;
     this.heldBytes = heldBytes;
   }
 
@@ -109,7 +109,7 @@ export class RequestContext {
     this.#parentSpan = this.#trace && fields.bytes(FIELD.SPAN);
     const timeoutMs = fields.u32(FIELD.TIMEOUT);
     if (timeoutMs !== undefined) {
-      this.deadlineMs = Math.min(this.deadlineMs, Date.now() + timeoutMs);
+      this.deadlineMs = Math.min(this.deadlineMs, performance.now() + timeoutMs);
     }
   }
 
@@ -157,7 +157,7 @@ export class RequestContext {
   }
 
   get remainingMs(): number {
-    return this.deadlineMs - Date.now();
+    return this.deadlineMs - performance.now();
   }
 
   /** Aborted by {@link cancel}. Made on first use: most requests need none. */

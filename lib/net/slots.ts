@@ -3,7 +3,7 @@ import { EncServerError } from '../errors.ts';
 
 /** How long a caller waits. */
 export interface SlotWait {
-  /** Milliseconds since 1970. */
+  /** In milliseconds, on the clock of `performance.now()`. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
@@ -47,7 +47,7 @@ export class Slots {
         this.#waiting.splice(this.#waiting.indexOf(granted), 1);
         reject(signal.aborted ? cancelled() : tooLate());
       };
-      const timer = setTimeout(giveUp, Math.max(0, deadlineMs - Date.now()));
+      const timer = setTimeout(giveUp, Math.max(0, deadlineMs - performance.now()));
       const stopWaiting = () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', giveUp);

@@ -93,12 +93,16 @@ const OPEN_FILES_MAX = 1000;
  *
  * @throws EncServerError `FOLDER_LOCKED`, `STORE_DAMAGED`, `FILE_ERROR`
  */
-export async function openClassicLevel(folder: string): Promise<LevelDatabase> {
+export async function openClassicLevel(
+  folder: string,
+  createIfMissing = true,
+): Promise<LevelDatabase> {
   await checkFiles(folder);
   const { ClassicLevel } = await import('classic-level');
   const database = new ClassicLevel<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
+    createIfMissing,
     // Sealed bytes do not compress.
     compression: false,
     writeBufferSize: WRITE_BUFFER_BYTES,

@@ -112,11 +112,18 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
     checkMs: options.spaceCheckMs,
     log,
   });
+  let wasOpen = false;
+  const open = async () => {
+    // A folder that is gone, such as a volume that was detached, is not one to begin anew in.
+    const database = await openClassicLevel(databaseFolder, !wasOpen);
+    wasOpen = true;
+    return database;
+  };
   try {
     return await LevelStore.open({
       kind: 'level',
       place: folder,
-      open: () => openClassicLevel(databaseFolder),
+      open,
       measureBytes: () => folderBytes(databaseFolder),
       reserve,
       release,

@@ -79,10 +79,11 @@ test('a deadline is known to the work, and ends it', async () => {
     return await untilAborted(context);
   });
   const deadline = Date.now() + 100;
+  const latestMs = performance.now() + 1_100;
   const { code } = await client.fails('StoreRecord', { id: '61', data: '' }, { deadline });
   assert.equal(code, status.DEADLINE_EXCEEDED);
   // On the way it is a number of milliseconds that are left.
-  assert.ok(begun !== undefined && begun.deadlineMs < deadline + 1_000);
+  assert.ok(begun !== undefined && begun.deadlineMs < latestMs);
   await until(() => begun?.signal.aborted === true);
   await until(() => served.host.traffic.underWay === 0);
   assert.equal(served.host.budget.inUseBytes, 0);

@@ -1,6 +1,7 @@
 /** The steps of a keyring's life, and its file through them. */
 import assert from 'node:assert/strict';
-import { rm, stat, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
@@ -93,8 +94,12 @@ describe('the file of a keyring', () => {
       'INTERNAL',
     );
     assert.deepEqual(statesOf((await loadKeyring(path)) as Keyring), ['1 active']);
-    await writeFile(`${path}.lock`, '');
+    // Held: its holder says so again and again.
+    const hold = () => writeFileSync(`${path}.lock`, '');
+    hold();
+    const beat = setInterval(hold, 500);
     await rejectsWith(updateKeyring(path, addEntry), 'CONFLICT');
+    clearInterval(beat);
     await rm(folder, { recursive: true });
   });
 });

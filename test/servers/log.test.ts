@@ -99,6 +99,25 @@ describe('openLog', () => {
     await close();
   });
 
+  it('counts what a reader that stands still does not take, instead of keeping it', async () => {
+    const stdoutStream = new PassThrough();
+    const { log, close } = open('still', { stdout: true, stdoutStream });
+    const words = 'x'.repeat(10_000);
+    for (let times = 0; times < 300; times++) log.info(words);
+    assert.ok(stdoutStream.writableLength + stdoutStream.readableLength < 1.2e6);
+    const taken = linesOf(String(stdoutStream.read())).length;
+    while (stdoutStream.writableLength > 0) stdoutStream.read();
+    log.info('again');
+    await new Promise((resolve) => setImmediate(resolve));
+    const [lost, again] = linesOf(String(stdoutStream.read())).slice(-2);
+    assert.deepEqual(
+      [again?.['msg'], lost?.['msg']],
+      ['again', 'lines before could not be written'],
+    );
+    assert.ok(taken > 0 && Number(lost?.['lost']) > 100);
+    await close();
+  });
+
   it('drops what is logged after it was closed', async () => {
     const stdoutStream = new PassThrough();
     const { log, file, close } = open('closed', { stdout: true, stdoutStream });

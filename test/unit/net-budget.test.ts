@@ -7,7 +7,7 @@ import { rejectsWith } from '../helpers/codes.ts';
 const LONG_MS = 60_000;
 
 function wait(heldBytes = 0, timeoutMs = LONG_MS, signal = new AbortController().signal): RoomWait {
-  return { heldBytes, deadlineMs: Date.now() + timeoutMs, signal };
+  return { heldBytes, deadlineMs: performance.now() + timeoutMs, signal };
 }
 
 /** Reserves, and writes its name down once it has its room. */

@@ -208,3 +208,8 @@ describe('files that are not as they were written', () => {
     assert.ok(!inFile('LOCK', 'No such file or directory'));
   });
 });
+
+it('a folder that is gone is not begun anew where a database was open', async () => {
+  const gone = join(folder, 'gone');
+  for (const _times of [1, 2]) await rejectsWith(openClassicLevel(gone, false), 'FILE_ERROR');
+});
