@@ -162,6 +162,25 @@ describe('image prod', () => {
   });
 });
 
+/** Secrets that somebody has who follows README.md in the repository's own folder. */
+const OF_THE_README = [
+  'token',
+  'tls/ca.key',
+  'keys.jsonl',
+  'records.jsonl',
+  'exported.jsonl',
+  'passphrase.txt',
+];
+
+describe('.gitignore', () => {
+  it('keeps secrets out of commits', (t) => {
+    const args = ['check-ignore', '--no-index', ...OF_THE_README];
+    const { status, stdout } = spawnSync('git', args, { cwd: pathInRepository('.') });
+    if (status !== 0 && status !== 1) return t.skip('there is no git, or no repository');
+    assert.deepEqual(stdout.toString().split('\n').filter(Boolean), OF_THE_README);
+  });
+});
+
 describe('.dockerignore', () => {
   it('leaves out what is built, what is fetched, the history and secrets', () => {
     for (const path of [
@@ -174,6 +193,7 @@ describe('.dockerignore', () => {
       'alice.key',
       'data/fe/keyring.json',
       'deployments/be.key',
+      ...OF_THE_README,
     ]) {
       assert.equal(isIgnored(path), true, path);
     }
