@@ -2,8 +2,8 @@
  * Files of secrets that commands change while servers read them: always complete, readable by their
  * owner only, and no change is lost if two come at once.
  */
-import { open, realpath, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, readlink, realpath, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Owner, syncFolder, writeSynced } from './durable-file.ts';
 import { EncServerError } from './errors.ts';
@@ -43,12 +43,17 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   }
 }
 
-/** The name itself if there is no such file yet. */
-async function realPathOf(path: string): Promise<string> {
-  return await realpath(path).catch((thrown: NodeJS.ErrnoException) => {
-    if (thrown.code !== 'ENOENT') throw thrown;
-    return path;
-  });
+/** What a name leads to through symbolic links, also where there is no such file yet. */
+export async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+  }
+  const next = await readlink(path).catch(() => undefined);
+  if (next === undefined) return path;
+  // A link is read from the folder that it lies in.
+  return await realPathOf(resolve(await realpath(dirname(path)), next));
 }
 
 /** A service must still be able to read its file after root has changed it. */

@@ -58,6 +58,21 @@ test('through a link, what it leads to is replaced, and locked', async () => {
   });
 });
 
+test('a link to a file that is not there yet stays, and the file is made', async () => {
+  await withFolder(async (folder) => {
+    await mkdir(join(folder, 'far'));
+    await symlink('far/second', join(folder, 'first'));
+    await symlink('made', join(folder, 'far', 'second'));
+    await withFileLock(join(folder, 'first'), async () => {
+      await access(join(folder, 'far', 'made.lock'));
+      await replaceFile(join(folder, 'first'), 'new');
+    });
+    assert.ok((await lstat(join(folder, 'first'))).isSymbolicLink());
+    assert.equal(await readFile(join(folder, 'far', 'made'), 'utf8'), 'new');
+    assert.deepEqual(await readdir(join(folder, 'far')), ['made', 'second']);
+  });
+});
+
 test('what lies where the new file is written is neither followed nor kept', async () => {
   await withFolder(async (folder) => {
     const [path, other] = [join(folder, 'tokens.json'), join(folder, 'other')];
