@@ -1,24 +1,27 @@
-/** Where a record goes: standard output, or a file that it replaces once it is on disk. */
+/** Where a record goes: standard output, a file that is there, or one that is made. */
 import { randomBytes } from 'node:crypto';
+import { fstatSync, writeFile as writeDescriptor } from 'node:fs';
 import {
-  access,
   constants,
+  type FileHandle,
   open,
-  realpath,
   rename,
   stat,
   unlink,
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { syncFolder } from '../durable-file.ts';
+import { EncServerError } from '../errors.ts';
+import { realPathOf } from '../secret-file.ts';
 import type { ClientSetting } from './client-flags.ts';
-import { fileError, note, print, usage } from './terminal.ts';
+import { deliver, fileError, note, print, usage } from './terminal.ts';
 
 export interface RecordFile {
-  /** Rejects with `FILE_ERROR`; then the file is what it was. */
+  /** Rejects with `FILE_ERROR`. */
   write(record: Buffer): Promise<void>;
-  /** For a record that does not come. */
+  /** For a record that does not come: then the file is what it was. */
   drop(): Promise<void>;
 }
 
@@ -27,32 +30,83 @@ export interface RecordFile {
  * `FILE_ERROR`.
  */
 export async function openRecordFile(path: string): Promise<RecordFile> {
-  const failed = (cause: unknown) => fileError('cannot write', path, cause);
+  const failed = (cause: unknown) => {
+    throw cause instanceof EncServerError ? cause : fileError('cannot write', path, cause);
+  };
+  const way = await wayTo(path).catch(failed);
+  return { write: (record) => way.write(record).catch(failed), drop: way.drop };
+}
+
+async function wayTo(path: string): Promise<RecordFile> {
+  const descriptor = descriptorOf(path);
+  if (descriptor !== undefined) return openedFile(path, descriptor);
   const known = await stat(path).catch(() => undefined);
-  if (known?.isDirectory()) throw failed(Object.assign(new Error(), { code: 'EISDIR' }));
-  if (known !== undefined && !known.isFile()) return directFile(path, failed);
-  try {
-    if (known !== undefined) await access(path, constants.W_OK);
-    return await asideFile(known === undefined ? path : await realpath(path), failed);
-  } catch (cause) {
-    throw failed(cause);
-  }
+  if (known === undefined) return await newFile(await realPathOf(path));
+  if (known.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+  return known.isFile() ? await knownFile(path, known.size) : directFile(path);
+}
+
+/** The number in a name such as `/dev/stdout` or `/proc/self/fd/3`. */
+function descriptorOf(path: string): number | undefined {
+  if (path === '/dev/stdout') return 1;
+  if (path === '/dev/stderr') return 2;
+  const [, digits] = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/.exec(path) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** What is open already is written on from where it stands, as a shell's `>&3` does. */
+function openedFile(path: string, descriptor: number): RecordFile {
+  const drop = async () => undefined;
+  if (descriptor === 1) return { write: deliver, drop };
+  if (!fstatSync(descriptor).isFile()) return directFile(path);
+  return { write: (record) => promisify(writeDescriptor)(descriptor, record), drop };
 }
 
 /** Not opened before: the reader of a pipe would take this end of file for the final one. */
-function directFile(path: string, failed: (cause: unknown) => Error): RecordFile {
+function directFile(path: string): RecordFile {
+  return { write: (record) => writeFile(path, record), drop: async () => undefined };
+}
+
+/**
+ * Written in place, so that it stays what it is to others: its owner, mode, links and mount, also
+ * in a folder that takes no new file. It is what it was until the record is there.
+ */
+async function knownFile(path: string, size: number): Promise<RecordFile> {
+  const file = await open(path, constants.O_WRONLY);
   return {
     async write(record) {
-      await writeFile(path, record).catch((cause) => {
-        throw failed(cause);
-      });
+      try {
+        await overwrite(file, record, size);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
     },
-    drop: async () => undefined,
+    drop: () => file.close(),
   };
 }
 
-/** What was there before is gone only when the record is complete on disk. */
-async function asideFile(path: string, failed: (cause: unknown) => Error): Promise<RecordFile> {
+/** What makes the file longer goes first: a full disk then leaves it as it was. */
+async function overwrite(file: FileHandle, record: Buffer, size: number): Promise<void> {
+  try {
+    await writeAll(file, record.subarray(size), size);
+  } catch (thrown) {
+    await file.truncate(size);
+    throw thrown;
+  }
+  await writeAll(file, record.subarray(0, size), 0);
+  await file.truncate(record.length);
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, from: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, from + done);
+    done += bytesWritten;
+  }
+}
+
+/** The name appears only when the record is complete on disk. */
+async function newFile(path: string): Promise<RecordFile> {
   const aside = join(dirname(path), `.enc-${randomBytes(8).toString('hex')}.part`);
   // Decrypted content is readable by its owner only.
   const file = await open(aside, 'wx', 0o600);
@@ -67,11 +121,12 @@ async function asideFile(path: string, failed: (cause: unknown) => Error): Promi
         await file.sync();
         await file.close();
         await rename(aside, path);
-        await syncFolder(dirname(path));
       } catch (cause) {
         await drop();
-        throw failed(cause);
+        throw cause;
       }
+      // The record is there; a folder that may not be read cannot be synced.
+      await syncFolder(dirname(path)).catch(() => undefined);
     },
     drop,
   };

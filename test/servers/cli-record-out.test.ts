@@ -1,0 +1,143 @@
+/** Files that take a record: what they stay to others, and what is left where one cannot take it. */
+import assert from 'node:assert/strict';
+import { type StdioOptions, spawnSync } from 'node:child_process';
+import {
+  appendFile,
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openRecordFile } from '../../lib/cli/record-out.ts';
+import { withFolder } from '../helpers/store-values.ts';
+
+const SOMEBODY = 1234;
+const MODULE = new URL('../../lib/cli/record-out.js', import.meta.url).href;
+
+async function write(path: string, record: string): Promise<void> {
+  await (await openRecordFile(path)).write(Buffer.from(record));
+}
+
+/** A program of its own that opens a file for a record. */
+function program(path: string, then: string): string[] {
+  const open = `const file = await openRecordFile(${JSON.stringify(path)});`;
+  const text = `import { openRecordFile } from ${JSON.stringify(MODULE)}; ${open} ${then}`;
+  return [process.execPath, '--input-type=module', '--eval', text];
+}
+
+/** Root may do everything; so the work is done as somebody else. */
+async function notAsRoot(work: () => Promise<void>): Promise<void> {
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(SOMEBODY);
+  try {
+    await work();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
+
+async function giveAway(...paths: string[]): Promise<void> {
+  if (process.geteuid?.() !== 0) return;
+  for (const path of paths) await chown(path, SOMEBODY, SOMEBODY);
+}
+
+test('a file that is there keeps its owner, its mode and its other names', async () => {
+  await withFolder(async (folder) => {
+    const [path, other] = [join(folder, 'record'), join(folder, 'other')];
+    await writeFile(path, 'before');
+    await chmod(path, 0o640);
+    await giveAway(path);
+    await link(path, other);
+    const before = await stat(path);
+    for (const record of ['short', '', 'a longer record than before']) {
+      await write(path, record);
+      assert.equal(await readFile(other, 'utf8'), record);
+      const { uid, gid, mode, ino } = await stat(path);
+      assert.deepEqual([uid, gid, mode, ino], [before.uid, before.gid, before.mode, before.ino]);
+    }
+    assert.deepEqual(await readdir(folder), ['other', 'record']);
+  });
+});
+
+test('a file in a folder that takes no new one is written', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'record');
+    await writeFile(path, 'before');
+    await giveAway(folder, path);
+    await chmod(folder, 0o555);
+    await notAsRoot(async () => {
+      await write(path, 'after');
+      await assert.rejects(openRecordFile(join(folder, 'new')), /cannot write .*\(EACCES\)/);
+    });
+    await chmod(folder, 0o700);
+    assert.equal(await readFile(path, 'utf8'), 'after');
+  });
+});
+
+test('a folder that may not be read takes a new file', async () => {
+  await withFolder(async (folder) => {
+    await giveAway(folder);
+    await chmod(folder, 0o300);
+    await notAsRoot(() => write(join(folder, 'record'), 'new'));
+    await chmod(folder, 0o700);
+    assert.equal(await readFile(join(folder, 'record'), 'utf8'), 'new');
+    assert.deepEqual(await readdir(folder), ['record']);
+  });
+});
+
+test('a link to a file that is not there yet stays, and the file is made', async () => {
+  await withFolder(async (folder) => {
+    await mkdir(join(folder, 'far'));
+    await symlink('far/record', join(folder, 'link'));
+    await write(join(folder, 'link'), 'new');
+    assert.ok((await lstat(join(folder, 'link'))).isSymbolicLink());
+    assert.equal(await readFile(join(folder, 'far', 'record'), 'utf8'), 'new');
+    assert.deepEqual(await readdir(join(folder, 'far')), ['record']);
+  });
+});
+
+test('what is open already is written on', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'record');
+    const then = `await file.write(Buffer.from('record'));`;
+    for (const [name, where] of [
+      ['/dev/stdout', 1],
+      ['/dev/stderr', 2],
+      ['/proc/self/fd/3', 3],
+      ['/dev/fd/3', 3],
+    ] as const) {
+      const file = await open(path, 'w');
+      await file.write('head ');
+      const stdio: StdioOptions = ['ignore', 'ignore', 'inherit', 'ignore'];
+      stdio[where] = file.fd;
+      const [command = '', ...args] = program(name, then);
+      assert.equal(spawnSync(command, args, { stdio }).status, 0, name);
+      await file.close();
+      await appendFile(path, ' tail');
+      assert.equal(await readFile(path, 'utf8'), 'head record tail', name);
+    }
+    await assert.rejects(openRecordFile('/dev/fd/999999'), /cannot write .*\(EBADF\)/);
+  });
+});
+
+test('a file for which there is no room is what it was', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'record');
+    await writeFile(path, 'before');
+    const then = `await file.write(Buffer.alloc(100_000, 'x'));`;
+    const limited = ['-c', 'ulimit -f 8; exec "$@"', 'sh', ...program(path, then)];
+    const { stderr } = spawnSync('sh', limited, { encoding: 'utf8' });
+    assert.match(stderr, /cannot write .*\(EFBIG\)/);
+    assert.equal(await readFile(path, 'utf8'), 'before');
+    assert.deepEqual(await readdir(folder), ['record']);
+  });
+});
