@@ -1,6 +1,5 @@
 /** `enc-server backup`: makes, verifies and restores backups of a back end's store. */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
@@ -14,6 +13,7 @@ import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-
 import { openProgress } from './progress.ts';
 import { readKey, writeKeyFile } from './record-io.ts';
 import { readSecretText } from './secret-text.ts';
+import { removeAtSignal } from './signals.ts';
 import { fileError, note, print, usage } from './terminal.ts';
 
 interface SecretFlags {
@@ -158,20 +158,6 @@ async function openAside({ out, force }: CreateFlags) {
       stopCleaning();
       if (!isKept) await unlink(path).catch(() => undefined);
     },
-  };
-}
-
-/** Ctrl-C leaves nothing behind either. Returns what ends that. */
-function removeAtSignal(path: string): () => void {
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  const onSignal = (signal: NodeJS.Signals) => {
-    rmSync(path, { force: true });
-    // No longer listened to, so it ends the process.
-    process.kill(process.pid, signal);
-  };
-  for (const signal of signals) process.once(signal, onSignal);
-  return () => {
-    for (const signal of signals) process.off(signal, onSignal);
   };
 }
 

@@ -16,6 +16,7 @@ import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { realPathOf } from '../secret-file.ts';
 import type { ClientSetting } from './client-flags.ts';
+import { removeAtSignal } from './signals.ts';
 import { deliver, fileError, note, print, usage } from './terminal.ts';
 
 export interface RecordFile {
@@ -109,10 +110,15 @@ async function writeAll(file: FileHandle, bytes: Buffer, from: number): Promise<
 async function newFile(path: string): Promise<RecordFile> {
   const aside = join(dirname(path), `.enc-${randomBytes(8).toString('hex')}.part`);
   // Decrypted content is readable by its owner only.
-  const file = await open(aside, 'wx', 0o600);
+  const stopCleaning = removeAtSignal(aside);
+  const file = await open(aside, 'wx', 0o600).catch((cause) => {
+    stopCleaning();
+    throw cause;
+  });
   const drop = async () => {
     await file.close().catch(() => undefined);
     await unlink(aside).catch(() => undefined);
+    stopCleaning();
   };
   return {
     async write(record) {
@@ -121,6 +127,7 @@ async function newFile(path: string): Promise<RecordFile> {
         await file.sync();
         await file.close();
         await rename(aside, path);
+        stopCleaning();
       } catch (cause) {
         await drop();
         throw cause;

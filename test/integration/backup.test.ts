@@ -137,8 +137,10 @@ test('backups to one name at once do not touch each other, nor what lies where t
 test('a backup that is stopped leaves nothing behind', async () => {
   await backup('key', '--out', file('key5'));
   const args = ['backup', '--out', file('g'), '--key-file', file('key5'), ...be];
-  const running = new Running('enc-server', args);
-  while ((await namesLike('g')).length === 0) await sleep(1);
-  assert.equal(await running.stop(), null, 'ended by the signal');
-  assert.deepEqual(await namesLike('g'), []);
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    const running = new Running('enc-server', args);
+    while ((await namesLike('g')).length === 0) await sleep(1);
+    assert.equal(await running.stop(signal), null, 'ended by the signal');
+    assert.deepEqual(await namesLike('g'), [], signal);
+  }
 });

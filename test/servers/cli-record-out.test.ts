@@ -1,6 +1,7 @@
 /** Files that take a record: what they stay to others, and what is left where one cannot take it. */
 import assert from 'node:assert/strict';
-import { type StdioOptions, spawnSync } from 'node:child_process';
+import { type StdioOptions, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFile,
   chmod,
@@ -139,5 +140,20 @@ test('a file for which there is no room is what it was', async () => {
     assert.match(stderr, /cannot write .*\(EFBIG\)/);
     assert.equal(await readFile(path, 'utf8'), 'before');
     assert.deepEqual(await readdir(folder), ['record']);
+  });
+});
+
+test('a signal before the record has come leaves nothing behind', async () => {
+  await withFolder(async (folder) => {
+    const then = "process.stdout.write('open'); setInterval(() => file, 1_000);";
+    const [command = '', ...args] = program(join(folder, 'record'), then);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      await once(child.stdout, 'data');
+      assert.match(String(await readdir(folder)), /^\.enc-[0-9a-f]+\.part$/);
+      child.kill(signal);
+      assert.deepEqual(await once(child, 'close'), [null, signal]);
+      assert.deepEqual(await readdir(folder), [], signal);
+    }
   });
 });
