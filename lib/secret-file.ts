@@ -71,7 +71,8 @@ async function lock(path: string): Promise<() => Promise<void>> {
       const timer = setInterval(beat, LOCK_BEAT_MS);
       return async () => {
         clearInterval(timer);
-        await unlink(path);
+        // What was done under it is done: that somebody has removed it is no failure of that.
+        await rm(path, { force: true });
       };
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;

@@ -129,8 +129,10 @@ async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {
   try {
     await changeTokens(path, (entries) => [...entries, entry]);
   } catch (error) {
-    // Its token counts for nothing.
-    if (flags.out !== undefined) await removeKeyFile(flags.out);
+    const { out } = flags;
+    if (out === undefined) throw error;
+    if (await counts(path, id)) note(`token ${id} counts nevertheless; it is in ${out}`);
+    else await removeKeyFile(out);
     throw error;
   }
   if (flags.json) {
@@ -141,6 +143,13 @@ async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {
   }
   note(`token ${id}: ${wish.scopes.join(', ')}; kept as a hash in ${path}`);
   return EXIT.done;
+}
+
+/** A change can fail after it was made, such as where a folder cannot be synced. */
+async function counts(path: string, id: string): Promise<boolean> {
+  // A file that cannot be read lets nobody in.
+  const entries = await readTokens(path).catch(() => []);
+  return entries.some((entry) => entry.id === id);
 }
 
 async function list(flags: SharedFlags): Promise<ExitCode> {

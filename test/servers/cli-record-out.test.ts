@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import {
   appendFile,
   chmod,
-  chown,
   link,
   lstat,
   mkdir,
@@ -19,9 +18,9 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openRecordFile } from '../../lib/cli/record-out.ts';
+import { giveAway, notAsRoot } from '../helpers/somebody.ts';
 import { withFolder } from '../helpers/store-values.ts';
 
-const SOMEBODY = 1234;
 const MODULE = new URL('../../lib/cli/record-out.js', import.meta.url).href;
 
 async function write(path: string, record: string): Promise<void> {
@@ -33,22 +32,6 @@ function program(path: string, then: string): string[] {
   const open = `const file = await openRecordFile(${JSON.stringify(path)});`;
   const text = `import { openRecordFile } from ${JSON.stringify(MODULE)}; ${open} ${then}`;
   return [process.execPath, '--input-type=module', '--eval', text];
-}
-
-/** Root may do everything; so the work is done as somebody else. */
-async function notAsRoot(work: () => Promise<void>): Promise<void> {
-  const isRoot = process.geteuid?.() === 0;
-  if (isRoot) process.seteuid?.(SOMEBODY);
-  try {
-    await work();
-  } finally {
-    if (isRoot) process.seteuid?.(0);
-  }
-}
-
-async function giveAway(...paths: string[]): Promise<void> {
-  if (process.geteuid?.() !== 0) return;
-  for (const path of paths) await chown(path, SOMEBODY, SOMEBODY);
 }
 
 test('a file that is there keeps its owner, its mode and its other names', async () => {

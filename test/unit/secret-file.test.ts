@@ -8,6 +8,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  rm,
   stat,
   symlink,
   writeFile,
@@ -70,6 +71,14 @@ test('a link to a file that is not there yet stays, and the file is made', async
     assert.ok((await lstat(join(folder, 'first'))).isSymbolicLink());
     assert.equal(await readFile(join(folder, 'far', 'made'), 'utf8'), 'new');
     assert.deepEqual(await readdir(join(folder, 'far')), ['made', 'second']);
+  });
+});
+
+test('a lock that somebody has removed is no failure of what was done under it', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'tokens.json');
+    assert.equal(await withFileLock(path, () => rm(`${path}.lock`).then(() => 'done')), 'done');
+    assert.deepEqual(await readdir(folder), []);
   });
 });
 
