@@ -18,14 +18,21 @@ const LOCK_STALE_MS = 4_000;
 
 /**
  * Replaces the content of a file (0600), which keeps its owner; a symbolic link stays, and the file
- * that it leads to is replaced. When it resolves, it is on disk.
+ * that it leads to is replaced. A new file belongs to whoever makes it or, with `likeFolder` and
+ * made by root, to the owner of its folder. When it resolves, it is on disk.
  */
-export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+export async function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  { likeFolder = false } = {},
+): Promise<void> {
   const real = await realPathOf(path);
   const aside = `${real}.new`;
   // Left over from a crash, or planted by somebody who would like to read the next one.
   await rm(aside, { force: true });
-  await writeSynced(aside, content, 0o600, await ownerOf(real));
+  const known = await ownerOf(real);
+  const wished = known ?? (likeFolder ? await ownerOf(dirname(real)) : undefined);
+  await writeSynced(aside, content, 0o600, wished);
   await rename(aside, real);
   await syncFolder(dirname(real));
 }
@@ -56,10 +63,16 @@ export async function realPathOf(path: string): Promise<string> {
   return await realPathOf(resolve(await realpath(dirname(path)), next));
 }
 
-/** A service must still be able to read its file after root has changed it. */
+/**
+ * Only root gives files away: a service must still be able to read its file after root has changed
+ * it. Undefined if there is none.
+ */
 async function ownerOf(path: string): Promise<Owner | undefined> {
   if (process.geteuid?.() !== 0) return undefined;
-  return await stat(path).catch(() => stat(dirname(path)));
+  return await stat(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== 'ENOENT') throw thrown;
+    return undefined;
+  });
 }
 
 /** A file that only one process can make. Resolves to a function that removes it. */

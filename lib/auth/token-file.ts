@@ -70,7 +70,9 @@ export async function changeTokens(
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await withFileLock(path, async () => {
-      await replaceFile(path, encodeTokens(change(await readTokens(path))));
+      const text = encodeTokens(change(await readTokens(path)));
+      // Made by root, and read by a server that runs as somebody else.
+      await replaceFile(path, text, { likeFolder: true });
     });
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;

@@ -33,12 +33,16 @@ test('a file that root replaces stays its owner’s', { skip: notRoot }, async (
   });
 });
 
-test('a file that root makes is for the owner of the folder', { skip: notRoot }, async () => {
+test('a new file of tokens, and no other, is for the folder’s owner', {
+  skip: notRoot,
+}, async () => {
   await withFolder(async (folder) => {
     await chown(folder, 1234, 2345);
     await changeTokens(join(folder, 'tokens.json'), () => []);
-    const { uid, gid } = await stat(join(folder, 'tokens.json'));
-    assert.deepEqual([uid, gid], [1234, 2345]);
+    await replaceFile(join(folder, 'other'), 'new');
+    const tokens = await stat(join(folder, 'tokens.json'));
+    assert.deepEqual([tokens.uid, tokens.gid], [1234, 2345]);
+    assert.equal((await stat(join(folder, 'other'))).uid, 0);
   });
 });
 
