@@ -18,8 +18,8 @@ const LOCK_STALE_MS = 4_000;
 
 /**
  * Replaces the content of a file (0600), which keeps its owner; a symbolic link stays, and the file
- * that it leads to is replaced. A new file belongs to whoever makes it or, with `likeFolder` and
- * made by root, to the owner of its folder. When it resolves, it is on disk.
+ * that it leads to is replaced. A new file belongs to whoever makes it or, with `likeFolder` and if
+ * root may give it away, to the owner of its folder. When it resolves, it is on disk.
  */
 export async function replaceFile(
   path: string,
@@ -32,7 +32,11 @@ export async function replaceFile(
   await rm(aside, { force: true });
   const known = await ownerOf(real);
   const wished = known ?? (likeFolder ? await ownerOf(dirname(real)) : undefined);
-  await writeSynced(aside, content, 0o600, wished);
+  await writeSynced(aside, content, 0o600, wished).catch(async (thrown: NodeJS.ErrnoException) => {
+    // Root of a container may lack the right; a file that is there would be taken from its owner.
+    if (known !== undefined || wished === undefined || thrown.code !== 'EPERM') throw thrown;
+    await writeSynced(aside, content);
+  });
   await rename(aside, real);
   await syncFolder(dirname(real));
 }

@@ -76,7 +76,8 @@ export async function changeTokens(
     });
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
-    throw fileError(path, 'it cannot be written', thrown);
+    const reason = (thrown as NodeJS.ErrnoException).code ?? 'unknown reason';
+    throw fileError(path, `it cannot be written (${reason})`, thrown);
   }
 }
 

@@ -1,15 +1,22 @@
 /** `enc-server tokens`, where something is in its way; what it is for: test/integration/access.test.ts. */
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { readTokens } from '../../lib/auth/token-file.ts';
 import { runTokens } from '../../lib/cli/tokens.ts';
 // Loaded here: whoever the command runs as may not read this repository.
 import '../../lib/config/load.ts';
-import { run } from '../helpers/programs.ts';
+import { pathOf, run } from '../helpers/programs.ts';
 import { giveAway, notAsRoot } from '../helpers/somebody.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
+
+/** As in a container whose root has not all rights. */
+const NO_CHOWN = ['setpriv', '--bounding-set=-chown', '--inh-caps=-chown'] as const;
+const { status } = spawnSync('setpriv', [...NO_CHOWN.slice(1), 'true']);
+const skip =
+  status !== 0 || process.geteuid?.() !== 0 ? 'only root drops rights, with setpriv' : false;
 
 describe('enc-server tokens', () => {
   let folder: string;
@@ -42,6 +49,23 @@ describe('enc-server tokens', () => {
     const out = join(folder, 'token');
     assert.equal((await tokens('create', '--scopes', 'store', '--out', out)).code, 2);
     assert.deepEqual(await readdir(folder), ['tokens.json']);
+  });
+
+  it('goes on as a root that may give no file away, where none is taken', { skip }, async () => {
+    const own = join(folder, 'own');
+    const path = join(own, 'tokens');
+    await mkdir(own);
+    await giveAway(own);
+    const create = ['tokens', 'create', '--scopes', 'store', '--tokens', path];
+    const command = [...NO_CHOWN, process.execPath, pathOf('enc-server')] as const;
+    assert.equal((await run('enc-server', create, { command })).code, 0);
+    assert.equal((await stat(path)).uid, 0);
+    await giveAway(path);
+    const before = await readFile(path);
+    const refused = await run('enc-server', create, { command });
+    assert.match(refused.stderr, /FILE_ERROR .*: it cannot be written \(EPERM\)/);
+    assert.deepEqual(await readFile(path), before);
+    assert.deepEqual(await readdir(own), ['tokens']);
   });
 
   it('keeps a token that counts although the change failed late', async () => {
