@@ -272,9 +272,16 @@ export async function orUndefined<T>(work: Promise<T>, code: ErrorCode): Promise
 
 /**
  * Any thrown value as an {@link EncServerError}. Any other error becomes `INTERNAL` without its
- * message, which could contain anything; the original stays as `cause` for the log.
+ * message, which could contain anything; the original stays as `cause` for the log. Only a lack of
+ * file descriptors, which can be met anywhere, is no defect.
  */
 export function toEncServerError(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
+  const { code } = (thrown ?? {}) as NodeJS.ErrnoException;
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    const hint = 'raise the limit of open files: ulimit -n, or LimitNOFILE= of systemd';
+    const words = `too many files are open (${code})`;
+    return new EncServerError('UNAVAILABLE', words, { hint, cause: thrown });
+  }
   return new EncServerError('INTERNAL', 'something failed inside the server', { cause: thrown });
 }

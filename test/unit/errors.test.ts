@@ -125,3 +125,11 @@ test('an error describes itself with the hint of the table or a better one', () 
   assert.equal(hinted.sizeBytes, 7);
   assert.equal(hinted.row, ERRORS.LARGE);
 });
+
+test('a lack of file descriptors is no defect', () => {
+  const cause = Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+  const error = toEncServerError(cause);
+  assert.equal(error.code, 'UNAVAILABLE');
+  assert.match(error.describe(), /open \(EMFILE\); .*ulimit -n/);
+  for (const nothing of [undefined, null]) assert.equal(toEncServerError(nothing).code, 'INTERNAL');
+});
