@@ -31,6 +31,14 @@ export async function writeSynced(
   }
 }
 
+/** Writes all of the bytes at a place in a file; the system may take fewer at once. */
+export async function writeAt(file: FileHandle, bytes: Buffer, from: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, from + done);
+    done += bytesWritten;
+  }
+}
+
 /** Without this, a crash could forget which names a folder has. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');

@@ -260,6 +260,12 @@ export function codeOf(thrown: unknown): ErrorCode | undefined {
   return thrown instanceof EncServerError ? thrown.code : undefined;
 }
 
+/** The system's code of a thrown value, such as `ENOENT`; undefined if it has none. */
+export function errnoOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
+  return typeof thrown.code === 'string' ? thrown.code : undefined;
+}
+
 /** The result of `work`; undefined if it rejects with `code`. */
 export async function orUndefined<T>(work: Promise<T>, code: ErrorCode): Promise<T | undefined> {
   try {
@@ -277,10 +283,10 @@ export async function orUndefined<T>(work: Promise<T>, code: ErrorCode): Promise
  */
 export function toEncServerError(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
-  const { code } = (thrown ?? {}) as NodeJS.ErrnoException;
-  if (code === 'EMFILE' || code === 'ENFILE') {
+  const errno = errnoOf(thrown);
+  if (errno === 'EMFILE' || errno === 'ENFILE') {
     const hint = 'raise the limit of open files: ulimit -n, or LimitNOFILE= of systemd';
-    const words = `too many files are open (${code})`;
+    const words = `too many files are open (${errno})`;
     return new EncServerError('UNAVAILABLE', words, { hint, cause: thrown });
   }
   return new EncServerError('INTERNAL', 'something failed inside the server', { cause: thrown });

@@ -7,7 +7,7 @@ import { chmod, lstat, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { EncServerError } from './errors.ts';
+import { EncServerError, errnoOf } from './errors.ts';
 
 /** Shortest bound on a unix socket's path in use (macOS; Linux has 108), without its final NUL. */
 const SOCKET_PATH_BYTES_MAX = 103;
@@ -103,8 +103,4 @@ function isAnswering(path: string): Promise<boolean> {
       else reject(error);
     });
   });
-}
-
-function errnoOf(thrown: unknown): string | undefined {
-  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : undefined;
 }

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncFolder } from '../durable-file.ts';
+import { syncFolder, writeAt } from '../durable-file.ts';
 import type { ChainState } from './chain.ts';
 import { fileError } from './file-error.ts';
 import { numberedFile } from './log-files.ts';
@@ -67,7 +67,7 @@ export class LogWriter {
     const bytes = Buffer.from(lines);
     if (this.#offset >= this.#bytesMax && !goesOn) await this.#putAside();
     try {
-      await this.#writeAll(bytes);
+      await writeAt(this.#file, bytes, this.#offset);
       await this.#file.datasync();
       const offset = this.#offset + bytes.length;
       await this.#stateFile.write({ ...chain, fileNumber: this.#fileNumber, offset });
@@ -84,14 +84,6 @@ export class LogWriter {
   async close(): Promise<void> {
     await this.#file.close();
     await this.#stateFile.close();
-  }
-
-  async #writeAll(bytes: Buffer): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
-      const left = bytes.length - at;
-      const { bytesWritten } = await this.#file.write(bytes, at, left, this.#offset + at);
-      at += bytesWritten;
-    }
   }
 
   async #putAside(): Promise<void> {

@@ -12,7 +12,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { syncFolder } from '../durable-file.ts';
+import { syncFolder, writeAt } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { realPathOf } from '../secret-file.ts';
 import type { ClientSetting } from './client-flags.ts';
@@ -90,20 +90,13 @@ async function knownFile(path: string, size: number): Promise<RecordFile> {
 /** What makes the file longer goes first: a full disk then leaves it as it was. */
 async function overwrite(file: FileHandle, record: Buffer, size: number): Promise<void> {
   try {
-    await writeAll(file, record.subarray(size), size);
+    await writeAt(file, record.subarray(size), size);
   } catch (thrown) {
     await file.truncate(size);
     throw thrown;
   }
-  await writeAll(file, record.subarray(0, size), 0);
+  await writeAt(file, record.subarray(0, size), 0);
   await file.truncate(record.length);
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer, from: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, from + done);
-    done += bytesWritten;
-  }
 }
 
 /** The name appears only when the record is complete on disk. */

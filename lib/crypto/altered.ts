@@ -1,4 +1,4 @@
-/** The error for stored bytes that this program cannot have sealed. */
+/** The errors of opening: stored bytes that this program cannot have sealed, and a wrong key. */
 
 import { EncServerError } from '../errors.ts';
 
@@ -8,4 +8,9 @@ export const NEWER_HINT = 'a newer release may have written it; update this one'
 /** `ALTERED`, to be thrown. The message must hold no key, record or user ID. */
 export function altered(message: string, hint?: string): EncServerError {
   return new EncServerError('ALTERED', message, { hint });
+}
+
+/** `WRONG_KEY`, to be thrown; always in the same words, so that nothing more can be read from it. */
+export function wrongKey(): EncServerError {
+  return new EncServerError('WRONG_KEY', 'the key does not open this record');
 }

@@ -9,7 +9,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
 import { openAead, sealAead, TAG_BYTES } from './aead.ts';
-import { altered } from './altered.ts';
+import { altered, wrongKey } from './altered.ts';
 import {
   COMMITMENT_AT,
   contextOf,
@@ -167,7 +167,7 @@ function deriveProven(header: EnvelopeHeader, context: Buffer, key: Buffer): Buf
   const derived = deriveKey(key, LABEL, context);
   if (timingSafeEqual(derived.subarray(ENCRYPTION_KEY_BYTES), header.commitment)) return derived;
   derived.fill(0);
-  throw new EncServerError('WRONG_KEY', 'the key does not open this record');
+  throw wrongKey();
 }
 
 /** Flags come from our own code, never from a request: a wrong one is a defect. */

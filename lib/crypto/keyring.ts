@@ -6,7 +6,7 @@
 import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
-import { EncServerError } from '../errors.ts';
+import { EncServerError, errnoOf } from '../errors.ts';
 import { replaceFile, withFileLock } from '../secret-file.ts';
 import {
   decodeKeyring,
@@ -248,9 +248,4 @@ function fileError(message: string, thrown: unknown): EncServerError {
   const errno = errnoOf(thrown);
   const text = errno === undefined ? message : `${message} (${errno})`;
   return new EncServerError('FILE_ERROR', text, { cause: thrown });
-}
-
-function errnoOf(thrown: unknown): string | undefined {
-  if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
-  return typeof thrown.code === 'string' ? thrown.code : undefined;
 }

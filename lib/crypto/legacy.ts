@@ -8,7 +8,7 @@ import { type CipherGCMTypes, createCipheriv } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
 import { OLD_KEY_BYTES } from '../protocol/limits.ts';
 import { openGcm, TAG_BYTES } from './aead.ts';
-import { altered } from './altered.ts';
+import { altered, wrongKey } from './altered.ts';
 import { ENVELOPE_FLAG, HEADER_BYTES, SUITE_FAMILY, writeHeaderStart } from './header.ts';
 
 const NONCE_BYTES = 12;
@@ -49,7 +49,7 @@ export function openLegacy(body: Buffer, key: Buffer): Buffer {
   const nonce = body.subarray(0, NONCE_BYTES);
   const opened = openGcm(algorithmOf(key), key, nonce, NO_BYTES, body.subarray(NONCE_BYTES));
   if (opened !== undefined) return opened;
-  throw new EncServerError('WRONG_KEY', 'the key does not open this record');
+  throw wrongKey();
 }
 
 /**

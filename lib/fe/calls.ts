@@ -1,5 +1,6 @@
 /** What reading and writing have in common. */
 import type { BeCall } from '../be/client.ts';
+import { wrongKey } from '../crypto/altered.ts';
 import { decodeHeader, proveKey, type RecordName } from '../crypto/envelope.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
@@ -54,8 +55,4 @@ export function isExpired(header: Buffer, askedAtMs: number): boolean {
 
 export function notFound(): EncServerError {
   return new EncServerError('NOT_FOUND', 'there is no such record');
-}
-
-function wrongKey(): EncServerError {
-  return new EncServerError('WRONG_KEY', 'the key does not open this record');
 }

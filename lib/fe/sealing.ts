@@ -61,11 +61,6 @@ export function checkInput(
   if (key !== undefined) checkKeyStrength(key);
 }
 
-/** Of a record that is stored already; earlier builds took any. */
-export function boundedExpiryMs(expiryMs: number): number {
-  return Math.min(expiryMs, EXPIRY_MS_MAX);
-}
-
 /**
  * @param key the record key, 32 bytes: the caller's, or the one that was drawn
  * @param wrapped what the key is kept under; absent if it is not kept

@@ -14,6 +14,7 @@ import { randomKey } from '../crypto/random.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
+import { boundedExpiryMs } from '../protocol/expiry.ts';
 import {
   CHANGED_TRIES_MAX,
   callOf,
@@ -29,7 +30,7 @@ import { type IdPage, Listing } from './listing.ts';
 import { alreadyRead } from './once.ts';
 import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
-import { boundedExpiryMs, checkInput, type StoreInput, sealInput } from './sealing.ts';
+import { checkInput, type StoreInput, sealInput } from './sealing.ts';
 import { checkMayPeek, hiding } from './uniform-errors.ts';
 import { ALWAYS, ifRevision, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
@@ -285,8 +286,7 @@ export class FeService {
   ): Promise<{ readonly revision: Buffer }> {
     const { flags, expiryMs: endMs } = decodeHeader(header);
     const expiryMs = boundedExpiryMs(endMs);
-    const looking = { claims: false };
-    const read = await this.#reader.read(name, oldKey, looking, context);
+    const read = await this.#reader.read(name, oldKey, { claims: false }, context);
     const { record, contentType, revision } = read;
     // Flags and expiry come from the head, so revisions must match; a family record is rewritten.
     if (!isLegacyHeader(header) && !revision.equals(looked)) {

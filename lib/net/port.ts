@@ -135,7 +135,7 @@ export class Port {
       version: VERSION,
       pid: process.pid,
       ...(worker !== undefined && { worker, workers }),
-      uptimeMs: performance.now() - this.#startedAtMs,
+      uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       connections: this.#listener.connectionCount,
       bytesInFlight: this.budget.inUseBytes - context.heldBytes,
       requestsUnderWay: this.traffic.underWay - 1,
