@@ -5,6 +5,7 @@ import { encodeErrorReply } from '../protocol/error-reply.ts';
 import { type FieldEntry, Fields } from '../protocol/fields.ts';
 import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
+import { TransientMap } from '../transient.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
@@ -37,7 +38,7 @@ export class FrameConnection extends Connection {
   readonly #decoder: FrameDecoder;
   readonly #surface: FrameSurface;
   /** By request ID. */
-  readonly #underWay = new Map<number, RequestContext>();
+  readonly #underWay = new TransientMap<number, RequestContext>();
 
   constructor(socket: Socket, host: ConnectionHost, surface: FrameSurface) {
     super(socket, host);

@@ -15,6 +15,7 @@ import {
 } from '@grpc/grpc-js';
 import { isNobody, type Peer } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
+import type { TransientSet } from '../transient.ts';
 import type { ConnectionHost } from './connection.ts';
 import { errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
 import { bearerTokenOf } from './http-session.ts';
@@ -31,7 +32,7 @@ export interface GrpcConnection {
   /** Messages that it may be sending at once. */
   readonly receiving: Slots;
   /** Calls that are not over. */
-  readonly underWay: Set<GrpcCall>;
+  readonly underWay: TransientSet<GrpcCall>;
   /** Bytes that its client has taken. */
   sentBytes(): number;
   cut(): void;

@@ -14,6 +14,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
+import { TransientMap, TransientSet } from '../transient.ts';
 import type { ConnectionHost } from './connection.ts';
 import { GrpcCall, type GrpcConnection, type GrpcMethodFacts } from './grpc-call.ts';
 import type { GrpcSurface } from './grpc-door.ts';
@@ -122,7 +123,7 @@ class Connections {
   readonly #host: ConnectionHost;
   readonly #facts: ReadonlyMap<string, GrpcMethodFacts>;
   /** By {@link keyOf}: grpc-js tells a call nothing else about its connection. */
-  readonly #open = new Map<string, GrpcConnection>();
+  readonly #open = new TransientMap<string, GrpcConnection>();
 
   constructor(host: ConnectionHost, facts: ReadonlyMap<string, GrpcMethodFacts>) {
     this.#host = host;
@@ -136,7 +137,7 @@ class Connections {
     const connection: GrpcConnection = {
       peer: peerOf(socket),
       receiving: new Slots(Math.max(1, share)),
-      underWay: new Set(),
+      underWay: new TransientSet(),
       sentBytes: () => socket.bytesWritten,
       cut: () => socket.destroy(),
     };
@@ -170,7 +171,7 @@ function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Ends): st
 const GONE: GrpcConnection = {
   peer: { address: '', secure: false, certificateNames: [], certificateError: undefined },
   receiving: new Slots(1),
-  underWay: new Set(),
+  underWay: new TransientSet(),
   sentBytes: () => 0,
   cut: () => undefined,
 };

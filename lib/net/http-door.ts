@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
+import { TransientSet } from '../transient.ts';
 import { toOriginForm } from './http-head.ts';
 import { answerConnect, answerExpectation, isSending, owe, takeNoMore } from './http-refusals.ts';
 import type { DialectHandler } from './listener.ts';
@@ -37,7 +38,7 @@ export class HttpDoor {
   readonly #load: LoadHttp;
   readonly #limits: Limits;
   readonly #log: Logger;
-  readonly #underWay = new Set<ServerResponse>();
+  readonly #underWay = new TransientSet<ServerResponse>();
   #surface: Promise<HttpSurface> | undefined;
   #server: Server | undefined;
   #idleTimer: NodeJS.Timeout | undefined;

@@ -7,10 +7,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { EncServerError } from '../errors.ts';
+import { TransientSet } from '../transient.ts';
 import { PROBLEM_HEADERS, problemBody, problemResponse } from './refusals.ts';
 
 /** Answers that are owed on a connection, in order. */
-const OWED = new WeakMap<Duplex, Set<ServerResponse>>();
+const OWED = new WeakMap<Duplex, TransientSet<ServerResponse>>();
 /** The answer to the latest request of a connection. */
 const LAST = new WeakMap<Duplex, ServerResponse>();
 /** Connections whose last answer is decided: later requests on them are not executed. */
@@ -30,10 +31,10 @@ export function owe(socket: Socket, response: ServerResponse): number {
   return owed.size;
 }
 
-function owedTo(socket: Socket): Set<ServerResponse> {
+function owedTo(socket: Socket): TransientSet<ServerResponse> {
   const known = OWED.get(socket);
   if (known !== undefined) return known;
-  const owed = new Set<ServerResponse>();
+  const owed = new TransientSet<ServerResponse>();
   OWED.set(socket, owed);
   // Node closes only the response whose turn it is. Those behind it would never hear that the
   // connection is gone, and would hold their room for ever.

@@ -8,6 +8,7 @@ import { TLSSocket } from 'node:tls';
 import { EncServerError } from '../errors.ts';
 import type { Dialect } from '../protocol/detect.ts';
 import { errorLine } from '../protocol/text.ts';
+import { TransientMap, TransientSet } from '../transient.ts';
 import { type Arrivals, OwnPort, type PortOptions } from './arrivals.ts';
 import type { Connection, ConnectionHost } from './connection.ts';
 import { type ConnectionBounds, ConnectionCount } from './connection-count.ts';
@@ -48,10 +49,10 @@ export class Listener {
   readonly #arrivals: Arrivals;
   readonly #count: ConnectionCount;
   readonly #refuser = new Refuser();
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new TransientSet<Socket>();
   /** Sockets whose dialect is not known yet, each with the function that ends the wait for it. */
-  readonly #undecided = new Map<Socket, () => void>();
-  readonly #connections = new Set<Connection>();
+  readonly #undecided = new TransientMap<Socket, () => void>();
+  readonly #connections = new TransientSet<Connection>();
   #timer: NodeJS.Timeout | undefined;
   #draining = false;
   #port = 0;

@@ -4,6 +4,7 @@ import { type FieldEntry, type Fields, u32Field } from '../protocol/fields.ts';
 import { encodeRequest } from '../protocol/frame.ts';
 import { FRAME_OVERHEAD_BYTES } from '../protocol/limits.ts';
 import { FIELD } from '../protocol/messages.ts';
+import { TransientMap } from '../transient.ts';
 import type { Address } from './frame-socket.ts';
 
 /** One request as a lane sends it. */
@@ -38,7 +39,7 @@ export interface Pending {
 const U32_MAX = 0xffff_ffff;
 
 export class PendingTable {
-  readonly #byId = new Map<number, Pending>();
+  readonly #byId = new TransientMap<number, Pending>();
   #lastId = 0;
   #waiting = 0;
 

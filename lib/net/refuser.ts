@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
 import { detect } from '../protocol/detect.ts';
+import { TransientSet } from '../transient.ts';
 import { refusalIn } from './refusals.ts';
 
 /** How long a refused connection may take to read why, in milliseconds. */
@@ -10,7 +11,7 @@ const REFUSED_MS = 1_000;
 const REFUSED_MAX = 100;
 
 export class Refuser {
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new TransientSet<Socket>();
 
   refuse(socket: Socket, error: EncServerError): void {
     if (this.#sockets.size >= REFUSED_MAX) {

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { EncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { TransientSet } from '../transient.ts';
 import { lookAtFiles, readServerFiles, type TlsServerFiles } from './tls-files.ts';
 
 export interface TlsOptions extends TlsServerFiles {
@@ -33,7 +34,7 @@ export class TlsDoor {
   /** Their state when they could not be used. */
   #unusable: string | undefined;
   /** Sockets whose handshake is not done, oldest first. */
-  readonly #underWay = new Set<Socket>();
+  readonly #underWay = new TransientSet<Socket>();
   /** Takes connections over; set by the listener. */
   secured: Secured = (socket) => socket.destroy();
 

@@ -6,6 +6,7 @@
  */
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { COUNT_BOUNDS, Histogram, SECONDS_BOUNDS } from '../metrics.ts';
+import { TransientMap, TransientSet } from '../transient.ts';
 import type { Condition, PutResult, Value } from './store.ts';
 
 /** Bounds of a {@link GroupCommit}. */
@@ -109,10 +110,10 @@ export class GroupCommit {
   /** Writes that may go into the next group, at most one for each key. */
   #ready: Write[] = [];
   /** The last write of each key that waits or is under way; a later one is linked to it. */
-  readonly #lastOfKey = new Map<string, Write>();
-  readonly #underWay = new Set<readonly Write[]>();
+  readonly #lastOfKey = new TransientMap<string, Write>();
+  readonly #underWay = new TransientSet<readonly Write[]>();
   /** Groups that are written, but whose callers are not told yet. */
-  readonly #settling = new Set<readonly Write[]>();
+  readonly #settling = new TransientSet<readonly Write[]>();
   #waitingBytes = 0;
   /** Whether the next group is formed at the end of this turn. */
   #isForming = false;

@@ -3,6 +3,8 @@
  * Nothing else is being done to those keys, so what is found is still true when their own group is
  * formed, and that group need not wait for it.
  */
+
+import { TransientMap } from '../transient.ts';
 import { GROUP_LIMITS, type Write } from './group.ts';
 import type { LookedUp } from './level-each.ts';
 
@@ -16,7 +18,7 @@ type Found = ReadonlyMap<Write, LookedUp>;
 
 export class Lookups {
   readonly #lookUp: LookUp;
-  readonly #byWrite = new Map<Write, Promise<Found>>();
+  readonly #byWrite = new TransientMap<Write, Promise<Found>>();
   #turn: Write[] = [];
 
   constructor(lookUp: LookUp) {

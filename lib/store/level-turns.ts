@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { TransientSet } from '../transient.ts';
 import type { LevelDatabase, LevelSnapshot } from './level-database.ts';
 import type { LookedUp } from './level-each.ts';
 import { QuickReads } from './level-quick.ts';
@@ -12,7 +13,7 @@ import type { Read } from './read.ts';
 export class ReadTurns {
   readonly #now: () => number;
   readonly #quick = new QuickReads();
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #underWay = new TransientSet<Promise<unknown>>();
   #reads: Read[] = [];
 
   /** @param now - milliseconds since 1970 (UTC) */

@@ -5,6 +5,7 @@
  * and `writeCommand` in its `cmap/connection`.
  */
 import type { MongoClient } from 'mongodb';
+import { TransientSet } from '../transient.ts';
 
 /** Waits for an answer of MongoDB. Rejects as the promise does, or if it takes too long. */
 export type Answered = <T>(command: Promise<T>) => Promise<T>;
@@ -19,7 +20,7 @@ const AFTER_BREAK_MS = 3_000;
 export class MongoAnswers {
   readonly #lost: () => void;
   /** Functions that give up the commands under way. */
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new TransientSet<() => void>();
 
   /** @param lost called when a command was given up: the client may have no connection left */
   constructor(client: MongoClient, lost: () => void) {

@@ -12,6 +12,7 @@
  */
 import type { Collection, MongoClient } from 'mongodb';
 import { EncServerError } from '../errors.ts';
+import { TransientSet } from '../transient.ts';
 import {
   GROUP_LIMITS,
   GroupCommit,
@@ -21,7 +22,6 @@ import {
   type WriteKind,
 } from './group.ts';
 import { checkKey, checkScan } from './keys.ts';
-
 import { META_KEYS, type MetaStore } from './meta.ts';
 import { createClient, mongoPlace, valuesOf } from './mongo-client.ts';
 import { checkDocument, type ValueDocument } from './mongo-document.ts';
@@ -76,7 +76,7 @@ export class MongoStore implements Store {
   readonly #writer: MongoWriter;
   readonly #reads: MongoReads;
   readonly #now: () => number;
-  readonly #pages = new Set<Promise<unknown>>();
+  readonly #pages = new TransientSet<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   private constructor(options: MongoStoreOptions, client: MongoClient) {

@@ -10,6 +10,7 @@ export const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/durable-file.ts': 1,
   'lib/version.ts': 0,
   'lib/key-input.ts': 0,
+  'lib/transient.ts': 0,
   'lib/log.ts': 1,
   'lib/log-file.ts': 1,
   'lib/log-scrub.ts': 1,
