@@ -11,7 +11,7 @@ import { cryptoCeilings, storeCeiling, writeCeiling } from './ceilings.ts';
 import type { Operation, Plan } from './generator.ts';
 import { measure, type Seen } from './measure.ts';
 import type { Running } from './peers/processes.ts';
-import { startEcho, startOurs, startPostgres, startRedis } from './peers/servers.ts';
+import { startEcho, startOurs, startPair, startPostgres, startRedis } from './peers/servers.ts';
 import { type Line, svgOf } from './plot.ts';
 import { measureResources } from './resources.ts';
 import { FORMAT, median, type Results, type Row } from './results.ts';
@@ -61,6 +61,7 @@ function loads(): Load[] {
     shape('redis', KIB, 64, 1, 'append-only file on disk (appendfsync always); encrypts nothing'),
     shape('postgres', KIB, 64, 1, `${FSYNC}; pgcrypto, authenticates nothing`),
   ];
+  const pair = shape('bare pair', KIB, 64, 1, 'log of a group on disk (fdatasync)', READ_WRITE);
   const mongo: Load[] =
     process.env['MONGODB_URI'] === undefined
       ? []
@@ -72,7 +73,7 @@ function loads(): Load[] {
             change: { batch: 64 },
           },
         ];
-  if (flags.smoke) return [...main, ...mongo];
+  if (flags.smoke) return [...main, pair, ...mongo];
   const ours = [64, 16 * KIB].flatMap((bytes) => [
     shape('ours', bytes, 1, 1, OURS),
     shape('ours', bytes, 64, 1, OURS),
@@ -80,6 +81,7 @@ function loads(): Load[] {
   ]);
   return [
     ...main,
+    pair,
     shape('ours', KIB, 1, 1, OURS),
     shape('redis', KIB, 1, 1, ''),
     shape('ours', KIB, 8, 32, OURS),
@@ -103,6 +105,7 @@ async function startAll(folder: string, running: Map<string, Running>): Promise<
   };
   await start('ours', startOurs(join(folder, 'ours')));
   await start('echo', startEcho());
+  await start('bare pair', startPair(join(folder, 'pair')));
   await start('redis', startRedis(join(folder, 'redis')));
   await start('postgres', startPostgres(join(folder, 'postgres')));
   const ours = running.get('ours');

@@ -1,9 +1,9 @@
 /** What the parts can do by themselves, on one core: nothing built from them is faster. */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { ClassicLevel } from 'classic-level';
 import { open, seal } from '../lib/crypto/envelope.ts';
 import { Pseudonymizer } from '../lib/crypto/pseudonym.ts';
-import { keyInput } from '../lib/key-input.ts';
+import { openBare, sealBare } from './bare-seal.ts';
 
 const BATCH = 64;
 const STORED_BYTES = 1_100;
@@ -33,29 +33,6 @@ export function cryptoCeilings(bytes: number, count: number): Ceilings {
     open: microsOf(count, () => open(header, body, name, key)),
     pseudonym: microsOf(count, () => pseudonymizer.seal({ ...name, id: randomBytes(16) })),
   };
-}
-
-interface Bare {
-  readonly key: Buffer;
-  readonly nonce: Buffer;
-  readonly sealed: Buffer;
-  readonly tag: Buffer;
-}
-
-function sealBare(record: Buffer): Bare {
-  const [key, nonce] = [randomBytes(32), randomBytes(12)];
-  const cipher = createCipheriv('aes-256-gcm', keyInput(key), nonce);
-  const sealed = cipher.update(record);
-  cipher.final();
-  return { key, nonce, sealed, tag: cipher.getAuthTag() };
-}
-
-function openBare({ key, nonce, sealed, tag }: Bare): Buffer {
-  const decipher = createDecipheriv('aes-256-gcm', keyInput(key), nonce);
-  decipher.setAuthTag(tag);
-  const opened = decipher.update(sealed);
-  decipher.final();
-  return opened;
 }
 
 function microsOf(count: number, work: () => unknown): number {

@@ -18,6 +18,7 @@ import {
   measure,
   type Talk,
 } from './http-load.ts';
+import { startPair } from './peers/servers.ts';
 import { median } from './results.ts';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -143,6 +144,10 @@ const BARE: readonly Phase[] = [
   { name: 'bare POST /data', talk: postItem },
   { name: 'bare GET /data/{id}', talk: getItem },
 ];
+const PAIR: readonly Phase[] = [
+  { name: 'bare pair POST /data', talk: postItem },
+  { name: 'bare pair GET /data/{id}', talk: getItem },
+];
 const OURS: readonly Phase[] = [
   { name: 'POST /data', talk: postItem },
   { name: 'GET /data/{id}', talk: getItem },
@@ -174,6 +179,10 @@ try {
     const bare = await start([here('./http-bare.js')], /port (\d+)/);
     await measureAll(bare.port, BARE);
     await stop(bare);
+    itemCount = 0;
+    const pair = await startPair(join(folder, `pair-${round}`), 'http-front');
+    await measureAll(pair.target.port, PAIR);
+    await pair.stop();
     const flags = ['--fe-port', '0', '--be-port', '0', '--data-dir', join(folder, `${round}`)];
     const up = await start(
       [here('../bin/enc-server.js'), 'up', ...flags],
@@ -203,5 +212,7 @@ const ratio = (a: string, b: string) =>
   out(`${a} : ${b} = ${(medianOf(a) / medianOf(b)).toFixed(2)}`);
 ratio('POST /data', 'bare POST /data');
 ratio('GET /data/{id}', 'bare GET /data/{id}');
+ratio('bare pair POST /data', 'bare POST /data');
+ratio('bare pair GET /data/{id}', 'bare GET /data/{id}');
 ratio('PUT /v1/records/{id}', 'STORE, frames');
 ratio('GET /v1/records/{id}', 'RETRIEVE, frames');

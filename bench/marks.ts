@@ -70,6 +70,7 @@ function speedMarks({ ceilings, rows }: Results): Mark[] {
       find('postgres', 'retrieve')?.perSecond,
       '1.0',
     ),
+    ...pairMarks(find),
     ...['store', 'retrieve'].flatMap((operation) => mongoMarks(find, operation)),
     against(
       'FE processor time of a STORE / bare seal and pseudonym',
@@ -96,6 +97,22 @@ function speedMarks({ ceilings, rows }: Results): Mark[] {
       '0.4',
     ),
   ];
+}
+
+/** What two processes that only seal, pass on and write reach of the same marks. */
+function pairMarks(find: Find): Mark[] {
+  return (
+    [
+      ['store', 'redis', '0.6'],
+      ['store', 'postgres', '1.5'],
+      ['retrieve', 'postgres', '1.0'],
+    ] as const
+  ).map(([operation, peer, mark]) => ({
+    words: `the bare pair's ${operation.toUpperCase()} / ${peer}`,
+    value: find('bare pair', operation)?.perSecond,
+    by: find(peer, operation)?.perSecond,
+    mark: `${mark}, for ours`,
+  }));
 }
 
 function mongoMarks(find: Find, operation: string): Mark[] {

@@ -13,6 +13,9 @@ import { Child, freePort, type Running } from './processes.ts';
 const HOST = '127.0.0.1';
 const BIN = (name: string) => fileURLToPath(new URL(`../../bin/${name}.js`, import.meta.url));
 const ECHO = fileURLToPath(new URL('../echo.js', import.meta.url));
+const PAIR = (name: string) => fileURLToPath(new URL(`../pair/${name}.js`, import.meta.url));
+/** As our own servers collect garbage. */
+const PAIR_FLAGS = ['--no-parallel-scavenge'];
 
 /** Our servers, and how long each took from its start to its first answer, in milliseconds. */
 export interface OursRunning extends Running {
@@ -97,6 +100,29 @@ export async function startEcho(): Promise<Running> {
     target: { protocol: 'echo', host: HOST, port },
     processes: { echo: child.pid },
     stop: () => child.stop(),
+  };
+}
+
+/**
+ * Two processes that only seal, pass on and write.
+ *
+ * @param front `front` for frames, `http-front` for `/data`
+ */
+export async function startPair(
+  folder: string,
+  front: 'front' | 'http-front' = 'front',
+): Promise<Running> {
+  const second = new Child(process.execPath, [...PAIR_FLAGS, PAIR('back'), folder]);
+  const secondPort = await second.until(portIn);
+  const first = new Child(process.execPath, [...PAIR_FLAGS, PAIR(front), `${secondPort}`]);
+  const port = await first.until(portIn);
+  return {
+    target: { protocol: front === 'front' ? 'frames' : 'http', host: HOST, port },
+    processes: { front: first.pid, back: second.pid },
+    async stop() {
+      await first.stop();
+      await second.stop();
+    },
   };
 }
 

@@ -53,10 +53,17 @@ function lineOf(lines: readonly string[], start: string): string {
 describe('the results of a benchmark', () => {
   it('are held against each mark, and a peer that is not there is absent, never zero', () => {
     const lines = ratios(
-      results([row('ours', 'store', 9_000), row('redis', 'store', 30_000)], {
-        absent: ['postgres'],
-      }),
+      results(
+        [
+          row('ours', 'store', 9_000),
+          row('redis', 'store', 30_000),
+          row('bare pair', 'store', 15_000),
+        ],
+        { absent: ['postgres'] },
+      ),
     );
+    assert.match(lineOf(lines, "the bare pair's STORE / redis"), / 0\.50 /);
+    assert.match(lineOf(lines, "the bare pair's STORE / postgres"), / absent /);
     assert.match(lineOf(lines, 'STORE, 64 callers / Redis SET'), / 0\.30 /);
     assert.match(lineOf(lines, 'STORE / PostgreSQL'), / absent /);
     assert.match(lineOf(lines, 'FE processor time of a STORE'), / 2\.00 /);
