@@ -100,7 +100,7 @@ export async function serve(
   }
 }
 
-/** Serves until SIGINT or SIGTERM; a second one ends the process at once. */
+/** Serves until SIGINT, SIGTERM or SIGHUP; a second of the first two ends the process at once. */
 export async function serveUntilSignal(
   role: Role,
   config: Config,

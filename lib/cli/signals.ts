@@ -1,12 +1,20 @@
 /** What Ctrl-C, `kill` and a terminal that closes do to servers, and to a command's files. */
 import { rmSync } from 'node:fs';
+import { isatty } from 'node:tty';
 
 /** The first asks for an orderly end, the second ends at once. */
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/**
+ * Comes when a terminal closes, sometimes twice: from the shell and from the system. Node undoes
+ * what `nohup` sets, so there is nothing to respect.
+ */
+const TERMINAL_GONE = 'SIGHUP';
 
-/** Resolves at the first signal; every further one calls `hurry`. */
+const TERMINALS = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+
+/** Resolves at the first signal; every further SIGINT or SIGTERM calls `hurry`. */
 export function firstSignal(hurry: () => void): Promise<void> {
-  keepInspectorShut();
+  prepare();
   return new Promise((resolve) => {
     let isFirst = true;
     for (const signal of SIGNALS) {
@@ -16,21 +24,31 @@ export function firstSignal(hurry: () => void): Promise<void> {
         resolve();
       });
     }
+    process.on(TERMINAL_GONE, () => {
+      isFirst = false;
+      resolve();
+    });
   });
 }
 
 /** For a process whose parent gets the same signals and decides when it ends. */
 export function ignoreSignals(): void {
-  keepInspectorShut();
-  for (const signal of SIGNALS) process.on(signal, () => undefined);
+  prepare();
+  for (const signal of [...SIGNALS, TERMINAL_GONE]) process.on(signal, () => undefined);
 }
 
-/**
- * Node opens its inspector at SIGUSR1, and every local user could then read the keys in the memory
- * of a server. A listener takes the signal.
- */
-function keepInspectorShut(): void {
-  if (process.listenerCount('SIGUSR1') === 0) process.on('SIGUSR1', () => undefined);
+/** Also keeps what is in the memory of a server from other users, and out of files. */
+function prepare(): void {
+  if (process.listenerCount('SIGUSR1') > 0) return;
+  // Node opens its inspector at SIGUSR1, and every local user could then read the keys in there.
+  process.on('SIGUSR1', () => undefined);
+  // When Node ends and its terminal is gone, it aborts, which may leave a file of all its memory.
+  // The signal of that ends it first.
+  process.on('exit', () => {
+    if (TERMINALS.every((descriptor) => isatty(descriptor))) return;
+    process.removeAllListeners(TERMINAL_GONE);
+    process.kill(process.pid, TERMINAL_GONE);
+  });
 }
 
 /**
@@ -38,7 +56,7 @@ function keepInspectorShut(): void {
  * what ends that.
  */
 export function removeAtSignal(path: string): () => void {
-  const signals = [...SIGNALS, 'SIGHUP'] as const;
+  const signals = [...SIGNALS, TERMINAL_GONE] as const;
   const onSignal = (signal: NodeJS.Signals) => {
     rmSync(path, { force: true });
     // No longer listened to, so it ends the process.

@@ -1,10 +1,16 @@
 /** How the servers end: asked to, killed one by one, killed at once. What is stored stays. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import {
+  cleanEnv,
+  findCommand,
   isListening,
+  pathOf,
   Running,
   type RunningUp,
   run,
@@ -54,7 +60,8 @@ describe('stopping', () => {
     await assertKeptAfterRestart();
   });
 
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  // SIGHUP when a terminal closes.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     it(`ends in order when all processes get ${signal} at once`, async () => {
       up.signalAll(signal);
       assert.equal(await up.exited, 0);
@@ -108,6 +115,42 @@ describe('stopping', () => {
     assert.equal(await up.exited, 1);
     await assertAllGone();
     socket.destroy();
+  });
+});
+
+describe('a server whose terminal closes', () => {
+  it('ends in order, by the signal of that: Node itself would abort', async (context) => {
+    const script = await findCommand('script');
+    if (script === undefined) return context.skip('script is not installed');
+    const folder = await temporaryFolder();
+    const end = join(folder, 'end');
+    const server = [pathOf('be-server'), '--port', '0', '--data-dir', folder];
+    // The leader of the terminal's session: it is the one who is told that the terminal is gone.
+    const leader = `
+      const server = require('child_process').spawn(process.execPath, ${JSON.stringify(server)}, { stdio: 'inherit' });
+      process.on('SIGHUP', () => server.kill('SIGHUP'));
+      server.on('exit', (code, signal) => {
+        require('fs').writeFileSync(${JSON.stringify(end)}, code + ' ' + signal);
+        process.kill(process.pid, 'SIGKILL');
+      });`;
+    const program = join(folder, 'leader.cjs');
+    writeFileSync(program, leader);
+    const command = `exec ${process.execPath} ${program}`;
+    const env = cleanEnv({ ENC_SERVER_TS_LOG_DIR: join(folder, 'logs') });
+    const terminal = spawn(script, ['-qec', command, '/dev/null'], { env, stdio: 'pipe' });
+    let said = '';
+    terminal.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    await until('the server to listen', async () => said.includes('listening') || undefined);
+    terminal.kill('SIGKILL');
+    const ended = await until('the server to end', async () =>
+      existsSync(end) ? readFileSync(end, 'utf8') || undefined : undefined,
+    );
+    assert.equal(ended, 'null SIGHUP');
+    const logs = readdirSync(join(folder, 'logs')).map((name) => join(folder, 'logs', name));
+    assert.ok(logs.some((log) => readFileSync(log, 'utf8').includes('"msg":"closed"')));
+    await rm(folder, { recursive: true });
   });
 });
 
