@@ -111,6 +111,28 @@ describe('a batch over frames', () => {
     assert.deepEqual((await client.retrieve('big once', key)).record, big);
   });
 
+  it('takes the most items, however short records must be', async () => {
+    const small = { recordBytesMax: 65_536 };
+    const own = await startServers({ feServerConfigs: small, beServerConfigs: small });
+    const ours = new FeClient({ address: { host: '127.0.0.1', port: own.fe.port } });
+    try {
+      const [record, key] = [randomBytes(2_000), drawKey()];
+      await ours.store('x', record, { key });
+      const asked = { op: 'retrieve' as const, id: 'x', key };
+      const answers = await ours.batch(Array.from({ length: BATCH_ITEMS_MAX }, () => asked));
+      assert.equal(answers.length, BATCH_ITEMS_MAX);
+      const codes = new Set(answers.map(({ error }) => error?.code));
+      assert.deepEqual([...codes], ['LARGE']);
+      const some = await ours.batch(Array.from({ length: 100 }, () => asked));
+      assert.ok(
+        some.every((one) => one.op === 'retrieve' && !one.error && one.found.record.equals(record)),
+      );
+    } finally {
+      ours.close();
+      await own.close();
+    }
+  });
+
   it('refuses other operations, and a token of its own, item by item', async () => {
     const address = { host: '127.0.0.1', port: servers.fe.port };
     const { FrameClient, readCall } = await import('../../lib/net/client.ts');

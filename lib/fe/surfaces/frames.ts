@@ -6,7 +6,7 @@ import type { FrameSurface, Reply } from '../../net/frame-connection.ts';
 import type { Port } from '../../net/port.ts';
 import type { RequestContext } from '../../net/request.ts';
 import { operationOf } from '../../net/traffic.ts';
-import { type BatchItem, decodeBatch, encodeBatch, tooMany } from '../../protocol/batch.ts';
+import { type BatchItem, decodeBatch, encodeBatch } from '../../protocol/batch.ts';
 import { encodeError } from '../../protocol/error-reply.ts';
 import {
   bytesField,
@@ -62,6 +62,11 @@ const LIST_IDS_MAX = 10_000;
  * What an answer in a batch takes besides a record, approximately and hardly ever more. In bytes.
  */
 const ANSWER_BYTES = 512;
+/**
+ * Replies to BATCH may have this many bytes even where frames are shorter, so that the answers to
+ * the most items always fit; LIST's may, too.
+ */
+const REPLY_BYTES = 1024 * 1024;
 
 /** One operation on a record, its fields checked. */
 interface Asked {
@@ -122,8 +127,8 @@ export class FeFrames implements FrameSurface {
     const { traffic, log } = this.#port;
     const items = decodeBatch(body);
     const retrieves = items.filter(({ code }) => code === OPCODE.RETRIEVE).length;
-    const roomBytes = this.#port.limits.frameBytesMax - items.length * ANSWER_BYTES;
-    if (roomBytes < 0) throw tooMany();
+    const replyBytesMax = Math.max(this.#port.limits.frameBytesMax, REPLY_BYTES);
+    const roomBytes = replyBytesMax - items.length * ANSWER_BYTES;
     const acceptBytesMax = shareOf(roomBytes, retrieves);
     const outcomes = await doBatch(
       items,
