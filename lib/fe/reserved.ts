@@ -16,12 +16,14 @@ const NO_BYTES = Buffer.alloc(0);
 
 /**
  * For every surface: the namespace that a caller works in. A caller bound to one namespace need not
- * name it; a reserved one is refused even if a token is bound to it (such a token is for `/data`).
+ * name it (an empty name is none); a reserved one is refused even if a token is bound to it (such a
+ * token is for `/data`).
  *
  * @throws EncServerError `INVALID_NAMESPACE`
  */
 export function namespaceFor(named: Buffer | undefined, caller: Caller): Buffer {
-  const namespace = named ?? caller.namespace ?? NO_BYTES;
+  const isNamed = named !== undefined && named.length > 0;
+  const namespace = isNamed ? named : (caller.namespace ?? NO_BYTES);
   if (!isReserved(namespace)) return namespace;
   throw new EncServerError('INVALID_NAMESPACE', 'the namespace is reserved', {
     hint: `namespaces that begin with ${RESERVED} belong to the server itself`,
