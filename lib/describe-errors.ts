@@ -67,7 +67,7 @@ const HAPPENED: Readonly<Record<ErrorCode, string>> = {
   CONFLICT: 'something else is there than the caller expects, or somebody was faster',
   ALREADY_READ: 'the record could be read once, and somebody has',
   LARGE: 'the record is longer than the asker accepts; the answer has its size',
-  KEY_REQUIRED: 'a record is there, and its key was not shown',
+  KEY_REQUIRED: 'replacing or deleting takes the key of the record, which was not shown',
   UNAVAILABLE: 'the server, or one that it needs, cannot be reached, or takes nothing now',
   OVERLOADED: 'the server has as much to do, or as many connections, as it may',
   TIMEOUT: 'the time that was allowed is over',

@@ -93,7 +93,10 @@ export class Writer {
     context: RequestContext,
   ): Promise<boolean> {
     if (key === undefined) {
-      if (this.#policy === 'key-proof' && !mayDeleteAnything(name, context)) throw keyRequired();
+      if (this.#policy === 'key-proof' && !mayDeleteAnything(name, context)) {
+        // Nobody looked, so the words do not say that there is a record.
+        throw new EncServerError('KEY_REQUIRED', 'a record is deleted only with its key');
+      }
       return await this.#placement.remove(name, condition, callOf(context));
     }
     for (let tries = 1; ; tries++) {

@@ -52,7 +52,10 @@ describe('proof of key', () => {
     // The key that is drawn for the new record proves nothing, and is no wrong one.
     await rejectsWith(client.store(id, Buffer.from('other')), 'KEY_REQUIRED');
     await rejectsWith(client.store(id, HELLO, { oldKey: drawKey() }), 'WRONG_KEY');
-    await rejectsWith(client.delete(id), 'KEY_REQUIRED');
+    for (const any of [id, newId()]) {
+      const message = 'a record is deleted only with its key';
+      await assert.rejects(client.delete(any), { code: 'KEY_REQUIRED', message });
+    }
     await rejectsWith(client.delete(id, { key: drawKey() }), 'WRONG_KEY');
     const second = await client.store(id, Buffer.from('second'), { oldKey: key });
     assert.equal(second.replaced, true);
