@@ -130,7 +130,7 @@ export const ERRORS = {
   WRONG_KEY: row(31, 403, GRPC.permissionDenied, EXIT.wrongKey, 'never',
     'the record was stored under another key; a later STORE of the same ID draws a new one'),
   ALTERED: row(32, 500, GRPC.dataLoss, EXIT.wrongKey, 'never',
-    'the key is right, but the stored bytes were changed; restore them from a backup'),
+    'the stored bytes were changed; restore them from a backup'),
   CONFLICT: row(33, 409, GRPC.aborted, EXIT.conflict, 'never',
     'the record is there already, or was changed in between; read it and decide again'),
   ALREADY_READ: row(34, 410, GRPC.failedPrecondition, EXIT.notFound, 'never',

@@ -15,6 +15,9 @@ const [ITEM, END] = [1, 2];
 /** Type, key length, head length, revision, expiry, body length. */
 const ITEM_HEADER_BYTES = 1 + 2 + 2 + 8 + 8 + 4;
 const END_BYTES = 1 + 8;
+/** For a backup that is not what was written. */
+export const ALTERED_HINT =
+  'the file was changed or cut; take another copy of it, or another backup';
 
 /** What can be known of a backup without its key. */
 export interface BackupHeader {
@@ -151,7 +154,9 @@ function takeNext(queue: ByteQueue): ReadItem | number | undefined {
 }
 
 function broken(): EncServerError {
-  return new EncServerError('ALTERED', 'the backup is not as it was written');
+  return new EncServerError('ALTERED', 'the backup is not as it was written', {
+    hint: ALTERED_HINT,
+  });
 }
 
 function noBackup(words: string): EncServerError {

@@ -4,9 +4,10 @@ import { createReadStream } from 'node:fs';
 import { BeClient, type BeClientOptions } from '../be/client.ts';
 import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
-import { codeOf, EncServerError, orUndefined } from '../errors.ts';
+import { EncServerError, orUndefined } from '../errors.ts';
 import { ALWAYS, IF_ABSENT } from '../store/store.ts';
 import {
+  ALTERED_HINT,
   type BackupHeader,
   decodeHeader,
   decodeItems,
@@ -122,7 +123,8 @@ async function* withFirstChunkProven(chunks: AsyncGenerator<Buffer>): AsyncGener
       yield chunk;
     }
   } catch (cause) {
-    if (isProven || codeOf(cause) !== 'ALTERED') throw cause;
+    if (!(cause instanceof EncServerError) || cause.code !== 'ALTERED') throw cause;
+    if (isProven) throw new EncServerError('ALTERED', cause.message, { hint: ALTERED_HINT, cause });
     const words = 'the key does not open the backup, or its beginning was changed';
     const hint = 'look whether it is the backup key of that time; see docs/BACKUP.md';
     throw new EncServerError('WRONG_KEY', words, { hint, cause });

@@ -166,7 +166,7 @@ export class FeClient {
 
   /**
    * The record under an ID. Rejects with `NOT_FOUND`, `WRONG_KEY`, `ALREADY_READ`, and with
-   * `ALTERED` if the key is right but the stored bytes are not what was sealed.
+   * `ALTERED` if the stored bytes are not what was sealed.
    */
   async retrieve(
     id: string | Uint8Array,

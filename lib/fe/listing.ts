@@ -1,7 +1,9 @@
 /** Lists the IDs of a namespace, decoded from the keys that the store knows them by. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BeCall } from '../be/client.ts';
+import type { BeCall, ScanItem } from '../be/client.ts';
+import type { RecordName } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
+import type { Pseudonymizer } from '../crypto/pseudonym.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import { type RecordStore, scanAll } from './lookup.ts';
 import type { Ring } from './ring.ts';
@@ -68,7 +70,7 @@ export class Listing {
       const page = await this.#be.scan(prefix, from, limit, bound);
       const ids = page.items
         .filter(({ head }) => !isGrave(head))
-        .map(({ key, head }) => pseudonymizer.open(key, decodeHead(head).sealedId))
+        .map((item) => nameOf(item, pseudonymizer))
         .filter((name) => name.namespace.equals(namespace))
         .map(({ id }) => id);
       const onward = old !== undefined && isFirst ? last : undefined;
@@ -85,15 +87,27 @@ export class Listing {
     // The old entry first: a record that is moved meanwhile is then found under the active one.
     for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
       const prefix = pseudonymizer.prefix(namespace);
-      for await (const { key, head } of scanAll(this.#be, prefix, epoch, timeoutMs)) {
-        if (isGrave(head)) continue;
-        const name = pseudonymizer.open(key, decodeHead(head).sealedId);
+      for await (const item of scanAll(this.#be, prefix, epoch, timeoutMs)) {
+        if (isGrave(item.head)) continue;
+        const name = nameOf(item, pseudonymizer);
         // Two namespaces may have the same prefix by chance.
         if (!name.namespace.equals(namespace)) continue;
         if (old !== undefined && isTold(told, name.id)) continue;
         yield name.id;
       }
     }
+  }
+}
+
+/** @throws EncServerError `ALTERED`, which names the store key, so that the record can be found */
+function nameOf({ key, head }: ScanItem, pseudonymizer: Pseudonymizer): RecordName {
+  try {
+    return pseudonymizer.open(key, decodeHead(head).sealedId);
+  } catch (cause) {
+    if (!(cause instanceof EncServerError)) throw cause;
+    const { code, message, hint } = cause;
+    const words = `${message}, under the store key ${key.toString('hex')}`;
+    throw new EncServerError(code, words, { hint, cause });
   }
 }
 

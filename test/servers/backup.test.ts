@@ -134,6 +134,11 @@ describe('a backup', () => {
         ['ALTERED', 'WRONG_KEY', 'INVALID_RECORD'].includes(code),
       );
     }
+    for (const cut of [whole.subarray(0, -1), whole.subarray(0, 70_000)]) {
+      await writeFile(file, cut);
+      const { hint } = await rejectsWith(verifyBackup(file, SECRET, untold), 'ALTERED');
+      assert.match(hint, /^the file was changed or cut/);
+    }
     const other = new FeClient(at(empty.fe.port));
     assert.deepEqual((await other.list({})).ids, []);
     other.close();

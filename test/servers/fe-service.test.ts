@@ -253,7 +253,11 @@ test('every altered byte of the body is ALTERED; no altered head opens', async (
   );
   for (const cut of [Buffer.alloc(0), head.subarray(1), head.subarray(0, -1)]) {
     await intruder.put(item.key, { head: cut, body: bytes, expiryMs: 0 }, ALWAYS);
-    await rejectsWith(client.retrieve('alter', key), 'ALTERED');
+    // Nothing was proven of the key, not even that it is the right one.
+    const { hint } = await rejectsWith(client.retrieve('alter', randomBytes(32)), 'ALTERED');
+    assert.equal(hint, 'the stored bytes were changed; restore them from a backup');
+    const { message } = await rejectsWith(client.list({}), 'ALTERED');
+    assert.match(message, new RegExp(`under the store key ${item.key.toString('hex')}$`));
   }
   await intruder.put(item.key, { head, body: bytes, expiryMs: 0 }, ALWAYS);
   assert.equal(`${(await client.retrieve('alter', key)).record}`, 'hello');
