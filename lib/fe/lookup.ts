@@ -6,7 +6,7 @@
 import type { BeClient, ScanItem, StoredHead } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
 import { type Claim, decodeHead, GRAVE_HEAD, isGrave } from '../crypto/head.ts';
-import { orUndefined } from '../errors.ts';
+import { codeOf, orUndefined } from '../errors.ts';
 import { isExpired, notFound } from './calls.ts';
 import type { Ring } from './ring.ts';
 
@@ -53,9 +53,18 @@ export async function* scanAll(
 /** What is stored in the place of a deleted record. */
 export const GRAVE = { head: GRAVE_HEAD, body: NO_BYTES, expiryMs: 0 };
 
-/** Whether a grave lies there, or a record that has expired by the time in its header. */
+/**
+ * Whether a grave lies there, or a record that has expired by the time in its header. A record that
+ * is damaged is not gone: it can still be replaced and deleted.
+ */
 export function isGone({ head }: StoredHead, askedAtMs: number): boolean {
-  return isGrave(head) || isExpired(decodeHead(head).header, askedAtMs);
+  if (isGrave(head)) return true;
+  try {
+    return isExpired(decodeHead(head).header, askedAtMs);
+  } catch (error) {
+    if (codeOf(error) === 'ALTERED') return false;
+    throw error;
+  }
 }
 
 /** Rejects with `NOT_FOUND`. The body is empty if only the head is read. */

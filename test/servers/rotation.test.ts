@@ -9,9 +9,11 @@ import { decodeHeader } from '../../lib/crypto/envelope.ts';
 import { decodeHead } from '../../lib/crypto/head.ts';
 import { type Keyring, loadKeyring } from '../../lib/crypto/keyring.ts';
 import { FeClient } from '../../lib/fe/client.ts';
+import { Ring } from '../../lib/fe/ring.ts';
 import { Rotation } from '../../lib/fe/rotation.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
+import { ALWAYS } from '../../lib/store/store.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { http, httpJson } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
@@ -134,6 +136,25 @@ describe('a keyring that is rotated', () => {
       timed.map((item) => item.expiryMs),
       [expiryMs, expiryMs],
     );
+  });
+
+  it('lets a damaged record be replaced and deleted, as ever, while graves may be met', async () => {
+    const damage = async (id: string) => {
+      await client.store(id, Buffer.from('x'));
+      const keyring = (await loadKeyring(path)) as Keyring;
+      const be = new BeClient({ ...link(), keyring: async () => keyring });
+      const name = { namespace: Buffer.alloc(0), id: Buffer.from(id) };
+      const key = new Ring(keyring).active.storeKey(name);
+      await be.put(key, { head: Buffer.of(1), body: Buffer.alloc(0), expiryMs: 0 }, ALWAYS);
+      be.close();
+      await rejectsWith(client.head(id), 'ALTERED');
+    };
+    await damage('damaged');
+    assert.equal((await client.store('damaged', Buffer.from('y'))).replaced, true);
+    await damage('damaged');
+    await rejectsWith(client.store('damaged', Buffer.from('y'), { ifAbsent: true }), 'CONFLICT');
+    assert.equal(await client.delete('damaged'), true);
+    assert.equal(await client.delete('damaged'), false);
   });
 
   it('moves no faster than it is told', async () => {
