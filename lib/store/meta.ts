@@ -74,7 +74,7 @@ export async function readKeyring(store: MetaStore): Promise<KeyringMark | undef
  * Binds a keyring to a store. The first keyring stays for good; its epoch only grows.
  *
  * @param keyringId - public ID, 16 bytes
- * @param epoch - u32
+ * @param epoch - 1 to 2^32 - 1
  * @returns the epoch that the store now has
  * @throws EncServerError `KEYRING_MISMATCH` if the store belongs to another keyring, `STALE_EPOCH`
  *   if it has seen a newer epoch, `INVALID_FIELD`
@@ -87,8 +87,8 @@ export async function bindKeyring(
   if (keyringId.length !== PUBLIC_ID_BYTES) {
     throw new EncServerError('INVALID_FIELD', `a keyring ID has ${PUBLIC_ID_BYTES} bytes`);
   }
-  if (!Number.isInteger(epoch) || epoch < 0 || epoch > EPOCH_MAX) {
-    throw new EncServerError('INVALID_FIELD', 'an epoch is a number of 32 bits');
+  if (!Number.isInteger(epoch) || epoch < 1 || epoch > EPOCH_MAX) {
+    throw new EncServerError('INVALID_FIELD', 'an epoch is a number of 32 bits, at least 1');
   }
   const value = meta(Buffer.concat([keyringId, u32(epoch)]));
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {

@@ -66,7 +66,7 @@ export function metaSuite(subject: Subject): void {
     it('refuses IDs and epochs that are none', async () => {
       const { store } = subject;
       await rejectsWith(bindKeyring(store, Buffer.alloc(15), 1), 'INVALID_FIELD');
-      for (const epoch of [-1, 1.5, 2 ** 32, Number.NaN]) {
+      for (const epoch of [-1, 0, 1.5, 2 ** 32, Number.NaN]) {
         await rejectsWith(bindKeyring(store, MINE, epoch), 'INVALID_FIELD');
       }
       assert.equal(await readKeyring(store), undefined);

@@ -149,7 +149,7 @@ test('another keyring is refused in words, a known one is told', async () => {
   assert.deepEqual(await newClient().askKeyring(), { keyringId, epoch: 1 });
 });
 
-test('HELLO tells who it is; a keyring without its epoch is refused', async () => {
+test('HELLO tells who it is; a keyring without its epoch is refused, and the reverse', async () => {
   const wire = await Wire.open(servers.be.port);
   wire.request(OPCODE.HELLO, 1);
   const { fieldBytes } = await wire.frame();
@@ -158,6 +158,10 @@ test('HELLO tells who it is; a keyring without its epoch is refused', async () =
   assert.equal(fields.u32(FIELD.RECORD_BYTES_MAX), 8 * 1024 * 1024);
   assert.equal(fields.bytes(FIELD.STORE_ID)?.length, 16);
   assert.deepEqual(fields.bytes(FIELD.KEYRING), keyringId);
+  wire.request(OPCODE.HELLO, 3, [u32Field(FIELD.EPOCH, 1)]);
+  assert.equal(statusOf(await wire.frame()), 'MISSING_FIELD');
+  wire.request(OPCODE.HELLO, 4, [bytesField(FIELD.KEYRING, keyringId), u32Field(FIELD.EPOCH, 0)]);
+  assert.equal(statusOf(await wire.frame()), 'INVALID_FIELD');
   wire.request(OPCODE.HELLO, 2, [bytesField(FIELD.KEYRING, keyringId)]);
   assert.equal(statusOf(await wire.frame()), 'MISSING_FIELD');
   wire.close();

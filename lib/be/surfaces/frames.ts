@@ -105,9 +105,10 @@ export class BeFrames implements FrameSurface {
   }
 
   async #hello(fields: Fields, context: RequestContext): Promise<Reply> {
-    const keyringId = fields.bytes(FIELD.KEYRING);
     const mark =
-      keyringId === undefined ? undefined : { keyringId, epoch: fields.requireU32(FIELD.EPOCH) };
+      fields.has(FIELD.KEYRING) || fields.has(FIELD.EPOCH)
+        ? { keyringId: fields.requireBytes(FIELD.KEYRING), epoch: fields.requireU32(FIELD.EPOCH) }
+        : undefined;
     const { storeId, keyring } = await this.#service.hello(this.#session, mark, context);
     const reply: FieldEntry[] = [
       bytesField(FIELD.AGENT, Buffer.from(AGENT)),
