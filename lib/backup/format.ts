@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { deriveKey } from '../crypto/kdf.ts';
 import { EncServerError } from '../errors.ts';
 import { ByteQueue } from '../protocol/byte-queue.ts';
+import { EXPIRY_MS_MAX } from '../protocol/expiry.ts';
 
 const MAGIC = 'enc-server-ts backup v1';
 const LABEL = 'enc-server-ts backup v1';
@@ -66,12 +67,23 @@ export function decodeHeader(lines: Buffer): BackupHeader {
   }
   try {
     const header = JSON.parse(json) as BackupHeader;
-    const isWhole = typeof header.madeAtMs === 'number' && /^[0-9a-f]{64}$/.test(header.salt);
-    if (isWhole && rest.length === 1) return header;
+    if (rest.length === 1 && isWhole(header)) return header;
   } catch {
     // Reported below.
   }
   throw noBackup('the header of the backup is malformed');
+}
+
+/** The types are what the file should have, not what it must have. */
+function isWhole({ madeAtMs, keyring, epoch, store, salt }: BackupHeader): boolean {
+  const isTime = Number.isInteger(madeAtMs) && madeAtMs >= 0 && madeAtMs <= EXPIRY_MS_MAX;
+  const isOfKeyring =
+    keyring === undefined ? epoch === undefined : /^[0-9a-f]{32}$/.test(keyring) && isEpoch(epoch);
+  return isTime && isOfKeyring && typeof store === 'string' && /^[0-9a-f]{64}$/.test(salt);
+}
+
+function isEpoch(epoch = 0): boolean {
+  return Number.isInteger(epoch) && epoch >= 1 && epoch <= 0xffff_ffff;
 }
 
 /**

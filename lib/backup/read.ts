@@ -6,6 +6,7 @@ import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
 import { EncServerError, orUndefined } from '../errors.ts';
 import { ALWAYS, IF_ABSENT } from '../store/store.ts';
+import { wellFormed } from './check-items.ts';
 import {
   ALTERED_HINT,
   type BackupHeader,
@@ -111,7 +112,8 @@ async function openBackup(path: string, secret: BackupSecret): Promise<OpenBacku
   const { headerBytes, rest } = await takeHeader(file);
   const header = decodeHeader(headerBytes);
   const key = streamKeyOf(await backupKeyOf(secret, header), headerBytes);
-  return { header, items: decodeItems(withFirstChunkProven(openStream(key, rest))) };
+  const chunks = withFirstChunkProven(openStream(key, rest));
+  return { header, items: wellFormed(decodeItems(chunks)) };
 }
 
 /** If the first chunk does not open, most likely the key is wrong; or the header was changed. */

@@ -6,6 +6,7 @@
 import { EncServerError, type ErrorCode } from '../errors.ts';
 import {
   FOREIGN_TOKEN_BYTES_MAX,
+  HEAD_BYTES_MAX,
   ID_BYTES_MAX,
   KEY_BYTES,
   NAMESPACE_BYTES_MAX,
@@ -39,7 +40,7 @@ const VALUE_BYTES: Readonly<Record<FieldType, readonly [min: number, max: number
   [FIELD.KEY]: OPENING_KEY_BYTES,
   [FIELD.NAMESPACE]: [0, NAMESPACE_BYTES_MAX],
   [FIELD.STORE_KEY]: [1, STORE_KEY_BYTES_MAX],
-  [FIELD.HEAD]: [0, 4096],
+  [FIELD.HEAD]: [0, HEAD_BYTES_MAX],
   [FIELD.EXPIRY]: [8, 8],
   [FIELD.REVISION]: [8, 8],
   [FIELD.IF_ABSENT]: [0, 0],

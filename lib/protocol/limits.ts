@@ -10,6 +10,8 @@ export const KEY_BYTES = 32;
 export const OLD_KEY_BYTES: readonly number[] = [16, 24, 32];
 /** Longest token of a foreign front end in the back end's text lines, in bytes. */
 export const FOREIGN_TOKEN_BYTES_MAX = 4096;
+/** Longest head of a stored value, in bytes. */
+export const HEAD_BYTES_MAX = 4096;
 /** What a frame may hold besides the record itself: header, fields, sealing. In bytes. */
 export const FRAME_OVERHEAD_BYTES = 64 * 1024;
 /** Every frame's length is below this, so that its first byte is always 0. */

@@ -4,10 +4,18 @@ import { randomBytes } from 'node:crypto';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import {
+  type BackupHeader,
+  encodeEnd,
+  encodeHeader,
+  encodeItem,
+  streamKeyOf,
+} from '../../lib/backup/format.ts';
 import { restoreBackup, verifyBackup } from '../../lib/backup/read.ts';
 import { writeBackup } from '../../lib/backup/write.ts';
 import { BeClient, type BeClientOptions } from '../../lib/be/client.ts';
 import { startBe } from '../../lib/be/server.ts';
+import { StreamSealer } from '../../lib/crypto/stream.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { silentLog } from '../../lib/log.ts';
 import { bytesField, type FieldEntry } from '../../lib/protocol/fields.ts';
@@ -111,6 +119,56 @@ describe('what is written while a backup is restored', () => {
 
   it('is replaced where that is meant', async () => {
     await restoreBeside(true, async (be) => assert.equal(`${await be.retrieve(LAST)}`, 'old'));
+  });
+});
+
+describe('a backup that no back end can have made', () => {
+  const HEADER = { madeAtMs: 1, store: 'level', isOneMoment: true, salt: '00'.repeat(32) };
+  const ITEM = {
+    key: Buffer.from('\x02token'),
+    head: Buffer.alloc(4_096),
+    revision: Buffer.alloc(8),
+    expiryMs: Number.MAX_SAFE_INTEGER,
+    body: Buffer.from('x'),
+  };
+
+  async function verifyMade(header: object, item: object): Promise<number> {
+    const headerBytes = encodeHeader({ ...HEADER, ...header } as BackupHeader);
+    const sealer = new StreamSealer(streamKeyOf(SECRET.key, headerBytes));
+    const text = Buffer.concat([encodeItem({ ...ITEM, ...item }), encodeEnd(1)]);
+    const sealed = sealer.add(text);
+    await writeFile(file, Buffer.concat([headerBytes, sealed, sealer.end()]));
+    return (await verifyBackup(file, SECRET, untold)).items;
+  }
+
+  it('is refused by verify, not by the back end in the midst of a restore', async () => {
+    assert.equal(await verifyMade({}, {}), 1);
+    for (const item of [
+      { key: Buffer.alloc(0) },
+      { key: Buffer.of(2) },
+      { key: Buffer.from('\x03token') },
+      { key: Buffer.from('\x01token') },
+      { key: Buffer.alloc(4_098, 2) },
+      { head: Buffer.alloc(4_097) },
+      { expiryMs: 2 ** 53 },
+    ]) {
+      await rejectsWith(verifyMade({}, item), 'ALTERED');
+    }
+  });
+
+  it('is none where its header says what none can', async () => {
+    assert.equal(await verifyMade({ keyring: '01'.repeat(16), epoch: 1 }, {}), 1);
+    for (const header of [
+      { madeAtMs: 9e15 },
+      { madeAtMs: -1 },
+      { keyring: '01' },
+      { keyring: '01'.repeat(16) },
+      { keyring: '01'.repeat(16), epoch: 0 },
+      { epoch: 1 },
+      { store: 1 },
+    ]) {
+      await rejectsWith(verifyMade(header, {}), 'INVALID_RECORD');
+    }
   });
 });
 
