@@ -6,7 +6,7 @@ import { TABLES, type Told } from '../be/copy.ts';
 import { openStream } from '../crypto/stream.ts';
 import { EncServerError, orUndefined } from '../errors.ts';
 import { ALWAYS, IF_ABSENT } from '../store/store.ts';
-import { wellFormed } from './check-items.ts';
+import { isOver, LargestItem, wellFormed } from './check-items.ts';
 import {
   ALTERED_HINT,
   type BackupHeader,
@@ -39,12 +39,22 @@ export async function verifyBackup(
   secret: BackupSecret,
   told: Told,
 ): Promise<Verified> {
+  return await readWhole(path, secret, told, () => undefined);
+}
+
+async function readWhole(
+  path: string,
+  secret: BackupSecret,
+  told: Told,
+  see: (item: ReadItem, number: number) => void,
+): Promise<Verified> {
   const { header, items } = await openBackup(path, secret);
   const hash = createHash('sha256');
   let [count, ended] = [0, 0];
   for await (const item of items) {
     hash.update(item.encoded);
     count++;
+    see(item, count);
     if (isOver(item)) ended++;
     told(count, count);
   }
@@ -61,7 +71,7 @@ export interface Restored {
  * Restores a backup. It is read to its end before anything is written. Rejects with `CONFLICT` if
  * the store is not empty, unless its content may be replaced, and if something was written to an
  * item's place meanwhile: that stays, and the rest is restored; `KEYRING_MISMATCH` if the store
- * belongs to another keyring; and as {@link verifyBackup} does.
+ * belongs to another keyring; `RECORD_TOO_LARGE` if the back end does not take an item; and as {@link verifyBackup} does.
  */
 export async function restoreBackup(
   path: string,
@@ -70,13 +80,17 @@ export async function restoreBackup(
   overwrites: boolean,
   told: Told,
 ): Promise<Restored> {
-  const { header, items: all } = await verifyBackup(path, secret, () => undefined);
+  const largest = new LargestItem();
+  const { header, items: all } = await readWhole(path, secret, () => undefined, largest.see);
   const { keyring, epoch } = header;
   const facts =
     keyring === undefined || epoch === undefined
       ? undefined
       : { keyringId: Buffer.from(keyring, 'hex'), epoch };
-  if (!overwrites) await refuseUnlessEmpty(link);
+  await asking(link, async (be) => {
+    largest.refuseIfAbove(await be.askRecordBytesMax());
+    if (!overwrites) await refuseUnlessEmpty(be);
+  });
   const client = new BeClient({ ...link, ...(facts && { keyring: async () => facts }) });
   try {
     const { items } = await openBackup(path, secret);
@@ -173,28 +187,28 @@ function cameMeanwhile(restored: number, conflicts: number): EncServerError {
 }
 
 /**
- * Asks a snapshot, which names no keyring: a store takes the first keyring that greets it for its
- * own, and a store that is refused must stay what it was.
+ * Asks without naming a keyring: a store takes the first one that greets it for its own, and a
+ * store that is refused must stay what it was.
  */
-async function refuseUnlessEmpty(link: BeClientOptions): Promise<void> {
-  const client = new BeClient(link);
+async function asking(link: BeClientOptions, ask: (be: BeClient) => Promise<void>): Promise<void> {
+  const be = new BeClient(link);
   try {
-    const snapshot = await client.openSnapshot();
-    try {
-      for (const table of TABLES) {
-        const { items } = await snapshot.scan(Buffer.of(table), undefined, 1);
-        if (items.length === 0) continue;
-        const hint = 'restore into an empty store, or add --overwrite: what is there is replaced';
-        throw new EncServerError('CONFLICT', 'the store is not empty', { hint });
-      }
-    } finally {
-      await snapshot.close().catch(() => undefined);
-    }
+    await ask(be);
   } finally {
-    client.close();
+    be.close();
   }
 }
 
-function isOver({ expiryMs }: ReadItem): boolean {
-  return expiryMs !== 0 && expiryMs <= Date.now();
+async function refuseUnlessEmpty(be: BeClient): Promise<void> {
+  const snapshot = await be.openSnapshot();
+  try {
+    for (const table of TABLES) {
+      const { items } = await snapshot.scan(Buffer.of(table), undefined, 1);
+      if (items.length === 0) continue;
+      const hint = 'restore into an empty store, or add --overwrite: what is there is replaced';
+      throw new EncServerError('CONFLICT', 'the store is not empty', { hint });
+    }
+  } finally {
+    await snapshot.close().catch(() => undefined);
+  }
 }

@@ -262,12 +262,26 @@ export class BeClient {
    * with `BAD_CONFIG` if the server is not a back end.
    */
   async askKeyring(): Promise<KeyringFacts | undefined> {
+    const fields = await this.#ask();
+    const keyringId = fields.bytes(FIELD.KEYRING);
+    const epoch = fields.u32(FIELD.EPOCH);
+    return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
+  }
+
+  /**
+   * The longest record that the server takes, in bytes; undefined if it does not say. Rejects as
+   * {@link askKeyring}.
+   */
+  async askRecordBytesMax(): Promise<number | undefined> {
+    return (await this.#ask()).u32(FIELD.RECORD_BYTES_MAX);
+  }
+
+  /** Greets without a keyring, which only asks. */
+  async #ask(): Promise<Fields> {
     const fields = [bytesField(FIELD.AGENT, Buffer.from(AGENT))];
     const answer = await this.#small.call(readCall(OPCODE.HELLO, fields, {}));
     if (!answer.fields.has(FIELD.STORE_ID)) throw noBackEnd();
-    const keyringId = answer.fields.bytes(FIELD.KEYRING);
-    const epoch = answer.fields.u32(FIELD.EPOCH);
-    return keyringId === undefined || epoch === undefined ? undefined : { keyringId, epoch };
+    return answer.fields;
   }
 
   /** Opens a snapshot for a backup; needs the scope `admin`. Rejects with `OVERLOADED`. */

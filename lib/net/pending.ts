@@ -140,6 +140,11 @@ export function lostAnswer(
 /** More than any request has besides its body: the header, and the fields of a PUT. In bytes. */
 const FIELDS_BYTES_MAX = 16 * 1024;
 
+/** The longest body that a server takes: a sealed record is a little longer than the record. */
+export function bodyBytesMax(recordBytesMax: number): number {
+  return recordBytesMax + FRAME_OVERHEAD_BYTES - FIELDS_BYTES_MAX;
+}
+
 /**
  * The frame of a request that is sent now, with its remaining time.
  *
@@ -152,8 +157,7 @@ export function encodePending(
   recordBytesMax: number,
 ): Buffer[] {
   const { opcode, fields, body, deadlineMs } = request;
-  const bytesMax = recordBytesMax + FRAME_OVERHEAD_BYTES - FIELDS_BYTES_MAX;
-  if (body !== undefined && body.length > bytesMax) {
+  if (body !== undefined && body.length > bodyBytesMax(recordBytesMax)) {
     const words = `the server takes records of at most ${recordBytesMax} bytes`;
     throw new EncServerError('RECORD_TOO_LARGE', words);
   }

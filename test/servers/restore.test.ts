@@ -15,6 +15,7 @@ import { restoreBackup, verifyBackup } from '../../lib/backup/read.ts';
 import { writeBackup } from '../../lib/backup/write.ts';
 import { BeClient, type BeClientOptions } from '../../lib/be/client.ts';
 import { startBe } from '../../lib/be/server.ts';
+import type { PartialConfig } from '../../lib/config/load.ts';
 import { StreamSealer } from '../../lib/crypto/stream.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -50,9 +51,12 @@ async function backUp(link: BeClientOptions) {
 }
 
 /** Another back end, empty and without a front end. */
-async function withBackEnd(use: (link: BeClientOptions, be: BeClient) => Promise<void>) {
+async function withBackEnd(
+  use: (link: BeClientOptions, be: BeClient) => Promise<void>,
+  beServerConfigs: PartialConfig['beServerConfigs'] = {},
+) {
   const folder = await temporaryFolder();
-  const running = await startBe(await testConfig(folder), silentLog);
+  const running = await startBe(await testConfig(folder, { beServerConfigs }), silentLog);
   const link = { address: { host: '127.0.0.1', port: running.port } };
   const be = new BeClient(link);
   try {
@@ -72,6 +76,32 @@ describe('a store that a backup is not restored into', () => {
       await rejectsWith(restoreBackup(file, SECRET, link, false, untold), 'CONFLICT');
       assert.equal(await be.askKeyring(), undefined);
     });
+  });
+
+  it('is as it was where its back end does not take the largest item', async () => {
+    const small = { recordBytesMax: 65_536 };
+    const isRefused = (words: RegExp) =>
+      withBackEnd(async (link, be) => {
+        const restoring = restoreBackup(file, SECRET, link, true, untold);
+        const { message } = await rejectsWith(restoring, 'RECORD_TOO_LARGE');
+        assert.match(message, words);
+        assert.equal(await be.askKeyring(), undefined);
+      }, small);
+    await client.store('large', randomBytes(200_000));
+    await backUp(full);
+    await isRefused(/^item [12] of the backup has 200\d\d\d bytes/);
+    await withBackEnd(async (link, be) => {
+      await be.store('token', Buffer.alloc(65_537));
+      await backUp(link);
+    });
+    await isRefused(/^item 1 of the backup has 65537 bytes/);
+    await client.delete('large');
+    await client.store('most', randomBytes(65_536));
+    await backUp(full);
+    await withBackEnd(async (link) => {
+      const { restored } = await restoreBackup(file, SECRET, link, false, untold);
+      assert.equal(restored, 2);
+    }, small);
   });
 
   it('is not empty for a backup without a keyring either', async () => {
