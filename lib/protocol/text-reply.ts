@@ -33,15 +33,18 @@ export function isPrintable(bytes: Buffer): boolean {
 /**
  * A record as a reply: its bytes and LF.
  *
+ * @param hint how to get it otherwise, where that is not what the table says
  * @throws EncServerError `NOT_TEXT` for a record that could be mistaken for two lines, for terminal
  *   commands, or for a failure.
  */
-export function recordLine(record: Buffer): Buffer {
+export function recordLine(record: Buffer, hint?: string): Buffer {
   if (!isPrintable(record)) {
-    throw new EncServerError('NOT_TEXT', 'the record is no single line of printable UTF-8');
+    throw new EncServerError('NOT_TEXT', 'the record is no single line of printable UTF-8', {
+      hint,
+    });
   }
   if (record.subarray(0, FAILURE.length).equals(FAILURE)) {
-    throw new EncServerError('NOT_TEXT', 'the record begins with ERROR, as failures do');
+    throw new EncServerError('NOT_TEXT', 'the record begins with ERROR, as failures do', { hint });
   }
   return Buffer.concat([record, LF]);
 }

@@ -164,7 +164,11 @@ function tokensOf(rest: Buffer, min: number, max: number, form: string): Buffer[
     tokens.push(space === -1 ? left : left.subarray(0, space));
     left = space === -1 ? left.subarray(left.length) : left.subarray(space + 1);
   }
-  if (max > 0 && tokens[0]?.length === 0) checkId(tokens[0], ID_BYTES_MAX);
+  if (max > 0 && tokens[0]?.length === 0) {
+    throw new EncServerError('INVALID_ID', 'the ID has 0 bytes', {
+      hint: `write ${form}, with single spaces`,
+    });
+  }
   if (tokens.length > max) {
     throw new EncServerError('INVALID_LINE', 'the line goes on where it should end', {
       hint: `write ${form}`,
@@ -187,7 +191,11 @@ function checkId(id: Buffer | undefined, bytesMax: number): Buffer {
       hint: `one space, then an ID of 1 to ${bytesMax} bytes`,
     });
   }
-  if (id.includes(TAB)) throw new EncServerError('INVALID_ID', 'the ID holds a tab');
+  if (id.includes(TAB)) {
+    throw new EncServerError('INVALID_ID', 'the ID holds a tab', {
+      hint: 'an ID in a text line has no tabs; in binary frames it may have any bytes',
+    });
+  }
   return id;
 }
 

@@ -66,8 +66,16 @@ test('text and frames see the same value', async () => {
   assert.equal(await say('STORE both 0102'), 'SUCCESS');
   assert.equal((await client.retrieve('both')).toString(), '0102');
   await client.store('both', Buffer.from([0, 255]));
-  assert.match(await say('RETRIEVE both'), /^ERROR NOT_TEXT /);
+  assert.match(await say('RETRIEVE both'), /^ERROR NOT_TEXT [^;]+; .*; use be-client retrieve$/);
   client.close();
+});
+
+test('no hint is about the front end', async () => {
+  for (const line of ['STORE a\tb c', 'RETRIEVE a\tb', 'RETRIEVE  aa']) {
+    const answer = await say(line);
+    assert.match(answer, /^ERROR INVALID_ID /);
+    assert.doesNotMatch(answer, /1024/);
+  }
 });
 
 test('a long record comes back whole; one over the maximum is refused', async () => {

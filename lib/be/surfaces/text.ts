@@ -10,6 +10,8 @@ import { BE_HELP, parseBeLine, recordLine } from '../../protocol/text.ts';
 import type { BeService } from '../service.ts';
 
 const SUCCESS = Buffer.from('SUCCESS\n');
+/** This server has no RETRIEVE64. */
+const NOT_TEXT_HINT = 'the record is not one line of text; use be-client retrieve';
 const PONG = Buffer.from('PONG\n');
 
 export class BeText implements TextSurface {
@@ -29,7 +31,10 @@ export class BeText implements TextSurface {
         await this.#service.storeForeign(request.token, request.record, context);
         return SUCCESS;
       case 'RETRIEVE':
-        return recordLine(await this.#service.retrieveForeign(request.token, context));
+        return recordLine(
+          await this.#service.retrieveForeign(request.token, context),
+          NOT_TEXT_HINT,
+        );
       case 'DELETE':
         await this.#service.deleteForeign(request.token, context);
         return SUCCESS;
