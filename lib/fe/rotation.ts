@@ -217,7 +217,9 @@ async function refuseUnlessEmpty(be: BeClient, { old, epoch }: Ring): Promise<vo
 export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): Promise<void> {
   for await (const { key, head, revision, expiryMs } of scanAll(be, active.entryPrefix, epoch)) {
     const unchanged = ifRevision(revision);
-    const endMs = isGrave(head) ? 0 : decodeHeader(decodeHead(head).header).expiryMs;
+    const endMs = isGrave(head) ? 0 : endOf(head);
+    // A damaged record is no leftover, and must not keep the graves after it from being removed.
+    if (endMs === undefined) continue;
     const isOver = isGrave(head) || (endMs !== 0 && endMs <= Date.now());
     if (!isOver && (endMs === 0 || expiryMs <= endMs || decodeHead(head).claim)) continue;
     try {
@@ -231,6 +233,16 @@ export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): 
       // By now something else lies there, or nothing.
       if (codeOf(error) !== 'CONFLICT' && codeOf(error) !== 'NOT_FOUND') throw error;
     }
+  }
+}
+
+/** When a record ends, in milliseconds since 1970; 0 is never, undefined if its head is damaged. */
+function endOf(head: Buffer): number | undefined {
+  try {
+    return decodeHeader(decodeHead(head).header).expiryMs;
+  } catch (error) {
+    if (codeOf(error) === 'ALTERED') return undefined;
+    throw error;
   }
 }
 
