@@ -14,8 +14,8 @@
  *   may have been moved in between.
  */
 import type { BeCall } from '../be/client.ts';
-import type { RecordName } from '../crypto/envelope.ts';
-import { type Claim, decodeHead, encodeHead, isGrave } from '../crypto/head.ts';
+import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
+import { type Claim, decodeHead, encodeHead, type Head, isGrave } from '../crypto/head.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
@@ -145,10 +145,8 @@ export class Placement {
     const found = await orAbsent(this.#be.get(from, acceptBytes, call));
     if (found === undefined) return;
     const { revision, expiryMs, body = NO_BYTES } = found;
-    const { header, claim } = decodeHead(found.head);
     const { storeKey, sealedId } = ring.active.seal(name);
-    const head = encodeHead(sealedId, ring.rewrap(header, name), claim);
-    const value = { head, body, revision, expiryMs };
+    const value = { head: headFor(found.head, ring, name, sealedId), body, revision, expiryMs };
     await orConflict(this.#be.put(storeKey, value, IF_ABSENT, call));
     await orConflict(this.#be.remove(from, ifRevision(revision), call));
   }
@@ -217,6 +215,26 @@ export class Placement {
       );
       if (removed !== undefined) return found !== undefined;
     }
+  }
+}
+
+/**
+ * A record's head under the active entry. One that cannot be read is moved as it is: its name can
+ * then be written and deleted again.
+ */
+function headFor(old: Buffer, ring: Ring, name: RecordName, sealedId: Buffer): Buffer {
+  const { header, claim } = readableHead(old) ?? {};
+  return header === undefined ? old : encodeHead(sealedId, ring.rewrap(header, name), claim);
+}
+
+function readableHead(head: Buffer): Head | undefined {
+  try {
+    const read = decodeHead(head);
+    decodeHeader(read.header);
+    return read;
+  } catch (error) {
+    if (codeOf(error) === 'ALTERED') return undefined;
+    throw error;
   }
 }
 

@@ -157,6 +157,15 @@ describe('a keyring that is rotated', () => {
     await rejectsWith(client.store('damaged', Buffer.from('y'), { ifAbsent: true }), 'CONFLICT');
     assert.equal(await client.delete('damaged'), true);
     assert.equal(await client.delete('damaged'), false);
+    // Under the old entry, too, where a record is moved before its name is written.
+    await damage('damaged');
+    await damage('damaged too');
+    await rotate();
+    await rejectsWith(rotation.retire(), 'CONFLICT');
+    assert.equal((await client.store('damaged', Buffer.from('y'))).replaced, true);
+    assert.equal(await client.delete('damaged too'), true);
+    await rotation.rewrap({});
+    await rotation.retire();
   });
 
   it('moves no faster than it is told', async () => {
