@@ -58,7 +58,7 @@ itests: build ## Run the real programs as a person would
 
 e2e: build ## Use the console in a browser (Chromium; installed where that may be done)
 	scripts/browser.sh
-	$(NODE) $(TEST_FLAGS) dist/test/e2e/console.test.js
+	$(NODE) $(TEST_FLAGS) dist/test/e2e/*.test.js
 
 screenshots: build ## Take the pictures of the console for the README anew
 	scripts/browser.sh

@@ -13,6 +13,11 @@ export class Refusal extends Error {
 /** No answer came, so the outcome is unknown. */
 const NO_ANSWER = 'NO_ANSWER';
 
+/** Whether a write that failed like this may have been done all the same. */
+export function mayBeDone({ status, code }) {
+  return code === NO_ANSWER || (status >= 500 && status !== 503);
+}
+
 let token = '';
 
 export function setToken(text) {

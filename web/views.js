@@ -40,21 +40,34 @@ export function share() {
 
 export function store() {
   const section = find('#store');
+  // By ID, until it is stored: if only the answer got lost, another key would be refused, or would
+  // replace the record under a key that was never shown.
+  const keys = new Map();
   recordForm(section, async (record, told) => {
-    const key = drawKey();
     const id = find('#store-id').value;
-    const [seconds, once] = [find('#store-ends').value, find('#store-once').checked];
-    const { replaced } = await server.store(
-      { ...record, id, key: toHex(key), seconds, once, ifAbsent: false },
-      told,
-    );
-    show(
-      section,
-      make('p', {}, replaced ? 'Stored; it replaced what was there.' : 'Stored.'),
+    const key = keys.get(id) ?? drawKey();
+    keys.set(id, key);
+    const secrets = [
       copyable('The key', toHex(key)),
       copyable('A link with ID and key', `${location.origin}/#${encodeLink(key, id)}`),
       make('p', { class: 'hint' }, 'The key is shown here once, and is kept nowhere.'),
-    );
+    ];
+    const [seconds, once] = [find('#store-ends').value, find('#store-once').checked];
+    try {
+      const { replaced } = await server.store(
+        { ...record, id, key: toHex(key), seconds, once, ifAbsent: false },
+        told,
+      );
+      keys.delete(id);
+      const done = replaced ? 'Stored; it replaced what was there.' : 'Stored.';
+      show(section, make('p', {}, done), ...secrets);
+    } catch (error) {
+      if (server.mayBeDone(error)) {
+        const unknown = 'It may have been stored. Try again, or keep the key that it then has.';
+        show(section, make('p', {}, unknown), ...secrets);
+      }
+      throw error;
+    }
   });
 }
 
