@@ -46,38 +46,43 @@ function wordsFor({ needsToken, ready, backEnd, store, tls, caller }) {
   return parts.join(' · ');
 }
 
+const tokenForm = find('#token-form');
+let looks = 0;
+
+/** Shows how the server is; resolves to its words, and whether it asks for a token, if known. */
 async function look() {
-  const line = find('#state');
+  const mine = ++looks;
   let words;
   let isBad = true;
+  let needsToken;
   try {
     const status = await server.status();
     words = wordsFor(status);
-    isBad = !status.ready && !status.needsToken;
-    find('#token-form').hidden = !status.needsToken;
+    needsToken = status.needsToken;
+    isBad = !status.ready && !needsToken;
   } catch (error) {
-    words =
-      error.code === 'UNAUTHENTICATED'
-        ? 'The access token is not valid'
-        : 'No answer from the server';
+    // Any other failure says nothing about the token.
+    if (error.code === 'UNAUTHENTICATED') needsToken = true;
+    words = needsToken ? 'The access token is not valid' : 'No answer from the server';
   }
-  // Changed only when it differs, so that screen readers do not repeat it.
-  if (line.textContent !== words) line.textContent = words;
-  line.classList.toggle('bad', isBad);
-  return isBad ? words : undefined;
+  // If another look has begun meanwhile, it knows better.
+  if (mine === looks) {
+    const line = find('#state');
+    // Changed only when it differs, so that screen readers do not repeat it.
+    if (line.textContent !== words) line.textContent = words;
+    line.classList.toggle('bad', isBad);
+    if (needsToken !== undefined) tokenForm.hidden = !needsToken;
+  }
+  return { words, needsToken };
 }
 
-const tokenForm = find('#token-form');
 tokenForm.addEventListener('submit', async (event) => {
   event.preventDefault();
   await doing(tokenForm, find('button', tokenForm), async () => {
     const input = find('#token');
     server.setToken(input.value.trim());
-    const words = await look();
-    if (words !== undefined) {
-      server.setToken('');
-      throw new Error(words);
-    }
+    const { words, needsToken } = await look();
+    if (needsToken !== false) throw new Error(words);
     input.value = '';
     shown.items();
   });

@@ -99,6 +99,7 @@ export async function addItem(id, data) {
 }
 
 async function ask(method, path, { headers = {}, body } = {}) {
+  const sent = token;
   let answer;
   try {
     answer = await fetch(path, { method, headers: { ...access(), ...headers }, body });
@@ -106,7 +107,10 @@ async function ask(method, path, { headers = {}, body } = {}) {
     throw noAnswer();
   }
   if (answer.ok) return answer;
-  throw refusalOf(answer.status, await answer.text());
+  const refusal = refusalOf(answer.status, await answer.text());
+  // Each time a dead token is sent counts as a wrong one, until the server hears nobody from here.
+  if (refusal.code === 'UNAUTHENTICATED' && token === sent) token = '';
+  throw refusal;
 }
 
 function noAnswer() {

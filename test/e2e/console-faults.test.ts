@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { NO_BROWSER, openBrowser, openPage } from '../helpers/browser.ts';
-import { type RunningUp, startUp } from '../helpers/programs.ts';
+import { type RunningUp, run, startUp, until } from '../helpers/programs.ts';
 
 const RECORD = '**/v1/record';
 const options = { skip: NO_BROWSER ?? false, timeout: 60_000 };
@@ -103,5 +103,85 @@ describe('the console, where a record is replaced only with its key', options, (
       await made(page).getByText('It may have been stored').waitFor();
       await retrieve(page, 'given up', await keyOf(page));
       await page.locator('#retrieve .found').getByText('still mine').waitFor();
+    }));
+});
+
+describe('the console, where an access token is needed', options, () => {
+  let data: string;
+  let up: RunningUp;
+  let base: string;
+  before(async () => {
+    if (NO_BROWSER !== undefined) return;
+    data = join(folder, 'tokens');
+    await createToken();
+    up = await startUp(data, [], { env: { ENC_SERVER_TS_FESERVERCONFIGS_AUTH: 'required' } });
+    base = `http://127.0.0.1:${up.fePort}`;
+  });
+  after(() => up?.killAll());
+
+  async function createToken(): Promise<string> {
+    const flags = ['--data-dir', data, '--scopes', 'store,retrieve'];
+    const { stdout } = await run('enc-server', ['tokens', 'create', ...flags]);
+    return /est_[\w-]+/.exec(stdout.toString())?.[0] ?? '';
+  }
+
+  async function enter(page: Page, token: string): Promise<void> {
+    await page.getByLabel('Access token').fill(token);
+    await page.getByRole('button', { name: 'Use it' }).click();
+  }
+
+  /** Servers notice tokens that are made or revoked within a second. */
+  async function untilHeard(token: string, isValid: boolean): Promise<void> {
+    const headers = { Authorization: `Bearer ${token}` };
+    await until('the token to be noticed', async () => {
+      const { status } = await fetch(`${base}/v1/status`, { headers });
+      return status === (isValid ? 200 : 401) || undefined;
+    });
+  }
+
+  it('asks for another token when its own is revoked, and sends the dead one no more', () =>
+    withPage(base, async (page) => {
+      // The page looks every ten seconds; here the test says when.
+      await page.clock.install();
+      await page.reload();
+      const token = await createToken();
+      await untilHeard(token, true);
+      await enter(page, token);
+      await page.getByText(/Ready · .* · token/).waitFor();
+      await page.getByLabel('Text').first().fill('typed');
+      const id = token.split('_')[1] ?? '';
+      await run('enc-server', ['tokens', 'revoke', id, '--data-dir', data]);
+      await untilHeard(token, false);
+      await page.clock.fastForward(10_000);
+      await page.getByText('The access token is not valid').waitFor();
+      await page.getByLabel('Access token').waitFor();
+      const [next] = await Promise.all([
+        page.waitForRequest('**/v1/status'),
+        page.clock.fastForward(10_000),
+      ]);
+      assert.equal((await next.allHeaders())['authorization'], undefined);
+      const another = await createToken();
+      await untilHeard(another, true);
+      await enter(page, another);
+      await page.getByText(/Ready · .* · token/).waitFor();
+      assert.equal(await page.getByLabel('Text').first().inputValue(), 'typed');
+    }));
+
+  it('keeps a valid token that is entered while the back end is away', () =>
+    withPage(base, async (page) => {
+      const token = await createToken();
+      await untilHeard(token, true);
+      await page.getByText('An access token is needed').waitFor();
+      process.kill(up.bePid, 'SIGSTOP');
+      try {
+        await enter(page, token);
+        await page.getByText('The back end cannot be reached').first().waitFor();
+        await page.locator('#token-form').waitFor({ state: 'hidden' });
+      } finally {
+        process.kill(up.bePid, 'SIGCONT');
+      }
+      await page.getByText(/Ready · .* · token/).waitFor({ timeout: 20_000 });
+      await store(page, 'with it', 'x');
+      await made(page).getByText('Stored.').waitFor();
     }));
 });
