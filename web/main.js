@@ -2,6 +2,7 @@
 import { doing, find } from './dom.js';
 import * as server from './server.js';
 import * as views from './views.js';
+import { wordsOf } from './words.js';
 
 const LOOK_MS = 10_000;
 const NAMES = ['share', 'store', 'retrieve', 'items'];
@@ -63,7 +64,7 @@ async function look() {
   } catch (error) {
     // Any other failure says nothing about the token.
     if (error.code === 'UNAUTHENTICATED') needsToken = true;
-    words = needsToken ? 'The access token is not valid' : 'No answer from the server';
+    words = needsToken ? 'The access token is not valid' : wordsOf(error);
   }
   // If another look has begun meanwhile, it knows better.
   if (mine === looks) {
@@ -80,7 +81,10 @@ tokenForm.addEventListener('submit', async (event) => {
   event.preventDefault();
   await doing(tokenForm, find('button', tokenForm), async () => {
     const input = find('#token');
-    server.setToken(input.value.trim());
+    const given = input.value.trim();
+    // Not every text can be sent: the browser would refuse, as if there were no answer.
+    if (!/^[\x21-\x7e]+$/.test(given)) throw Object.assign(new Error(), { code: 'INVALID_TOKEN' });
+    server.setToken(given);
     const { words, needsToken } = await look();
     if (needsToken !== false) throw new Error(words);
     input.value = '';

@@ -33,6 +33,12 @@ function nameHeaders(id) {
   return { 'Enc-Record-Id': encodeURIComponent(id) };
 }
 
+/** Refused here as by the server: some of what people paste cannot be sent in a header. */
+function keyHeaders(key) {
+  if (!/^[0-9a-f]{64}$/i.test(key)) throw new Refusal(400, 'INVALID_KEY', 'invalid key', '');
+  return { 'Enc-Record-Key': key };
+}
+
 export async function status() {
   return await (await ask('GET', '/v1/status')).json();
 }
@@ -71,14 +77,14 @@ export function store({ id, key, body, type, seconds, once, ifAbsent }, told) {
 
 /** @param {string} reader with the same value, a record that can be read once can be read again */
 export async function retrieve(id, key, reader) {
-  const headers = { ...nameHeaders(id), 'Enc-Record-Key': key, 'Enc-Reader': reader };
+  const headers = { ...nameHeaders(id), ...keyHeaders(key), 'Enc-Reader': reader };
   const answer = await ask('GET', '/v1/record', { headers });
   return { body: await answer.blob(), type: answer.headers.get('Content-Type') ?? '' };
 }
 
 /** @param {string} key empty if there is none */
 export async function remove(id, key) {
-  const headers = { ...nameHeaders(id), ...(key !== '' && { 'Enc-Record-Key': key }) };
+  const headers = { ...nameHeaders(id), ...(key !== '' && keyHeaders(key)) };
   await ask('DELETE', '/v1/record', { headers });
 }
 

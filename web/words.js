@@ -12,6 +12,7 @@ const WORDS = {
   OVERLOADED: 'The server has too much to do. Try again in a moment.',
   RATE_LIMITED: 'That was too often. Wait a moment.',
   UNAUTHENTICATED: 'The server wants to know who asks: give an access token above.',
+  INVALID_TOKEN: 'That is no access token. Copy it again: letters, digits, _ and - alone.',
   NOT_ALLOWED: 'You may not do that here. Ask whoever runs the server.',
   TIMEOUT: 'It took too long. Try again.',
   NO_ANSWER: 'The server did not answer. Look at your connection, then try again.',

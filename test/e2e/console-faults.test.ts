@@ -96,6 +96,15 @@ describe('the console, where a record is replaced only with its key', options, (
       assert.notEqual(await keyOf(page), key);
     }));
 
+  it('says that what was entered is no key, though the browser cannot send it', () =>
+    withPage(base, async (page) => {
+      await page.getByText('Ready').waitFor();
+      await retrieve(page, 'nobody', `\u200b${'ab'.repeat(32)}`);
+      await page.locator('#retrieve .error').getByText('That is no key').waitFor();
+      await page.getByRole('button', { name: 'Delete it' }).click();
+      await page.locator('#retrieve .error').getByText('That is no key').waitFor();
+    }));
+
   it('gives the key of a record whose answer got lost to those who give up', () =>
     withPage(base, async (page) => {
       await loseNextAnswer(page);
@@ -167,6 +176,16 @@ describe('the console, where an access token is needed', options, () => {
       assert.equal(await page.getByLabel('Text').first().inputValue(), 'typed');
     }));
 
+  it('says that what was entered is no token, and sends nothing', () =>
+    withPage(base, async (page) => {
+      await page.getByText('An access token is needed').waitFor();
+      for (const wrong of ['est_\u20ac', 'est_\u{1f600}', 'est_1 2']) {
+        await enter(page, wrong);
+        await page.locator('#token-form .error').getByText('That is no access token').waitFor();
+        assert.equal(await page.getByLabel('Access token').inputValue(), wrong);
+      }
+    }));
+
   it('keeps a valid token that is entered while the back end is away', () =>
     withPage(base, async (page) => {
       const token = await createToken();
@@ -184,4 +203,23 @@ describe('the console, where an access token is needed', options, () => {
       await store(page, 'with it', 'x');
       await made(page).getByText('Stored.').waitFor();
     }));
+
+  it('says that it was too often, not that there is no answer', async () => {
+    const env = {
+      ENC_SERVER_TS_FESERVERCONFIGS_AUTH: 'required',
+      ENC_SERVER_TS_FESERVERCONFIGS_WRONGTOKENSPERMINUTEMAX: '1',
+    };
+    const own = await startUp(join(folder, 'few'), [], { env });
+    try {
+      await withPage(`http://127.0.0.1:${own.fePort}`, async (page) => {
+        await enter(page, `est_${'0'.repeat(12)}_${'A'.repeat(43)}`);
+        await page.locator('#token-form .error').getByText('not valid').waitFor();
+        await enter(page, `est_${'1'.repeat(12)}_${'A'.repeat(43)}`);
+        await page.locator('#token-form .error').getByText('That was too often').waitFor();
+        await page.locator('#state').getByText('That was too often').waitFor();
+      });
+    } finally {
+      await own.killAll();
+    }
+  });
 });
