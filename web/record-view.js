@@ -3,10 +3,15 @@ import { make } from './dom.js';
 
 const TEXT_BYTES_MAX = 1024 * 1024;
 
-/** @param {{ body: Blob, type: string }} found */
-export async function showRecord(place, { body, type }) {
+/**
+ * @param {{ body: Blob, type: string }} record
+ * @param {() => boolean} isWanted asked when all is there
+ * @returns {Promise<boolean>} whether it is shown
+ */
+export async function showRecord(place, { body, type }, isWanted = () => true) {
   const parts = [];
   const text = await textOf(body, type);
+  if (!isWanted()) return false;
   if (text !== undefined) parts.push(make('pre', { class: 'text mono', tabindex: '0' }, text));
   const name = nameIn(type) ?? (text === undefined ? 'record' : 'record.txt');
   const url = URL.createObjectURL(body);
@@ -14,6 +19,7 @@ export async function showRecord(place, { body, type }) {
   parts.push(make('p', {}, `${bytesInWords(body.size)}. `, save));
   place.replaceChildren(...parts);
   place.hidden = false;
+  return true;
 }
 
 /** Undefined if it is not text, or too much of it. */

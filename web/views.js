@@ -122,9 +122,17 @@ export function link() {
       const target = decodeLink(location.hash.slice(1));
       if (target === undefined) throw Object.assign(new Error(), { code: 'CUT_LINK' });
       const { id, key } = target;
-      await showRecord(found, await server.retrieve(id, toHex(key), reader));
-      button.hidden = true;
-      find('#link-words').hidden = true;
+      const address = location.hash;
+      // The answer, and what failed, are of no other link that was followed meanwhile.
+      const isHere = () => location.hash === address;
+      try {
+        const record = await server.retrieve(id, toHex(key), reader);
+        if (!(await showRecord(found, record, isHere))) return;
+        button.hidden = true;
+        find('#link-words').hidden = true;
+      } catch (error) {
+        if (isHere()) throw error;
+      }
     });
   });
   return () => {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 import { NO_BROWSER, openBrowser, openPage } from '../helpers/browser.ts';
 import { type RunningUp, run, startUp, until } from '../helpers/programs.ts';
 
@@ -66,6 +66,20 @@ async function loseNextAnswer(page: Page): Promise<void> {
   );
 }
 
+/** Holds what comes next back, on its way to the server, until the result is called. */
+async function holdNext(page: Page, url: string): Promise<() => void> {
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const hold = async (route: Route) => {
+    await released;
+    await route.continue();
+  };
+  await page.route(url, hold, { times: 1 });
+  return release;
+}
+
 const made = (page: Page) => page.locator('#store .made');
 const keyOf = async (page: Page) =>
   (await page.locator('#store [data-what="The key"]').textContent()) ?? '';
@@ -103,6 +117,32 @@ describe('the console, where a record is replaced only with its key', options, (
       await page.locator('#retrieve .error').getByText('That is no key').waitFor();
       await page.getByRole('button', { name: 'Delete it' }).click();
       await page.locator('#retrieve .error').getByText('That is no key').waitFor();
+    }));
+
+  it('shows a record that arrives late under no other link', () =>
+    withPage(base, async (page) => {
+      const links: string[] = [];
+      for (const text of ['of the first', 'of the second']) {
+        await store(page, text, text);
+        await made(page).getByText('Stored.').waitFor();
+        const link = await page.locator('[data-what="A link with ID and key"]').textContent();
+        links.push(link?.split('#')[1] ?? '');
+        await page.reload();
+      }
+      const goTo = (link = '') => page.evaluate(`location.hash = '${link}'`);
+      await goTo(links[0]);
+      const release = await holdNext(page, RECORD);
+      await page.getByRole('button', { name: 'Open it' }).click();
+      await goTo(links[1]);
+      const answer = page.waitForResponse(RECORD);
+      release();
+      await (await answer).finished();
+      const open = page.getByRole('button', { name: 'Open it', disabled: false });
+      await open.click();
+      await page.locator('#link .found').getByText('of the second').waitFor();
+      await goTo(links[0]);
+      await open.click();
+      await page.locator('#link .found').getByText('of the first').waitFor();
     }));
 
   it('gives the key of a record whose answer got lost to those who give up', () =>
