@@ -4,6 +4,7 @@ import { decodeLink, drawKey, encodeLink, toHex } from './link.js';
 import { recordForm } from './record-form.js';
 import { showRecord } from './record-view.js';
 import * as server from './server.js';
+import { wordsOf } from './words.js';
 
 const RANDOM_ID_BYTES = 16;
 const ITEMS_AT_ONCE = 50;
@@ -150,18 +151,36 @@ export function items() {
   const section = find('#items');
   const [form, list, more] = [find('form', section), find('#item-list'), find('#items-more')];
   let last;
-  const row = ({ id, data }) =>
-    make('li', {}, make('span', { class: 'number' }, `${id}`), make('span', {}, data));
+  // What an older list still waits for is not put into a newer one.
+  let lists = 0;
+  const row = (id, data, attributes = {}) =>
+    make('li', {}, make('span', { class: 'number' }, `${id}`), make('span', attributes, data));
+  const rowOf = async (id) => {
+    try {
+      return row(id, (await server.item(id)).data);
+    } catch (error) {
+      return row(id, wordsOf(error), { class: 'unread' });
+    }
+  };
   const load = async () => {
-    const ids = await server.itemIds(last, ITEMS_AT_ONCE);
-    const rows = await Promise.all(ids.map((id) => server.item(id)));
-    list.append(...rows.map(row));
-    last = ids.at(-1) ?? last;
-    more.hidden = ids.length < ITEMS_AT_ONCE;
+    const mine = lists;
+    try {
+      const ids = await server.itemIds(last, ITEMS_AT_ONCE);
+      const rows = await Promise.all(ids.map(rowOf));
+      if (mine !== lists) return;
+      list.append(...rows);
+      last = ids.at(-1) ?? last;
+      more.hidden = ids.length < ITEMS_AT_ONCE;
+    } catch (error) {
+      if (mine === lists) throw error;
+    }
   };
   const reload = async () => {
-    list.replaceChildren();
+    lists++;
     last = undefined;
+    list.replaceChildren();
+    more.hidden = true;
+    showError(form, undefined);
     await load().catch((error) => showError(form, error));
   };
   more.addEventListener('click', () => doing(form, more, load));

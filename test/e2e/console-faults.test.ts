@@ -80,6 +80,11 @@ async function holdNext(page: Page, url: string): Promise<() => void> {
   return release;
 }
 
+async function addItem(base: string, id: number, data: string): Promise<void> {
+  const headers = { 'Content-Type': 'application/json' };
+  await fetch(`${base}/data`, { method: 'POST', headers, body: JSON.stringify({ id, data }) });
+}
+
 const made = (page: Page) => page.locator('#store .made');
 const keyOf = async (page: Page) =>
   (await page.locator('#store [data-what="The key"]').textContent()) ?? '';
@@ -143,6 +148,41 @@ describe('the console, where a record is replaced only with its key', options, (
       await goTo(links[0]);
       await open.click();
       await page.locator('#link .found').getByText('of the first').waitFor();
+    }));
+
+  it('lists each item once, however often it is asked', () =>
+    withPage(base, async (page) => {
+      await page.getByText('Ready').waitFor();
+      for (const id of [1, 2, 3]) await addItem(base, id, `item ${id}`);
+      await page.getByRole('button', { name: 'Items', exact: true }).dblclick();
+      await page.locator('#item-list').getByText('item 3').first().waitFor();
+      const release = await holdNext(page, '**/data?*');
+      await view(page, 'Items');
+      await view(page, 'Items');
+      await page.locator('#item-list').getByText('item 3').waitFor();
+      const late = page.waitForResponse('**/data/3');
+      release();
+      await (await late).finished();
+      await page.locator('#item-list').getByText('item 3').waitFor();
+      const texts = await page.locator('#item-list li').allTextContents();
+      assert.deepEqual(texts, ['1item 1', '2item 2', '3item 3']);
+    }));
+
+  it('lists the other items when one cannot be read, and that one once it can', () =>
+    withPage(base, async (page) => {
+      await page.getByText('Ready').waitFor();
+      for (const text of ['this one', 'that one']) await addItem(base, 1, text);
+      await page.route('**/data/1', (route) => route.abort(), { times: 1 });
+      await view(page, 'Items');
+      await page.locator('#item-list').getByText('did not answer').waitFor();
+      await page.locator('#item-list').getByText('that one').waitFor();
+      await page.route('**/data?*', (route) => route.abort(), { times: 1 });
+      await view(page, 'Items');
+      await page.locator('#items .error').getByText('did not answer').waitFor();
+      await view(page, 'Items');
+      await page.locator('#item-list').getByText('that one').waitFor();
+      assert.equal(await page.locator('#item-list').getByText('did not answer').count(), 0);
+      assert.ok(await page.locator('#items .error').isHidden());
     }));
 
   it('gives the key of a record whose answer got lost to those who give up', () =>
