@@ -10,6 +10,7 @@ export function recordForm(section, send) {
   const [text, drop] = [find('textarea', form), find('.drop', form)];
   const [input, words] = [find('input[type="file"]', drop), find('.drop-words', drop)];
   const [progress, button] = [find('progress', form), find('button[type="submit"]', form)];
+  const fields = find('fieldset', form);
   const said = words.textContent;
   let file;
   const choose = (chosen) => {
@@ -22,7 +23,7 @@ export function recordForm(section, send) {
     section.addEventListener(kind, (event) => {
       event.preventDefault();
       drop.classList.toggle('over', kind === 'dragover');
-      if (kind === 'drop') choose(event.dataTransfer.files[0]);
+      if (kind === 'drop' && !fields.disabled) choose(event.dataTransfer.files[0]);
     });
   }
   form.addEventListener('submit', async (event) => {
@@ -32,6 +33,9 @@ export function recordForm(section, send) {
         file === undefined
           ? { body: new Blob([text.value]), type: TEXT }
           : { body: file, type: typeWithName(file) };
+      const focused = document.activeElement;
+      // What is typed or chosen meanwhile would be taken for sent, and erased.
+      fields.disabled = true;
       progress.hidden = false;
       progress.value = 0;
       try {
@@ -42,6 +46,8 @@ export function recordForm(section, send) {
         choose(undefined);
       } finally {
         progress.hidden = true;
+        fields.disabled = false;
+        if (document.activeElement === document.body) focused.focus();
       }
     });
   });

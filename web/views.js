@@ -188,8 +188,10 @@ export function items() {
     event.preventDefault();
     await doing(form, find('button', form), async () => {
       const input = find('#item-text');
-      await server.addItem(1, input.value);
-      input.value = '';
+      const text = input.value;
+      await server.addItem(1, text);
+      // The next one may have been begun meanwhile.
+      if (input.value === text) input.value = '';
       await reload();
     });
   });

@@ -4,11 +4,21 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Browser, Page, Route } from 'playwright-core';
-import { NO_BROWSER, openBrowser, openPage } from '../helpers/browser.ts';
+import type { Browser, Page } from 'playwright-core';
+import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
+import {
+  holdNext,
+  keyOf,
+  loseNextAnswer,
+  made,
+  RECORD,
+  retrieve,
+  store,
+  view,
+  withPage,
+} from '../helpers/console.ts';
 import { type RunningUp, run, startUp, until } from '../helpers/programs.ts';
 
-const RECORD = '**/v1/record';
 const options = { skip: NO_BROWSER ?? false, timeout: 60_000 };
 
 let folder: string;
@@ -24,70 +34,10 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function withPage(base: string, use: (page: Page) => Promise<void>): Promise<void> {
-  const watched = await openPage(browser);
-  try {
-    watched.page.setDefaultTimeout(10_000);
-    await watched.page.goto(base);
-    await use(watched.page);
-    assert.deepEqual(watched.complaints, []);
-  } finally {
-    await watched.context.close();
-  }
-}
-
-async function view(page: Page, name: string): Promise<void> {
-  await page.getByRole('button', { name, exact: true }).click();
-}
-
-async function store(page: Page, id: string, text: string): Promise<void> {
-  await view(page, 'Store');
-  await page.locator('#store-id').fill(id);
-  await page.locator('#store-text').fill(text);
-  await page.getByRole('button', { name: 'Store it' }).click();
-}
-
-async function retrieve(page: Page, id: string, key: string): Promise<void> {
-  await view(page, 'Retrieve');
-  await page.locator('#retrieve-id').fill(id);
-  await page.locator('#retrieve-key').fill(key);
-  await page.getByRole('button', { name: 'Retrieve it' }).click();
-}
-
-/** The server does what comes next, and its answer gets lost. */
-async function loseNextAnswer(page: Page): Promise<void> {
-  await page.route(
-    RECORD,
-    async (route) => {
-      await route.fetch();
-      await route.abort('connectionreset');
-    },
-    { times: 1 },
-  );
-}
-
-/** Holds what comes next back, on its way to the server, until the result is called. */
-async function holdNext(page: Page, url: string): Promise<() => void> {
-  let release = (): void => undefined;
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  const hold = async (route: Route) => {
-    await released;
-    await route.continue();
-  };
-  await page.route(url, hold, { times: 1 });
-  return release;
-}
-
 async function addItem(base: string, id: number, data: string): Promise<void> {
   const headers = { 'Content-Type': 'application/json' };
   await fetch(`${base}/data`, { method: 'POST', headers, body: JSON.stringify({ id, data }) });
 }
-
-const made = (page: Page) => page.locator('#store .made');
-const keyOf = async (page: Page) =>
-  (await page.locator('#store [data-what="The key"]').textContent()) ?? '';
 
 describe('the console, where a record is replaced only with its key', options, () => {
   let up: RunningUp;
@@ -102,7 +52,7 @@ describe('the console, where a record is replaced only with its key', options, (
   after(() => up?.killAll());
 
   it('stores again under the same key after a lost answer, and shows it meanwhile', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       await loseNextAnswer(page);
       await store(page, 'lost', 'my only copy');
       await made(page).getByText('It may have been stored').waitFor();
@@ -116,7 +66,7 @@ describe('the console, where a record is replaced only with its key', options, (
     }));
 
   it('says that what was entered is no key, though the browser cannot send it', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       await page.getByText('Ready').waitFor();
       await retrieve(page, 'nobody', `\u200b${'ab'.repeat(32)}`);
       await page.locator('#retrieve .error').getByText('That is no key').waitFor();
@@ -125,7 +75,7 @@ describe('the console, where a record is replaced only with its key', options, (
     }));
 
   it('shows a record that arrives late under no other link', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       const links: string[] = [];
       for (const text of ['of the first', 'of the second']) {
         await store(page, text, text);
@@ -151,7 +101,7 @@ describe('the console, where a record is replaced only with its key', options, (
     }));
 
   it('lists each item once, however often it is asked', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       await page.getByText('Ready').waitFor();
       for (const id of [1, 2, 3]) await addItem(base, id, `item ${id}`);
       await page.getByRole('button', { name: 'Items', exact: true }).dblclick();
@@ -169,7 +119,7 @@ describe('the console, where a record is replaced only with its key', options, (
     }));
 
   it('lists the other items when one cannot be read, and that one once it can', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       await page.getByText('Ready').waitFor();
       for (const text of ['this one', 'that one']) await addItem(base, 1, text);
       await page.route('**/data/1', (route) => route.abort(), { times: 1 });
@@ -186,7 +136,7 @@ describe('the console, where a record is replaced only with its key', options, (
     }));
 
   it('gives the key of a record whose answer got lost to those who give up', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       await loseNextAnswer(page);
       await store(page, 'given up', 'still mine');
       await made(page).getByText('It may have been stored').waitFor();
@@ -229,7 +179,7 @@ describe('the console, where an access token is needed', options, () => {
   }
 
   it('asks for another token when its own is revoked, and sends the dead one no more', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       // The page looks every ten seconds; here the test says when.
       await page.clock.install();
       await page.reload();
@@ -257,7 +207,7 @@ describe('the console, where an access token is needed', options, () => {
     }));
 
   it('says that what was entered is no token, and sends nothing', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       await page.getByText('An access token is needed').waitFor();
       for (const wrong of ['est_\u20ac', 'est_\u{1f600}', 'est_1 2']) {
         await enter(page, wrong);
@@ -267,7 +217,7 @@ describe('the console, where an access token is needed', options, () => {
     }));
 
   it('keeps a valid token that is entered while the back end is away', () =>
-    withPage(base, async (page) => {
+    withPage(browser, base, async (page) => {
       const token = await createToken();
       await untilHeard(token, true);
       await page.getByText('An access token is needed').waitFor();
@@ -291,7 +241,7 @@ describe('the console, where an access token is needed', options, () => {
     };
     const own = await startUp(join(folder, 'few'), [], { env });
     try {
-      await withPage(`http://127.0.0.1:${own.fePort}`, async (page) => {
+      await withPage(browser, `http://127.0.0.1:${own.fePort}`, async (page) => {
         await enter(page, `est_${'0'.repeat(12)}_${'A'.repeat(43)}`);
         await page.locator('#token-form .error').getByText('not valid').waitFor();
         await enter(page, `est_${'1'.repeat(12)}_${'A'.repeat(43)}`);

@@ -1,0 +1,54 @@
+/** What the forms of the console keep, name and let go, on the real servers. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
+import { holdNext, made, RECORD, store, view, withPage } from '../helpers/console.ts';
+import { type RunningUp, startUp } from '../helpers/programs.ts';
+
+const options = { skip: NO_BROWSER ?? false, timeout: 60_000 };
+
+let folder: string;
+let browser: Browser;
+let up: RunningUp;
+let base: string;
+before(async () => {
+  if (NO_BROWSER !== undefined) return;
+  folder = await mkdtemp(join(tmpdir(), 'enc-server-ts-e2e-'));
+  browser = await openBrowser();
+  up = await startUp(join(folder, 'data'), [], {
+    env: { ENC_SERVER_TS_FESERVERCONFIGS_WRITEPOLICY: 'key-proof' },
+  });
+  base = `http://127.0.0.1:${up.fePort}`;
+});
+after(async () => {
+  if (NO_BROWSER !== undefined) return;
+  await browser.close();
+  await up.killAll();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('the forms of the console', options, () => {
+  it('take nothing more while a record is sent, and erase nothing that was not', () =>
+    withPage(browser, base, async (page) => {
+      const release = await holdNext(page, RECORD);
+      await store(page, 'first', 'sent');
+      await page.locator('#store progress').waitFor();
+      assert.ok(await page.locator('#store-text').isDisabled());
+      release();
+      await made(page).getByText('Stored').waitFor();
+      assert.equal(await page.locator('#store-text').inputValue(), '');
+      assert.ok(await page.locator('#store-text').isEnabled());
+      await view(page, 'Items');
+      const releaseItem = await holdNext(page, '**/data');
+      await page.getByLabel('A new item').fill('one');
+      await page.getByRole('button', { name: 'Add it' }).click();
+      await page.getByLabel('A new item').fill('the next');
+      releaseItem();
+      await page.locator('#item-list').getByText('one').waitFor();
+      assert.equal(await page.getByLabel('A new item').inputValue(), 'the next');
+    }));
+});
