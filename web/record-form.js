@@ -36,6 +36,8 @@ export function recordForm(section, send) {
       const focused = document.activeElement;
       // What is typed or chosen meanwhile would be taken for sent, and erased.
       fields.disabled = true;
+      // It stays, since its key is shown nowhere else, but is not of what is sent now.
+      find('.made', section).classList.add('before');
       progress.hidden = false;
       progress.value = 0;
       try {

@@ -34,9 +34,9 @@ function nameHeaders(id) {
 }
 
 /** Refused here as by the server: some of what people paste cannot be sent in a header. */
-function keyHeaders(key) {
+function keyHeaders(key, name = 'Enc-Record-Key') {
   if (!/^[0-9a-f]{64}$/i.test(key)) throw new Refusal(400, 'INVALID_KEY', 'invalid key', '');
-  return { 'Enc-Record-Key': key };
+  return { [name]: key };
 }
 
 export async function status() {
@@ -46,15 +46,17 @@ export async function status() {
 /**
  * Stores a record, and reports how much of it has been sent.
  *
- * @param {{ id: string, key: string, body: Blob, type: string, seconds: string, once: boolean,
- *   ifAbsent: boolean }} record
+ * @param {{ id: string, key: string, oldKey?: string, body: Blob, type: string, seconds: string,
+ *   once: boolean, ifAbsent: boolean }} record
  * @param {(share: number) => void} told
  */
-export function store({ id, key, body, type, seconds, once, ifAbsent }, told) {
+export function store(record, told) {
+  const { id, key, oldKey = '', body, type, seconds, once, ifAbsent } = record;
   const headers = {
     ...access(),
     ...nameHeaders(id),
     'Enc-Record-Key': key,
+    ...(oldKey !== '' && keyHeaders(oldKey, 'Enc-Old-Key')),
     'Content-Type': type,
     ...(seconds !== '' && { 'Enc-Ttl': seconds }),
     ...(once && { 'Enc-Once': '1' }),

@@ -12,6 +12,7 @@ const ITEMS_AT_ONCE = 50;
 function show(section, ...children) {
   const made = find('.made', section);
   made.replaceChildren(...children);
+  made.classList.remove('before');
   made.hidden = false;
   made.focus();
 }
@@ -41,6 +42,8 @@ export function share() {
 
 export function store() {
   const section = find('#store');
+  const [oldKey, proof] = [find('#store-old-key'), find('#store-proof')];
+  const named = (id, before, after) => make('p', {}, before, make('bdi', {}, id), after);
   // By ID, until it is stored: if only the answer got lost, another key would be refused, or would
   // replace the record under a key that was never shown.
   const keys = new Map();
@@ -56,16 +59,26 @@ export function store() {
     const [seconds, once] = [find('#store-ends').value, find('#store-once').checked];
     try {
       const { replaced } = await server.store(
-        { ...record, id, key: toHex(key), seconds, once, ifAbsent: false },
+        {
+          ...record,
+          id,
+          key: toHex(key),
+          oldKey: oldKey.value.trim(),
+          seconds,
+          once,
+          ifAbsent: false,
+        },
         told,
       );
       keys.delete(id);
-      const done = replaced ? 'Stored; it replaced what was there.' : 'Stored.';
-      show(section, make('p', {}, done), ...secrets);
+      proof.hidden = true;
+      const done = replaced ? '; it replaced what was there.' : '.';
+      show(section, named(id, 'Stored as ', done), ...secrets);
     } catch (error) {
+      if (error.code === 'KEY_REQUIRED') proof.hidden = false;
       if (server.mayBeDone(error)) {
-        const unknown = 'It may have been stored. Try again, or keep the key that it then has.';
-        show(section, make('p', {}, unknown), ...secrets);
+        const advice = '. Try again, or keep the key that it then has.';
+        show(section, named(id, 'It may have been stored as ', advice), ...secrets);
       }
       throw error;
     }

@@ -58,10 +58,10 @@ describe('the console, where a record is replaced only with its key', options, (
       await made(page).getByText('It may have been stored').waitFor();
       const key = await keyOf(page);
       await store(page, 'lost', 'my only copy, with more');
-      await made(page).getByText('Stored; it replaced').waitFor();
+      await made(page).getByText('it replaced what was there').waitFor();
       assert.equal(await keyOf(page), key);
       await store(page, 'another', 'x');
-      await made(page).getByText('Stored.').waitFor();
+      await made(page).getByText('Stored as another.').waitFor();
       assert.notEqual(await keyOf(page), key);
     }));
 
@@ -79,7 +79,7 @@ describe('the console, where a record is replaced only with its key', options, (
       const links: string[] = [];
       for (const text of ['of the first', 'of the second']) {
         await store(page, text, text);
-        await made(page).getByText('Stored.').waitFor();
+        await made(page).getByText('Stored as').waitFor();
         const link = await page.locator('[data-what="A link with ID and key"]').textContent();
         links.push(link?.split('#')[1] ?? '');
         await page.reload();
@@ -231,7 +231,7 @@ describe('the console, where an access token is needed', options, () => {
       }
       await page.getByText(/Ready · .* · token/).waitFor({ timeout: 20_000 });
       await store(page, 'with it', 'x');
-      await made(page).getByText('Stored.').waitFor();
+      await made(page).getByText('Stored as').waitFor();
     }));
 
   it('says that it was too often, not that there is no answer', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
-import { holdNext, made, RECORD, store, view, withPage } from '../helpers/console.ts';
+import { holdNext, keyOf, made, RECORD, store, view, withPage } from '../helpers/console.ts';
 import { type RunningUp, startUp } from '../helpers/programs.ts';
 
 const options = { skip: NO_BROWSER ?? false, timeout: 60_000 };
@@ -39,7 +39,7 @@ describe('the forms of the console', options, () => {
       await page.locator('#store progress').waitFor();
       assert.ok(await page.locator('#store-text').isDisabled());
       release();
-      await made(page).getByText('Stored').waitFor();
+      await made(page).getByText('Stored as').waitFor();
       assert.equal(await page.locator('#store-text').inputValue(), '');
       assert.ok(await page.locator('#store-text').isEnabled());
       await view(page, 'Items');
@@ -50,5 +50,27 @@ describe('the forms of the console', options, () => {
       releaseItem();
       await page.locator('#item-list').getByText('one').waitFor();
       assert.equal(await page.getByLabel('A new item').inputValue(), 'the next');
+    }));
+
+  it('name what was stored, and tell it from what then failed', () =>
+    withPage(browser, base, async (page) => {
+      await store(page, 'replaced', 'old');
+      await made(page).getByText('Stored as replaced.').waitFor();
+      const key = await keyOf(page);
+      const before = () =>
+        page.evaluate(
+          "getComputedStyle(document.querySelector('#store .made'), '::before').content",
+        );
+      assert.equal(await before(), 'none');
+      await store(page, 'replaced', 'new');
+      await page.locator('#store .error').getByText('show its key').waitFor();
+      assert.equal(await before(), '"The one before:"');
+      assert.equal(await keyOf(page), key);
+      await page.getByLabel('Key of the record that it replaces').fill(key);
+      await page.getByRole('button', { name: 'Store it' }).click();
+      await made(page).getByText('Stored as replaced; it replaced').waitFor();
+      assert.equal(await before(), 'none');
+      assert.notEqual(await keyOf(page), key);
+      assert.ok(await page.getByLabel('Key of the record that it replaces').isHidden());
     }));
 });
