@@ -34,7 +34,9 @@ export function decodeLink(text) {
   const end = bytes.length - CHECKSUM_BYTES;
   if (end <= ID_AT || bytes[0] !== VERSION) return undefined;
   if (new DataView(bytes.buffer).getUint32(end) !== crc32(bytes.subarray(0, end))) return undefined;
-  return { key: bytes.slice(1, ID_AT), id: new TextDecoder().decode(bytes.subarray(ID_AT, end)) };
+  // Of an ID that begins with U+FEFF, that is a part.
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  return { key: bytes.slice(1, ID_AT), id: utf8.decode(bytes.subarray(ID_AT, end)) };
 }
 
 function crc32(bytes) {

@@ -73,4 +73,15 @@ describe('the forms of the console', options, () => {
       assert.notEqual(await keyOf(page), key);
       assert.ok(await page.getByLabel('Key of the record that it replaces').isHidden());
     }));
+
+  it('make links of every ID, also of one that begins with a byte order mark', () =>
+    withPage(browser, base, async (page) => {
+      await store(page, '\ufeffboss', 'under a mark');
+      await made(page).getByText('Stored as').waitFor();
+      const link = await page.locator('[data-what="A link with ID and key"]').textContent();
+      await page.goto('about:blank');
+      await page.goto(link ?? '');
+      await page.getByRole('button', { name: 'Open it' }).click();
+      await page.locator('#link .found').getByText('under a mark').waitFor();
+    }));
 });
