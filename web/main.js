@@ -1,5 +1,6 @@
 /** Chooses the view to show, and keeps the line with the state of the server. */
 import { doing, find } from './dom.js';
+import { clearRecord } from './record-view.js';
 import * as server from './server.js';
 import * as views from './views.js';
 import { wordsOf } from './words.js';
@@ -20,6 +21,8 @@ function show(name) {
     else button.removeAttribute('aria-current');
   }
   shown[name]?.();
+  // Its address is gone, so it would not be seen again.
+  if (name !== 'link') clearRecord(find('#link .found'));
 }
 
 for (const button of document.querySelectorAll('nav button')) {

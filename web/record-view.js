@@ -1,5 +1,5 @@
 /** A retrieved record: text is shown, everything can be saved. */
-import { make } from './dom.js';
+import { find, make } from './dom.js';
 
 const TEXT_BYTES_MAX = 1024 * 1024;
 
@@ -17,9 +17,18 @@ export async function showRecord(place, { body, type }, isWanted = () => true) {
   const url = URL.createObjectURL(body);
   const save = make('a', { href: url, download: name }, `Save as ${name}`);
   parts.push(make('p', {}, `${bytesInWords(body.size)}. `, save));
+  clearRecord(place);
   place.replaceChildren(...parts);
   place.hidden = false;
   return true;
+}
+
+/** Also lets the browser forget the record, which its URL would keep. */
+export function clearRecord(place) {
+  const save = find('a', place);
+  if (save !== null) URL.revokeObjectURL(save.href);
+  place.replaceChildren();
+  place.hidden = true;
 }
 
 /** Undefined if it is not text, or too much of it. */

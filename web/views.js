@@ -2,7 +2,7 @@
 import { copyable, doing, find, make, showError } from './dom.js';
 import { decodeLink, drawKey, encodeLink, toHex } from './link.js';
 import { recordForm } from './record-form.js';
-import { showRecord } from './record-view.js';
+import { clearRecord, showRecord } from './record-view.js';
 import * as server from './server.js';
 import { wordsOf } from './words.js';
 
@@ -97,8 +97,7 @@ export function retrieve() {
     key: find('#retrieve-key').value.trim(),
   });
   const reset = () => {
-    found.hidden = true;
-    found.replaceChildren();
+    clearRecord(found);
     done.hidden = true;
   };
   // The same token for the same record, so that it can be requested again if an answer was lost.
@@ -155,8 +154,7 @@ export function link() {
     showError(section, isWhole ? undefined : cut);
     button.hidden = !isWhole;
     find('#link-words').hidden = !isWhole;
-    found.hidden = true;
-    found.replaceChildren();
+    clearRecord(found);
   };
 }
 

@@ -6,7 +6,16 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
-import { holdNext, keyOf, made, RECORD, store, view, withPage } from '../helpers/console.ts';
+import {
+  holdNext,
+  keyOf,
+  made,
+  RECORD,
+  retrieve,
+  store,
+  view,
+  withPage,
+} from '../helpers/console.ts';
 import { type RunningUp, startUp } from '../helpers/programs.ts';
 
 const options = { skip: NO_BROWSER ?? false, timeout: 60_000 };
@@ -83,5 +92,24 @@ describe('the forms of the console', options, () => {
       await page.goto(link ?? '');
       await page.getByRole('button', { name: 'Open it' }).click();
       await page.locator('#link .found').getByText('under a mark').waitFor();
+      await view(page, 'Store');
+      assert.equal(await page.locator('#link .found a').count(), 0);
+    }));
+
+  it('let go of a record that is deleted', () =>
+    withPage(browser, base, async (page) => {
+      await store(page, 'to be deleted', 'gone with it');
+      await made(page).getByText('Stored as').waitFor();
+      await retrieve(page, 'to be deleted', await keyOf(page));
+      const url = await page.locator('#retrieve .found a').getAttribute('href');
+      await page.getByRole('button', { name: 'Delete it' }).click();
+      await page.getByText('Deleted: nothing is there any more').waitFor();
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        page.evaluate(
+          `document.body.appendChild(Object.assign(document.createElement('a'), { href: '${url}', download: 'x' })).click()`,
+        ),
+      ]);
+      assert.notEqual(await download.failure(), null);
     }));
 });
