@@ -1,6 +1,6 @@
 /** A form that stores a text or a file: choosing, dropping, progress. */
 import { doing, find } from './dom.js';
-import { typeWithName } from './record-view.js';
+import { plainName, typeWithName } from './record-view.js';
 
 const TEXT = 'text/plain; charset=utf-8';
 
@@ -12,18 +12,30 @@ export function recordForm(section, send) {
   const [progress, button] = [find('progress', form), find('button[type="submit"]', form)];
   const fields = find('fieldset', form);
   const said = words.textContent;
+  const none = find('.no-file', form);
   let file;
   const choose = (chosen) => {
     file = chosen;
-    words.textContent = file === undefined ? said : `${file.name}, ${file.size} bytes`;
+    words.textContent =
+      file === undefined ? said : `${plainName(file.name) || 'a file'}, ${file.size} bytes`;
     text.disabled = file !== undefined;
+    none.hidden = file === undefined;
   };
   input.addEventListener('change', () => choose(input.files[0]));
+  none.addEventListener('click', () => {
+    input.value = '';
+    choose(undefined);
+    text.focus();
+  });
   for (const kind of ['dragover', 'dragleave', 'drop']) {
     section.addEventListener(kind, (event) => {
+      // A text that is dropped goes where it is dropped.
+      if (!event.dataTransfer.types.includes('Files')) return;
       event.preventDefault();
       drop.classList.toggle('over', kind === 'dragover');
-      if (kind === 'drop' && !fields.disabled) choose(event.dataTransfer.files[0]);
+      if (kind !== 'drop' || fields.disabled) return;
+      input.value = '';
+      choose(event.dataTransfer.files[0]);
     });
   }
   form.addEventListener('submit', async (event) => {

@@ -13,7 +13,7 @@ export async function showRecord(place, { body, type }, isWanted = () => true) {
   const text = await textOf(body, type);
   if (!isWanted()) return false;
   if (text !== undefined) parts.push(make('pre', { class: 'text mono', tabindex: '0' }, text));
-  const name = nameIn(type) ?? (text === undefined ? 'record' : 'record.txt');
+  const name = nameIn(type) || (text === undefined ? 'record' : 'record.txt');
   const url = URL.createObjectURL(body);
   const save = make('a', { href: url, download: name }, `Save as ${name}`);
   parts.push(make('p', {}, `${bytesInWords(body.size)}. `, save));
@@ -54,10 +54,15 @@ function nameIn(type) {
   const name = /; name="([^"]*)"/.exec(type)?.[1];
   if (name === undefined) return undefined;
   try {
-    return decodeURIComponent(name).replaceAll(/[/\\]/g, '_');
+    return plainName(decodeURIComponent(name)).replaceAll(/[/\\]/g, '_');
   } catch {
     return undefined;
   }
+}
+
+/** Without what controls the direction of writing, which can make `fdp.exe` look like `exe.pdf`. */
+export function plainName(name) {
+  return name.replaceAll(/[\p{Cc}\p{Bidi_Control}]/gu, '_');
 }
 
 function bytesInWords(bytes) {

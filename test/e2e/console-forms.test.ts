@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
 import {
   holdNext,
@@ -112,4 +112,45 @@ describe('the forms of the console', options, () => {
       ]);
       assert.notEqual(await download.failure(), null);
     }));
+
+  it('show the names of files as they are, and one for those that have none', () =>
+    withPage(browser, base, async (page) => {
+      for (const [name, shown] of [
+        ['\u202egnp.exe', '_gnp.exe'],
+        ['', 'record.txt'],
+      ] as const) {
+        await view(page, 'Store');
+        await dropFile(page, '#store', name);
+        const words = await page.locator('#store .drop-words').textContent();
+        assert.equal(words, `${name === '' ? 'a file' : shown}, 7 bytes`);
+        await page.locator('#store-id').fill(shown);
+        await page.getByRole('button', { name: 'Store it' }).click();
+        await made(page).getByText(`Stored as ${shown}`).waitFor();
+        await retrieve(page, shown, await keyOf(page));
+        const save = page.locator('#retrieve .found a');
+        await save.getByText(`Save as ${shown}`, { exact: true }).waitFor();
+        assert.equal(await save.getAttribute('download'), shown);
+      }
+    }));
+
+  it('let go of a file that was dropped by mistake, and keep the text', () =>
+    withPage(browser, base, async (page) => {
+      await page.locator('#share-text').fill('typed');
+      await dropFile(page, '#share', 'by mistake');
+      await page.locator('#share .drop-words').getByText('by mistake').waitFor();
+      assert.ok(await page.locator('#share-text').isDisabled());
+      await page.getByRole('button', { name: 'Take no file' }).click();
+      assert.ok(await page.locator('#share-text').isEnabled());
+      assert.equal(await page.locator('#share-text').inputValue(), 'typed');
+      await page.getByText('or a file: choose one').first().waitFor();
+    }));
 });
+
+async function dropFile(page: Page, section: string, name: string): Promise<void> {
+  await page.evaluate(`{
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['dropped'], ${JSON.stringify(name)}, { type: 'text/plain' }));
+    const drop = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+    document.querySelector('${section}').dispatchEvent(drop);
+  }`);
+}
