@@ -113,6 +113,15 @@ describe('the forms of the console', options, () => {
       assert.notEqual(await download.failure(), null);
     }));
 
+  it('do not say that there is a record where a delete lacks its key', () =>
+    withPage(browser, base, async (page) => {
+      await view(page, 'Retrieve');
+      await page.locator('#retrieve-id').fill('not there');
+      await page.getByRole('button', { name: 'Delete it' }).click();
+      const words = page.locator('#retrieve .error').getByText('show its key');
+      assert.doesNotMatch((await words.textContent()) ?? '', /There is a record/);
+    }));
+
   it('show the names of files as they are, and one for those that have none', () =>
     withPage(browser, base, async (page) => {
       for (const [name, shown] of [
