@@ -1,4 +1,4 @@
-/** Checks on the host in the head of an HTTP request, which Node leaves to us. */
+/** Checks on the head of an HTTP request, which Node leaves to us. */
 import type { IncomingMessage } from 'node:http';
 import { EncServerError } from '../errors.ts';
 
@@ -34,6 +34,18 @@ export function checkHost({ headers, rawHeaders, httpVersionMinor }: IncomingMes
   if (lines === 0 && httpVersionMinor > 0) throw invalid('the header Host is missing');
   if (host !== undefined && nameInHost(host) === undefined)
     throw invalid('the header Host is malformed');
+}
+
+/**
+ * A target has no fragment (RFC 9112 section 3.2). The router would cut it off, and what is left
+ * may be the ID of another record.
+ *
+ * @throws EncServerError `INVALID_FIELD`
+ */
+export function checkTarget({ url = '' }: IncomingMessage): void {
+  if (!url.includes('#')) return;
+  const hint = 'a # that belongs to an ID is written %23';
+  throw new EncServerError('INVALID_FIELD', 'there is a # in the URL', { hint });
 }
 
 /** The name or address in a value of `Host`, without its port; undefined if it is malformed. */

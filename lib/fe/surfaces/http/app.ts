@@ -6,7 +6,7 @@ import fastify from 'fastify';
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { EncServerError } from '../../../errors.ts';
 import { type HttpSurface, httpServerOptions } from '../../../net/http-door.ts';
-import { checkHost } from '../../../net/http-head.ts';
+import { checkHost, checkTarget } from '../../../net/http-head.ts';
 import { answerClientError, checkAnswerable } from '../../../net/http-refusals.ts';
 import { sessionOf } from '../../../net/http-session.ts';
 import { answerError, answerFailure } from './answers.ts';
@@ -50,6 +50,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS);
     checkHost(request.raw);
+    checkTarget(request.raw);
     if (!PROBE.test(request.url)) {
       guard.check(request.headers);
       request.session = sessionOf(request.raw, host.gate, host.trustedProxies);

@@ -212,8 +212,20 @@ function headersOf(request: FastifyRequest): RecordHeaders {
 function nameFrom(request: FastifyRequest): RecordName {
   const headers = headersOf(request);
   const { id } = request.params as { readonly id?: string };
+  if (id !== undefined) checkNoQuery(request);
   const bytes = id === undefined ? decodePercent(headers['enc-record-id'] ?? '') : Buffer.from(id);
   return nameOf(bytes, headers['enc-namespace'], request.session.caller);
+}
+
+/**
+ * A `?` that belongs to an ID would make it the ID of another record.
+ *
+ * @throws EncServerError `INVALID_FIELD`
+ */
+function checkNoQuery({ url }: FastifyRequest): void {
+  if (!url.includes('?')) return;
+  const hint = 'a ? that belongs to the ID is written %3F';
+  throw new EncServerError('INVALID_FIELD', 'nothing is asked for after a ? here', { hint });
 }
 
 function contentTypeOf(sealed: string | undefined): string {
