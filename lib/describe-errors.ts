@@ -69,7 +69,8 @@ const HAPPENED: Readonly<Record<ErrorCode, string>> = {
   LARGE: 'the record is longer than the asker accepts; the answer has its size',
   KEY_REQUIRED: 'replacing or deleting takes the key of the record, which was not shown',
   UNAVAILABLE: 'the server, or one that it needs, cannot be reached, or takes nothing now',
-  OVERLOADED: 'the server has as much to do, or as many connections, as it may',
+  OVERLOADED:
+    'as much to do, or as many connections, as the server takes; or others keep writing the record',
   TIMEOUT: 'the time that was allowed is over',
   UNKNOWN_OUTCOME: 'a write was sent, and whether it was done is not known',
   CANCELLED: 'the caller took the request back, or left',

@@ -190,7 +190,7 @@ export class FeClient {
 
   /**
    * Seals a record again under another key; everything else of it stays. It can safely be repeated.
-   * Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`, `ALREADY_READ` or `CONFLICT`.
+   * Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY` or `ALREADY_READ`.
    *
    * @param newKey 32 bytes, from {@link drawKey}; store it safely before this call
    */

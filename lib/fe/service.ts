@@ -15,15 +15,8 @@ import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { boundedExpiryMs } from '../protocol/expiry.ts';
-import {
-  CHANGED_TRIES_MAX,
-  callOf,
-  hasEnded,
-  isExpired,
-  isKeyOf,
-  notFound,
-  noting,
-} from './calls.ts';
+import { callOf, hasEnded, isExpired, isKeyOf, notFound, noting } from './calls.ts';
+import { despiteOthers } from './despite-others.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { type IdPage, Listing } from './listing.ts';
@@ -89,8 +82,8 @@ export class FeService {
 
   /**
    * Seals a record and stores it. Rejects with `INVALID_ID`, `INVALID_KEY`, `WEAK_KEY`,
-   * `INVALID_FIELD`, `RECORD_TOO_LARGE`, `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`, `UNAVAILABLE`
-   * or `UNKNOWN_OUTCOME`.
+   * `INVALID_FIELD`, `RECORD_TOO_LARGE`, `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`, `OVERLOADED`,
+   * `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
    */
   store(input: StoreInput, context: RequestContext): Promise<StoreOutput> {
     return this.#store(input, context);
@@ -165,7 +158,8 @@ export class FeService {
   /**
    * Seals a record again under another key of the caller's; everything else of it stays. Without a
    * condition it can safely be repeated. Rejects with `NOT_FOUND`, `WRONG_KEY`, `WEAK_KEY`,
-   * `ALREADY_READ`, or `CONFLICT` if the condition does not hold or others keep writing it.
+   * `ALREADY_READ`, `CONFLICT` if the condition does not hold, or `OVERLOADED` if others keep
+   * writing it.
    */
   rekey(
     name: RecordName,
@@ -178,14 +172,8 @@ export class FeService {
       context.caller.require('retrieve', name.namespace);
       context.caller.require('store', name.namespace);
       checkKeyStrength(newKey);
-      for (let tries = 1; ; tries++) {
-        try {
-          return await this.#rekeyOnce(name, oldKey, newKey, condition, context);
-        } catch (error) {
-          const isLast = tries >= CHANGED_TRIES_MAX || condition.kind !== 'always';
-          if (codeOf(error) !== 'CONFLICT' || isLast) throw error;
-        }
-      }
+      const once = () => this.#rekeyOnce(name, oldKey, newKey, condition, context);
+      return await despiteOthers(condition, context, once);
     };
     const { uniformErrors } = this.#options;
     return hiding(uniformErrors, context, this.noted('rekey', name, context, rekey));
@@ -216,8 +204,8 @@ export class FeService {
 
   /**
    * Deletes a record; with a key, only if it is the right one. Resolves to whether there was a
-   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `ALTERED`, `UNAVAILABLE` or
-   * `UNKNOWN_OUTCOME`.
+   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `ALTERED`, `CONFLICT`, `OVERLOADED`,
+   * `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
    */
   async delete(
     name: RecordName,

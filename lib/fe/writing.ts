@@ -8,7 +8,8 @@ import { hasScope, isKnown } from '../access.ts';
 import { proveKey, type RecordName } from '../crypto/envelope.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
-import { CHANGED_TRIES_MAX, callOf, isExpired, noting } from './calls.ts';
+import { callOf, isExpired, noting } from './calls.ts';
+import { despiteOthers } from './despite-others.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { orAbsent } from './lookup.ts';
 import type { FoundHead, Placement, SealedRecord, Written } from './placement.ts';
@@ -50,7 +51,10 @@ export class Writer {
     this.#takesConditions = takesConditions;
   }
 
-  /** Rejects with `CONFLICT`, `WRONG_KEY`, `KEY_REQUIRED`; else as {@link Placement.put}. */
+  /**
+   * Rejects with `CONFLICT` if the condition does not hold, `WRONG_KEY`, `KEY_REQUIRED`,
+   * `OVERLOADED` if others keep writing the record; else as {@link Placement.put}.
+   */
   put(
     name: RecordName,
     sealed: SealedRecord,
@@ -62,29 +66,13 @@ export class Writer {
     if (!isProven || condition.kind === 'absent') {
       return this.#placement.put(name, sealed, condition, callOf(context));
     }
-    return this.#putWhileProven(name, sealed, proof, context);
-  }
-
-  async #putWhileProven(
-    name: RecordName,
-    sealed: SealedRecord,
-    proof: WriteProof,
-    context: RequestContext,
-  ): Promise<Written> {
-    const { condition } = proof;
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#putProven(name, sealed, proof, context);
-      } catch (error) {
-        const isAgain = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
-        if (!isAgain || tries >= CHANGED_TRIES_MAX) throw error;
-      }
-    }
+    const put = () => this.#putProven(name, sealed, proof, context);
+    return despiteOthers(condition, context, put);
   }
 
   /**
    * Deletes a record; with a key, only if it is the right one. Resolves to whether there was a
-   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `CONFLICT`, `ALTERED`.
+   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `CONFLICT`, `OVERLOADED`, `ALTERED`.
    */
   async remove(
     name: RecordName,
@@ -99,19 +87,26 @@ export class Writer {
       }
       return await this.#placement.remove(name, condition, callOf(context));
     }
-    for (let tries = 1; ; tries++) {
-      try {
-        const found = await this.#placement.head(name, callOf(context));
-        if (isExpired(found.header, found.askedAtMs)) return false;
-        const proof = await this.#prove(found, name, { shown: key }, context);
-        checkIsMeant(found, condition);
-        const proven = this.#takesConditions ? proof : condition;
-        return await this.#placement.remove(name, proven, callOf(context));
-      } catch (error) {
-        if (codeOf(error) === 'NOT_FOUND') return false;
-        const isAgain = codeOf(error) === 'CONFLICT' && condition.kind === 'always';
-        if (!isAgain || tries >= CHANGED_TRIES_MAX) throw error;
-      }
+    const remove = () => this.#removeProven(name, key, condition, context);
+    return await despiteOthers(condition, context, remove);
+  }
+
+  async #removeProven(
+    name: RecordName,
+    key: Buffer,
+    condition: WriteCondition,
+    context: RequestContext,
+  ): Promise<boolean> {
+    try {
+      const found = await this.#placement.head(name, callOf(context));
+      if (isExpired(found.header, found.askedAtMs)) return false;
+      const proof = await this.#prove(found, name, { shown: key }, context);
+      checkIsMeant(found, condition);
+      const proven = this.#takesConditions ? proof : condition;
+      return await this.#placement.remove(name, proven, callOf(context));
+    } catch (error) {
+      if (codeOf(error) === 'NOT_FOUND') return false;
+      throw error;
     }
   }
 

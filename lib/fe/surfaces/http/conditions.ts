@@ -60,9 +60,7 @@ export function preconditionFailed(): StatusError {
   return new StatusError(412, 'CONFLICT', 'the record is not the one that the request is for');
 }
 
-/**
- * The error of a refused write: 412 if its own condition failed, 409 for a conflict with others.
- */
+/** The error of a refused write: 412 if its own condition failed. */
 export function conflictAs({ kind }: WriteCondition): (error: unknown) => never {
   return (error) => {
     const isConflict = codeOf(error) === 'CONFLICT';

@@ -25,6 +25,12 @@ export const FAILURES = {
   504: problemOf('It took too long.'),
 };
 
+/** Failures of routes that write. */
+export const WRITE_FAILURES = {
+  ...FAILURES,
+  503: problemOf('Not now: as elsewhere, or others keep writing this very record.'),
+};
+
 /** A failure of HEAD has no body either. */
 export const HEAD_FAILURES = Object.fromEntries(
   [400, 401, 403, 410, 412, 413, 429, 500, 502, 503, 504].map((status) => [

@@ -1,5 +1,5 @@
 /** What the document says of `/v1/records`, and how its requests are checked. */
-import { FAILURES, HEAD_FAILURES, problemOf } from './failures-document.ts';
+import { FAILURES, HEAD_FAILURES, problemOf, WRITE_FAILURES } from './failures-document.ts';
 import * as schemas from './schemas.ts';
 
 const TAGS = ['records'];
@@ -9,7 +9,6 @@ type Path = '/v1/records/:id' | '/v1/record';
 
 const NOT_FOUND = problemOf('There is no such record.');
 const WRONG_KEY = problemOf('The key is another one.');
-const BUSY = problemOf('Others write the record all the time.');
 const ALREADY_READ = problemOf('The record could be read once, and was.');
 const NO_REVISION = problemOf('If-Match or If-None-Match asks of a record that was read once.');
 const TOO_LARGE = problemOf('The record is larger than the server takes.');
@@ -39,11 +38,10 @@ export function describeRecords(path: Path) {
       consumes: OCTETS,
       body: schemas.record,
       response: {
-        ...FAILURES,
+        ...WRITE_FAILURES,
         200: schemas.stored.describe('Stored; it replaced a record.'),
         201: schemas.stored.describe('Stored; nothing was there before.'),
         403: problemOf('A record is there, and its current key is needed.'),
-        409: BUSY,
         410: NO_REVISION,
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,
@@ -94,11 +92,10 @@ export function describeRecords(path: Path) {
       ...params,
       headers: rekeyHeaders,
       response: {
-        ...FAILURES,
+        ...WRITE_FAILURES,
         200: schemas.stored.describe('The record has the new key now.'),
         403: WRONG_KEY,
         404: NOT_FOUND,
-        409: BUSY,
         410: ALREADY_READ,
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,
@@ -112,7 +109,7 @@ export function describeRecords(path: Path) {
       ...params,
       headers,
       response: {
-        ...FAILURES,
+        ...WRITE_FAILURES,
         204: schemas.nothing.describe('There is no such record any more.'),
         403: WRONG_KEY,
         410: NO_REVISION,

@@ -1,0 +1,56 @@
+/** Many who write one record at a time, none of whom expects anything of it. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { drawKey } from '../../lib/fe/client.ts';
+import { type HttpCall, http } from '../helpers/http.ts';
+import { startServers, type TestServers } from '../helpers/servers.ts';
+
+const WRITERS = 24;
+const ROUNDS = 8;
+
+let servers: TestServers;
+
+before(async () => {
+  servers = await startServers({ feServerConfigs: { writePolicy: 'key-proof' } });
+});
+after(() => servers.close());
+
+/** Sends a request many times at once, and again; resolves to the codes of what was refused. */
+async function codesOf(method: string, path: string, call: HttpCall): Promise<string[]> {
+  const codes: string[] = [];
+  const write = async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const answer = await http(servers.fe.port, method, path, call);
+      if (answer.status >= 400) codes.push(`${answer.status} ${answer.body}`);
+    }
+  };
+  await Promise.all(Array.from({ length: WRITERS }, write));
+  return codes;
+}
+
+describe('a record that many write', () => {
+  it('is in conflict with none of them', async () => {
+    const [key, other] = [drawKey().toString('hex'), drawKey().toString('hex')];
+    const path = '/v1/records/hot';
+    const put = { headers: { 'Enc-Record-Key': key }, body: 'x' };
+    const there = { 'Enc-Old-Key': key, 'Enc-Record-Key': other };
+    const back = { 'Enc-Old-Key': other, 'Enc-Record-Key': key };
+    const codes = await Promise.all([
+      codesOf('PUT', path, put),
+      codesOf('POST', '/records', {
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ id: Buffer.from('hot').toString('hex'), key, data: 'ff' }),
+      }),
+      codesOf('DELETE', path, { headers: { 'Enc-Record-Key': key } }),
+      codesOf('POST', `${path}/rekey`, { headers: there }),
+      codesOf('POST', `${path}/rekey`, { headers: back }),
+    ]);
+    // Wrong keys and records that are gone are what the others made; 409 would be about nothing.
+    const allowed =
+      /^(?:403 .*(?:WRONG_KEY|KEY_REQUIRED|its current key|wrong key)|404 .*NOT_FOUND|503 )/;
+    assert.deepEqual(
+      [...new Set(codes.flat())].filter((code) => !allowed.test(code)),
+      [],
+    );
+  });
+});
