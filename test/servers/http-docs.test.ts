@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { http } from '../helpers/http.ts';
+import { http, httpJson } from '../helpers/http.ts';
 import {
   assertDescribed,
   exampleOf,
+  type NamedOperation,
   type OpenApi,
   operationsOf,
   type Schema,
@@ -75,11 +76,11 @@ describe('the documentation', () => {
     assert.equal(store?.schema.properties?.['key']?.anyOf, undefined);
   });
 
-  it('has examples that succeed when they are sent', async () => {
-    const order = ['put', 'post', 'get', 'head', 'delete'];
+  it('has examples that succeed when they are sent in the order of the page', async () => {
     const all = operationsOf(document);
-    // Both paths of /v1 name the same record: it is deleted once all have read it.
-    all.sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
+    const order = document.tags.map(({ name }) => name);
+    const placeOf = ({ operation }: NamedOperation) => order.indexOf(operation.tags[0] ?? '');
+    all.sort((a, b) => placeOf(a) - placeOf(b));
     for (const named of all) {
       const { method } = named;
       const { url, headers, body } = exampleOf(named);
@@ -87,6 +88,22 @@ describe('the documentation', () => {
       const answer = await http(port, method.toUpperCase(), url, call);
       assert.ok(answer.status < 300, `${method} ${url}: ${answer.status} ${answer.body}`);
       assertDescribed(document, named, answer);
+    }
+  });
+
+  it('has an example of a batch whose items succeed, in any order and on an empty store', async () => {
+    const batch = operationsOf(document).find(({ path }) => path === '/v1/batch') as NamedOperation;
+    const { items } = JSON.parse(exampleOf(batch).body ?? '{}') as { items: { id: string }[] };
+    assert.equal(new Set(items.map(({ id }) => id)).size, items.length);
+    const empty = await startServers();
+    try {
+      const { items: answers } = (
+        await httpJson(empty.fe.port, 'POST', '/v1/batch', { items })
+      ).json<{ items: { status: number }[] }>();
+      assert.equal(answers.length, items.length);
+      for (const { status } of answers) assert.ok(status < 300);
+    } finally {
+      await empty.close();
     }
   });
 

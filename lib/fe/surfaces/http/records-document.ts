@@ -106,8 +106,8 @@ export function describeRecords(path: Path) {
       operationId: `deleteRecord${by}`,
       summary: `Delete a record${where}, whether there is one or not`,
       description: 'With a key, only if it is the right one.',
-      ...params,
-      headers,
+      ...(inPath ? { params: schemas.deletePath } : {}),
+      headers: inPath ? schemas.headers : schemas.deleteHeadersWithId,
       response: {
         ...WRITE_FAILURES,
         204: schemas.nothing.describe('There is no such record any more.'),

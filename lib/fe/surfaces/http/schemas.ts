@@ -13,6 +13,8 @@ import { BATCH_ITEMS_MAX, ID_BYTES_MAX, NAMESPACE_BYTES_MAX } from '../../../pro
  */
 const EXAMPLE_KEY = randomBytes(32).toString('hex');
 const EXAMPLE_ID = 'docs-example';
+/** For what must not get in the way of the other examples, in whatever order they are sent. */
+const OTHER_EXAMPLE_ID = 'docs-example-2';
 const EXAMPLE_HEX_ID = Buffer.from(EXAMPLE_ID).toString('hex');
 
 const HEX = /^(?:[0-9A-Fa-f]{2})*$/;
@@ -123,13 +125,14 @@ export const message = z.object({ message: z.string() });
 
 // --- /v1/records -------------------------------------------------------------------------
 
-export const recordPath = z.object({
-  id: z
-    .string()
-    .min(1)
-    .describe('User ID of 1 to 1,024 bytes.')
-    .meta({ maxLength: ID_BYTES_MAX, example: EXAMPLE_ID }),
-});
+function pathOf(example: string) {
+  const id = z.string().min(1).describe('User ID of 1 to 1,024 bytes.');
+  return z.object({ id: id.meta({ maxLength: ID_BYTES_MAX, example }) });
+}
+
+export const recordPath = pathOf(EXAMPLE_ID);
+/** The page shows `rekey` below `DELETE`, which therefore spares the record of the examples. */
+export const deletePath = pathOf(OTHER_EXAMPLE_ID);
 
 /** Percent-encoded bytes (RFC 3986 section 2.1): visible ASCII, each `%` with two hex digits. */
 function percentEncoded(bytesMin: number, bytesMax: number) {
@@ -153,11 +156,12 @@ const shared = {
 
 const key = hexKey.describe('Record key, 64 hexadecimal digits.').meta({ example: EXAMPLE_KEY });
 
-const id = {
-  'enc-record-id': percentEncoded(1, ID_BYTES_MAX)
-    .describe('User ID of 1 to 1,024 bytes, percent-encoded; any bytes.')
-    .meta({ example: EXAMPLE_ID }),
-};
+function idHeader(example: string) {
+  const words = 'User ID of 1 to 1,024 bytes, percent-encoded; any bytes.';
+  return { 'enc-record-id': percentEncoded(1, ID_BYTES_MAX).describe(words).meta({ example }) };
+}
+
+const id = idHeader(EXAMPLE_ID);
 
 const life = {
   'enc-old-key': hexKey.optional().describe('Key of the record that is replaced: 403 if another.'),
@@ -197,6 +201,7 @@ export const rekeyHeaders = z.looseObject({
   'enc-record-key': key.describe('The new key, drawn by the caller and kept before this is sent.'),
 });
 export const headersWithId = headers.extend(id);
+export const deleteHeadersWithId = headers.extend(idHeader(OTHER_EXAMPLE_ID));
 export const headersWithIdAndKey = headersWithKey.extend(id);
 export const storeHeadersWithId = storeHeaders.extend(id);
 export const rekeyHeadersWithId = rekeyHeaders.extend(id);
@@ -278,8 +283,8 @@ const anyItem = z.unknown().meta(shapeOf(batchItem, 'input'));
 export const batch = z.object({ items: z.array(anyItem).max(BATCH_ITEMS_MAX) }).meta({
   example: {
     items: [
-      { op: 'store', id: EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
-      { op: 'retrieve', id: EXAMPLE_ID, key: EXAMPLE_KEY },
+      { op: 'store', id: OTHER_EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
+      { op: 'delete', id: 'docs-example-3' },
     ],
   },
 });
