@@ -129,6 +129,41 @@ describe('/v1/records', () => {
     assert.equal(same.status, 304);
   });
 
+  it('tells HEAD and GET when the record ends, where it has not changed too', async () => {
+    const { key, revision } = (await put('ends', 'x', { 'Enc-Ttl': '60' })).json<Stored>();
+    const fresh = { 'If-None-Match': `"${revision}"` };
+    const withKey = { 'Enc-Record-Key': key };
+    const seen = new Set<unknown>();
+    for (const [method, headers, status] of [
+      ['HEAD', {}, 200],
+      ['HEAD', fresh, 304],
+      ['HEAD', { ...fresh, ...withKey }, 304],
+      ['GET', { ...fresh, ...withKey }, 304],
+      ['GET', withKey, 200],
+    ] as const) {
+      const answer = await http(port, method, '/v1/records/ends', { headers });
+      assert.equal(answer.status, status);
+      seen.add(answer.headers['enc-expires']);
+    }
+    assert.equal(seen.size, 1);
+    assert.match(String([...seen][0]), /^\d{4}-.*Z$/);
+  });
+
+  it('takes of HEAD who reads a record that can be read once, as of GET', async () => {
+    const { key } = (await put('once', 'x', { 'Enc-Once': '1' })).json<Stored>();
+    const reader = randomBytes(16).toString('hex');
+    const head = async (headers: object) =>
+      (
+        await http(port, 'HEAD', '/v1/records/once', {
+          headers: { 'Enc-Record-Key': key, ...headers },
+        })
+      ).status;
+    assert.equal((await get('once', key, { 'Enc-Reader': reader })).status, 200);
+    assert.equal(await head({ 'Enc-Reader': reader }), 200);
+    assert.equal(await head({}), 410);
+    assert.equal(await head({ 'Enc-Reader': 'zz' }), 400);
+  });
+
   it('deletes, with the right key or none', async () => {
     const { key } = (await put('gone', 'x')).json<Stored>();
     const wrong = { 'Enc-Record-Key': randomBytes(32).toString('hex') };

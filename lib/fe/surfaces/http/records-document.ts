@@ -21,7 +21,6 @@ export function describeRecords(path: Path) {
   const where = inPath ? '' : ', named by a header';
   const by = inPath ? '' : 'ByHeader';
   const params = inPath ? { params: schemas.recordPath } : {};
-  const headers = inPath ? schemas.headers : schemas.headersWithId;
   const headersWithKey = inPath ? schemas.headersWithKey : schemas.headersWithIdAndKey;
   const storeHeaders = inPath ? schemas.storeHeaders : schemas.storeHeadersWithId;
   const rekeyHeaders = inPath ? schemas.rekeyHeaders : schemas.rekeyHeadersWithId;
@@ -73,9 +72,11 @@ export function describeRecords(path: Path) {
       tags: TAGS,
       operationId: `headRecord${by}`,
       summary: `Look whether a record is there${where}`,
-      description: 'Without a key, only ETag is told.',
+      description:
+        'Without a key, only ETag and Enc-Expires are told; with it, what GET tells, but not the ' +
+        'type and length of a record that can be read once.',
       ...params,
-      headers,
+      headers: inPath ? schemas.headHeaders : schemas.headHeadersWithId,
       response: {
         ...HEAD_FAILURES,
         200: schemas.nothing.describe('ETag is the revision of the record.'),

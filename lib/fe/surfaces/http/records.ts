@@ -82,16 +82,19 @@ class RecordRoutes {
     if (isConditional(headers)) {
       // First look without claiming it: the record may be one that can be read once.
       const looking = { claims: false, reader: readerOf(headers) };
-      const { revision } = await service.retrieve(name, key, context, looking);
-      reply.header('etag', entityTag(revision));
-      if (!isModified(headers, revision)) return reply.code(304).send();
+      const looked = await service.retrieve(name, key, context, looking);
+      tellLife(reply, looked);
+      if (!isModified(headers, looked.revision)) return reply.code(304).send();
     }
     const found = await service.retrieve(name, key, context, { reader: readerOf(headers) });
     tellLife(reply, found);
     return this.#send(reply, found);
   }
 
-  /** Without a key, only the entity tag; with it, every header that GET sends, without the body. */
+  /**
+   * Without a key, only the entity tag and the end; with it, every header that GET sends, but for
+   * those of the body where the record can be read once.
+   */
   async head(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const headers = headersOf(request);
     const { 'enc-record-key': hexKey } = headers;

@@ -193,6 +193,7 @@ const reader = {
 
 /** Headers of requests that need no key, and of those that do. Other headers are ignored. */
 export const headers = z.looseObject({ ...shared, 'enc-record-key': key.optional() });
+export const headHeaders = headers.extend(reader);
 export const headersWithKey = z.looseObject({ ...shared, ...reader, 'enc-record-key': key });
 export const storeHeaders = headers.extend(life);
 export const rekeyHeaders = z.looseObject({
@@ -200,7 +201,7 @@ export const rekeyHeaders = z.looseObject({
   'enc-old-key': key.describe('The key that the record has now.'),
   'enc-record-key': key.describe('The new key, drawn by the caller and kept before this is sent.'),
 });
-export const headersWithId = headers.extend(id);
+export const headHeadersWithId = headHeaders.extend(id);
 export const deleteHeadersWithId = headers.extend(idHeader(OTHER_EXAMPLE_ID));
 export const headersWithIdAndKey = headersWithKey.extend(id);
 export const storeHeadersWithId = storeHeaders.extend(id);
