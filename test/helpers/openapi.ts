@@ -26,6 +26,7 @@ export interface Content {
 export interface Response {
   readonly $ref?: string;
   readonly description: string;
+  readonly headers?: Readonly<Record<string, { readonly schema: Schema }>>;
   readonly content?: Content;
 }
 export interface Operation {
@@ -83,11 +84,21 @@ export function responseOf({ components }: OpenApi, { operation }: NamedOperatio
   return name === undefined ? response : components.responses[name];
 }
 
-/** Fails unless the document has the answer's status, its type, and a schema that it is of. */
+/** Headers that say something of one answer; the others are those of every HTTP answer. */
+const TELLING = ['etag', 'enc-expires', 'retry-after', 'www-authenticate'];
+
+/**
+ * Fails unless the document has the answer's status, its headers, its type, and a schema that it is
+ * of.
+ */
 export function assertDescribed(document: OpenApi, named: NamedOperation, answer: HttpAnswer) {
   const where = `${named.method} ${named.path}: ${answer.status} ${answer.body}`;
   const response = responseOf(document, named, answer.status);
   assert.ok(response, where);
+  const told = Object.keys(response.headers ?? {}).map((name) => name.toLowerCase());
+  for (const name of TELLING) {
+    assert.ok(answer.headers[name] === undefined || told.includes(name), `${where}: ${name}`);
+  }
   if (named.method === 'head') return;
   const type = String(answer.headers['content-type'] ?? '').split(';', 1)[0] as string;
   const content = response.content?.[type] ?? response.content?.['*/*'];

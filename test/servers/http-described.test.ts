@@ -102,6 +102,13 @@ describe('the document has what every route can answer', () => {
     }
   });
 
+  it('to a Host that is none: 400', async () => {
+    for (const named of operations) {
+      const status = await provoke(servers.fe.port, named, { headers: { host: 'a b' } });
+      assert.equal(status, 400, `${named.method} ${named.path}`);
+    }
+  });
+
   it('to callers who are not known, or are wrong too often: 401, 429', async () => {
     const tokens = join(servers.folder, 'tokens.json');
     await makeToken(tokens, ['admin']);
@@ -149,6 +156,22 @@ describe('the document has what every route can answer', () => {
       const status = await provoke(port, named, { headers: condition });
       assert.equal(status, 410, `${named.method} ${named.path}`);
       assert.equal((await http(port, 'DELETE', url, { headers })).status, 204);
+    }
+  });
+
+  it('with the headers of what is there', async () => {
+    const { port } = servers.fe;
+    const paths = ['/v1/record', '/v1/records/{id}'];
+    for (const named of operations.filter(({ path }) => paths.includes(path))) {
+      if (named.method === 'delete') continue;
+      const { url, headers } = exampleOf(named);
+      const ends = { ...headers, 'enc-ttl': '60' };
+      assert.ok((await http(port, 'PUT', url, { headers: ends, body: 'x' })).headers['etag']);
+      assert.equal(await provoke(port, named), 200, `${named.method} ${named.path}`);
+      const told = (status: number) =>
+        Object.keys(responseOf(document, named, status)?.headers ?? {});
+      assert.deepEqual(told(200), named.method === 'put' ? ['ETag'] : ['ETag', 'Enc-Expires']);
+      assert.deepEqual(told(503), ['Retry-After']);
     }
   });
 

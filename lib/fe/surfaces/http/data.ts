@@ -10,7 +10,8 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 const TAGS = ['data'];
 /** IDs in one chunk of a list. */
 const CHUNK_IDS = 1_000;
-const UNAVAILABLE = {
+const FAILURES = {
+  400: schemas.detail,
   401: schemas.detail,
   403: schemas.detail,
   413: schemas.detail,
@@ -33,7 +34,7 @@ function addList(app: HttpApp, { items, budget, limits }: HttpHost): void {
     operationId: 'listItems',
     summary: 'List the IDs of all items',
     querystring: schemas.itemsQuery,
-    response: { 200: schemas.itemIds, 422: schemas.complaints, ...UNAVAILABLE },
+    response: { 200: schemas.itemIds, 422: schemas.complaints, ...FAILURES },
   };
   app.get('/data', { schema }, async (request, reply) => {
     const ids = await items.listIds(contextOf(request, limits), request.query);
@@ -61,10 +62,9 @@ function addRetrieve(app: HttpApp, { items, budget, limits }: HttpHost): void {
     params: schemas.itemPath,
     response: {
       200: schemas.item,
-      400: schemas.detail.describe('The path is no UTF-8.'),
       404: schemas.detail,
       422: schemas.complaints,
-      ...UNAVAILABLE,
+      ...FAILURES,
     },
   };
   app.get('/data/:item_id', { schema }, async (request, reply) => {
@@ -85,10 +85,9 @@ function addCreate(app: HttpApp, host: HttpHost): void {
     body: schemas.newItem,
     response: {
       200: schemas.item,
-      400: schemas.detail,
       409: schemas.detail.describe('The ID is taken, and no higher one is left.'),
       422: schemas.complaints,
-      ...UNAVAILABLE,
+      ...FAILURES,
     },
   };
   app.post('/data', { schema, ...takeJson(host, 422) }, async (request, reply) => {

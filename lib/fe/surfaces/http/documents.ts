@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { VERSION } from '../../../version.ts';
-import { addCommonFailures, COMMON_FAILURES } from './failures-document.ts';
+import { COMMON_FAILURES, completeAnswers } from './failures-document.ts';
 import type { HttpApp } from './host.ts';
 
 /** The page may load only from here and call only here; no inline script is allowed. */
@@ -56,7 +56,7 @@ export async function addDocuments(app: HttpApp): Promise<void> {
     },
     exposeHeadRoutes: true,
     transform: describeRoute,
-    transformObject: addCommonFailures,
+    transformObject: completeAnswers,
   });
   await app.register(swaggerUi, {
     routePrefix: '/docs',

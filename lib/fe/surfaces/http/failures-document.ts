@@ -1,5 +1,6 @@
 /** What the document says of failures: those of one route, of most routes, and of all. */
 import type { SwaggerTransformObject } from '@fastify/swagger';
+import { headersOf } from './headers-document.ts';
 import * as schemas from './schemas.ts';
 
 const PROBLEM_TYPE = 'application/problem+json';
@@ -57,20 +58,29 @@ export const COMMON_FAILURES = Object.fromEntries(
 );
 
 interface Operation {
-  readonly responses: Record<string, unknown>;
+  readonly responses: Record<string, object>;
 }
 interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
-/** Adds to each operation the failures that can happen anywhere, unless it describes its own. */
-export const addCommonFailures: SwaggerTransformObject = (made) => {
+/**
+ * Adds to each operation the headers of its answers, and the failures that can happen anywhere,
+ * unless it describes its own.
+ */
+export const completeAnswers: SwaggerTransformObject = (made) => {
   if (!('openapiObject' in made)) return made.swaggerObject;
   // The types allow for everything that a path may have; here there are only operations.
   const { paths } = made.openapiObject as unknown as Document;
-  for (const { responses } of Object.values(paths).flatMap((path) => Object.values(path))) {
-    for (const status of Object.keys(ANYWHERE)) {
-      responses[status] ??= { $ref: `#/components/responses/${status}` };
+  for (const [path, operations] of Object.entries(paths)) {
+    for (const [method, { responses }] of Object.entries(operations)) {
+      for (const [status, response] of Object.entries(responses)) {
+        const headers = headersOf(path, method, status);
+        if (headers !== undefined) responses[status] = { ...response, headers };
+      }
+      for (const status of Object.keys(ANYWHERE)) {
+        responses[status] ??= { $ref: `#/components/responses/${status}` };
+      }
     }
   }
   return made.openapiObject;
