@@ -206,12 +206,19 @@ describe('the document has what a batch takes and gives', () => {
     { op: 'retrieve', id: 'b' },
     { op: 'delete', id: 1 },
   ];
+  const misspelt = [
+    { op: 'store', id: 'b', record: 'y', key, ifabsent: true },
+    { op: 'store', id: 'b', record: 'y', key, ttl: 60 },
+    { op: 'retrieve', id: 'b', key, reader: '00' },
+    { op: 'delete', id: 'b', ifRevision: '0'.repeat(16) },
+  ];
 
   it('items by what is done, of which malformed ones are none', () => {
     const ops = itemSchema().oneOf?.map(({ properties }) => properties?.['op']?.enum);
     assert.deepEqual(ops, [['store'], ['retrieve'], ['delete']]);
     for (const item of items) assertOf(itemSchema(), item, item.op);
-    for (const item of malformed) assert.throws(() => assertOf(itemSchema(), item, 'wrong'));
+    for (const item of [...malformed, ...misspelt])
+      assert.throws(() => assertOf(itemSchema(), item, 'wrong'));
   });
 
   it('answers with all that they have, to malformed items, too', async () => {
@@ -228,5 +235,27 @@ describe('the document has what a batch takes and gives', () => {
     const described = content?.schema.properties?.['items']?.items?.properties;
     // One with an end is stored, but not read here.
     assert.deepEqual([...seen, 'expires'].sort(), Object.keys(described ?? {}).sort());
+  });
+
+  it('no field beyond those: a condition that is misspelt is not passed over', async () => {
+    const post = (body: object) => httpJson(servers.fe.port, 'POST', '/v1/batch', body);
+    type Answer = { items: { revision?: string; code?: string }[] };
+    const [stored] = (await post({ items: items.slice(0, 1) })).json<Answer>().items;
+    const refused = (await post({ items: misspelt })).json<Answer>().items;
+    assert.deepEqual(
+      refused.map(({ code }) => code),
+      misspelt.map(() => 'UNKNOWN_FIELD'),
+    );
+    const [found] = (await post({ items: items.slice(2, 3) })).json<Answer>().items;
+    assert.ok(found?.revision !== undefined && found.revision === stored?.revision);
+    assert.equal((await post({ items: [], atomic: true })).status, 400);
+  });
+
+  it('more than that on /data and /records, whose clients may send it', async () => {
+    const { port } = servers.fe;
+    const item = { id: 77, data: 'x', more: 1 };
+    assert.equal((await httpJson(port, 'POST', '/data', item)).status, 200);
+    const record = { id: '77', data: '00', more: 1 };
+    assert.equal((await httpJson(port, 'POST', '/records', record)).status, 201);
   });
 });

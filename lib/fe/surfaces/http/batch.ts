@@ -34,8 +34,9 @@ function addBatch(app: HttpApp, host: HttpHost): void {
     operationId: 'batchRecords',
     summary: 'Store, retrieve and delete many records',
     description:
-      'Each item has an answer of its own: one that is not of the form below is answered with ' +
-      'status 400 in its place, and spoils no other. They are done side by side, in no order.',
+      'Each item has an answer of its own: one that is not of the form below, or has a field ' +
+      'beyond it, is answered with status 400 in its place, and spoils no other. They are done ' +
+      'side by side, in no order.',
     body: schemas.batch,
     response: {
       ...FAILURES,
@@ -93,15 +94,18 @@ function opOf(item: unknown): string | undefined {
   return typeof op === 'string' ? op : undefined;
 }
 
-/** Throws `INVALID_FIELD` with a message that quotes nothing of the item. */
+/** Throws `UNKNOWN_FIELD` or `INVALID_FIELD` with a message that quotes nothing of the item. */
 function checked(item: unknown): schemas.HttpBatchItem {
   const { success, data, error } = schemas.batchItem.safeParse(item);
   if (success) return data;
+  const hint = 'see /docs for what is expected';
+  if (error.issues[0]?.code === 'unrecognized_keys') {
+    throw new EncServerError('UNKNOWN_FIELD', 'the item has a field that is not known', { hint });
+  }
   const [name = 'op'] = error.issues[0]?.path ?? [];
   const known = /^[a-zA-Z0-9]{1,16}$/.test(String(name)) ? `"${String(name)}"` : 'it';
-  throw new EncServerError('INVALID_FIELD', `the item is malformed: ${known} is missing or wrong`, {
-    hint: 'see /docs for what is expected',
-  });
+  const words = `the item is malformed: ${known} is missing or wrong`;
+  throw new EncServerError('INVALID_FIELD', words, { hint });
 }
 
 async function doItem(

@@ -253,7 +253,8 @@ const batchName = {
     .describe('User ID of any bytes, in base64; instead of id.'),
   namespace: z.string().refine(isWellFormed).optional().describe('At most 255 bytes in UTF-8.'),
 };
-const batchStore = z.object({
+/** Strict, as a misspelt condition would otherwise be no condition. */
+const batchStore = z.strictObject({
   op: z.literal('store'),
   ...batchName,
   record: z.string().refine(isWellFormed).optional().describe('The record, as text in UTF-8.'),
@@ -269,8 +270,8 @@ const batchStore = z.object({
     .regex(/^[0-9A-Fa-f]{16}$/)
     .optional(),
 });
-const batchRetrieve = z.object({ op: z.literal('retrieve'), ...batchName, key: hexKey });
-const batchDelete = z.object({
+const batchRetrieve = z.strictObject({ op: z.literal('retrieve'), ...batchName, key: hexKey });
+const batchDelete = z.strictObject({
   op: z.literal('delete'),
   ...batchName,
   key: hexKey.optional(),
@@ -281,7 +282,7 @@ export type HttpBatchItem = z.output<typeof batchItem>;
 
 /** Items are described here, but checked one by one: a malformed one must not affect the others. */
 const anyItem = z.unknown().meta(shapeOf(batchItem, 'input'));
-export const batch = z.object({ items: z.array(anyItem).max(BATCH_ITEMS_MAX) }).meta({
+export const batch = z.strictObject({ items: z.array(anyItem).max(BATCH_ITEMS_MAX) }).meta({
   example: {
     items: [
       { op: 'store', id: OTHER_EXAMPLE_ID, record: 'hello', key: EXAMPLE_KEY },
