@@ -6,7 +6,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { BeCall } from '../be/client.ts';
-import type { RecordName } from '../crypto/envelope.ts';
+import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
 import type { Claim } from '../crypto/head.ts';
 import { EncServerError } from '../errors.ts';
 import { orAbsent } from './lookup.ts';
@@ -39,7 +39,7 @@ export async function claimRecord(
   if (reader !== undefined) {
     // Stored first: if only this succeeds, the record can still be claimed, and nobody looks here.
     const copy = { header, body, expiryMs: endOf(found, atMs + READ_AGAIN_MS) };
-    await placement.put(copyName(name, reader), copy, ALWAYS, call);
+    await placement.put(copyName(name, header, reader), copy, ALWAYS, call);
   }
   const claim = { atMs, reader: reader === undefined ? NO_READER : hashOf(reader) };
   const tombstone = { header, body: NO_BYTES, claim, expiryMs: endOf(found, atMs + TOMBSTONE_MS) };
@@ -53,14 +53,14 @@ export async function claimRecord(
 export async function readAgain(
   placement: Placement,
   name: RecordName,
-  claim: Claim,
+  { header, claim }: { readonly header: Buffer; readonly claim: Claim },
   reader: Buffer | undefined,
   acceptBytes: number,
   call: BeCall,
 ): Promise<FoundRecord> {
   const isReader = reader !== undefined && timingSafeEqual(hashOf(reader), claim.reader);
   if (!isReader || Date.now() > claim.atMs + READ_AGAIN_MS) throw alreadyRead(claim);
-  const copy = await orAbsent(placement.get(copyName(name, reader), acceptBytes, call));
+  const copy = await orAbsent(placement.get(copyName(name, header, reader), acceptBytes, call));
   if (copy === undefined) throw alreadyRead(claim);
   return copy;
 }
@@ -75,12 +75,17 @@ function endOf({ expiryMs }: FoundRecord, atMs: number): number {
   return expiryMs === 0 ? atMs : Math.min(expiryMs, atMs);
 }
 
-/** The place of the copy: nobody can name it without the token. */
-function copyName({ namespace, id }: RecordName, reader: Buffer): RecordName {
+/**
+ * The place of the copy: nobody can name it without the token. The nonce keeps a late attempt at an
+ * earlier record of the name away from it.
+ */
+function copyName({ namespace, id }: RecordName, header: Buffer, reader: Buffer): RecordName {
+  const { nonce } = decodeHeader(header);
   const lengths = Buffer.alloc(4);
   lengths.writeUInt16BE(namespace.length, 0);
   lengths.writeUInt16BE(id.length, 2);
-  const place = createHash('sha256').update(lengths).update(namespace).update(id).update(reader);
+  const place = createHash('sha256');
+  for (const part of [lengths, namespace, id, nonce, reader]) place.update(part);
   return { namespace: CLAIMS_NAMESPACE, id: place.digest() };
 }
 

@@ -170,9 +170,10 @@ export class Reader {
       await claimRecord(placement, name, found, reader, call);
       return opened;
     }
-    const key = this.#keyFor(found.header, read);
-    noting(context, () => proveKey(found.header, name, key));
-    const copy = await readAgain(placement, name, found.claim, reader, acceptBytes, call);
+    const { header, claim } = found;
+    const key = this.#keyFor(header, read);
+    noting(context, () => proveKey(header, name, key));
+    const copy = await readAgain(placement, name, { header, claim }, reader, acceptBytes, call);
     return this.#open({ ...copy, revision: found.revision }, facts, read);
   }
 
