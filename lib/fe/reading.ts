@@ -32,6 +32,8 @@ export interface ReadRecord {
 /** The caller's record key, or the one that the server keeps. */
 export type OpeningKey = Buffer | 'kept';
 
+type Claims = boolean | ((revision: Buffer) => boolean);
+
 /** How a record is read. */
 export interface ReadOptions {
   /**
@@ -43,8 +45,11 @@ export interface ReadOptions {
   readonly acceptBytesMax?: number | undefined;
   /** Throws if the answer cannot show the record, which then does not count as read. */
   readonly check?: ((record: Buffer) => void) | undefined;
-  /** False to look only: a record that can be read once stays unread. */
-  readonly claims?: boolean;
+  /**
+   * False to look only: a record that can be read once stays unread. A function decides that by the
+   * revision that is returned.
+   */
+  readonly claims?: Claims;
 }
 
 /** One request to read. */
@@ -58,7 +63,7 @@ interface Read {
   readonly acceptBytesMax: number;
   readonly check: ((record: Buffer) => void) | undefined;
   /** Whether a record that can be read once counts as read. */
-  readonly claims: boolean;
+  readonly claims: Claims;
 }
 
 /** The parts of the header that are returned. */
@@ -144,7 +149,7 @@ export class Reader {
       if (isLegacyHeader(found.header)) return await this.#readLegacy(found, read);
       const facts = { expiryMs, once: (flags & ENVELOPE_FLAG.once) !== 0 };
       // A record that has been read is replaced by a tombstone, which no key opens.
-      const looks = !read.claims && found.claim === undefined;
+      const looks = found.claim === undefined && !doesClaim(read, found.revision);
       if (!facts.once || looks) return this.#open(found, facts, read);
       try {
         return await this.#readOnce(found, facts, acceptBytes, read);
@@ -200,6 +205,10 @@ export class Reader {
   #keyFor(header: Buffer, { key, name }: Read): Buffer {
     return key === 'kept' ? this.#options.keeper.ring.unwrap(header, name) : key;
   }
+}
+
+function doesClaim({ claims }: Read, revision: Buffer): boolean {
+  return typeof claims === 'function' ? claims(revision) : claims;
 }
 
 /** The store's answer for a body above the requested size. */

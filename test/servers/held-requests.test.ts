@@ -6,6 +6,7 @@ import { FeClient } from '../../lib/fe/client.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { startHeldFe } from '../helpers/frame-proxy.ts';
+import { http } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
 let servers: TestServers;
@@ -43,5 +44,22 @@ describe('a reader that asks twice for a record that can be read once', () => {
     letGo();
     await rejectsWith(late, 'WRONG_KEY');
     assert.equal(await read(), 'second');
+  });
+});
+
+describe('a conditional read over HTTP', () => {
+  it('claims no record but that of its condition, when another is stored meanwhile', async () => {
+    const key = randomBytes(32);
+    const first = await client.store('once', Buffer.from('first'), { key, once: true });
+    const caught = held.proxy.hold(OPCODE.PUT);
+    const tag = `"${first.revision.toString('hex')}"`;
+    const headers = { 'Enc-Record-Key': key.toString('hex'), 'If-Match': tag };
+    const reading = http(held.fe.port, 'GET', '/v1/records/once', { headers });
+    const letGo = await caught;
+    await client.store('once', Buffer.from('second'), { key, once: true });
+    letGo();
+    const { status, body } = await reading;
+    assert.equal(status, 412, `${body}`);
+    assert.equal(`${(await client.retrieve('once', key)).record}`, 'second');
   });
 });

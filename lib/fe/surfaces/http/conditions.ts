@@ -55,6 +55,11 @@ export function isModified(headers: Conditions, revision: Buffer): boolean {
   return holds(undefined, noneMatch, revision);
 }
 
+/** Whether a read is answered with the record, rather than with 304 or 412. */
+export function isSent(headers: Conditions, revision: Buffer): boolean {
+  return holds(headers['if-match'], headers['if-none-match'], revision);
+}
+
 /** 412, for a condition that did not hold. */
 export function preconditionFailed(): StatusError {
   return new StatusError(412, 'CONFLICT', 'the record is not the one that the request is for');

@@ -12,6 +12,7 @@ import {
   conflictAs,
   entityTag,
   isModified,
+  isSent,
   preconditionFailed,
   writeConditionOf,
 } from './conditions.ts';
@@ -79,15 +80,11 @@ class RecordRoutes {
     const name = nameFrom(request);
     const key = keyOf(hexKey);
     const context = contextOf(request, this.#host.limits);
-    if (isConditional(headers)) {
-      // First look without claiming it: the record may be one that can be read once.
-      const looking = { claims: false, reader: readerOf(headers) };
-      const looked = await service.retrieve(name, key, context, looking);
-      tellLife(reply, looked);
-      if (!isModified(headers, looked.revision)) return reply.code(304).send();
-    }
-    const found = await service.retrieve(name, key, context, { reader: readerOf(headers) });
+    // Decided by the revision that is returned: only what is sent is claimed.
+    const claims = (revision: Buffer) => isSent(headers, revision);
+    const found = await service.retrieve(name, key, context, { claims, reader: readerOf(headers) });
     tellLife(reply, found);
+    if (!isModified(headers, found.revision)) return reply.code(304).send();
     return this.#send(reply, found);
   }
 
@@ -201,10 +198,6 @@ function tellLife(reply: FastifyReply, found: Pick<ReadRecord, 'revision' | 'exp
 
 function readerOf({ 'enc-reader': reader }: RecordHeaders): Buffer | undefined {
   return reader === undefined ? undefined : Buffer.from(reader, 'hex');
-}
-
-function isConditional(headers: RecordHeaders): boolean {
-  return headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
 }
 
 /** The headers, as the schemas have checked them. */
