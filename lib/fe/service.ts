@@ -11,7 +11,7 @@ import {
   type RecordName,
 } from '../crypto/envelope.ts';
 import { randomKey } from '../crypto/random.ts';
-import { codeOf, EncServerError } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { boundedExpiryMs } from '../protocol/expiry.ts';
@@ -274,12 +274,10 @@ export class FeService {
   ): Promise<{ readonly revision: Buffer }> {
     const { flags, expiryMs: endMs } = decodeHeader(header);
     const expiryMs = boundedExpiryMs(endMs);
-    const read = await this.#reader.read(name, oldKey, { claims: false }, context);
+    // Flags and expiry come from the head, so it must be the same record.
+    const options = { claims: false, expected: looked };
+    const read = await this.#reader.read(name, oldKey, options, context);
     const { record, contentType, revision } = read;
-    // Flags and expiry come from the head, so revisions must match; a family record is rewritten.
-    if (!isLegacyHeader(header) && !revision.equals(looked)) {
-      throw new EncServerError('CONFLICT', 'the record was changed in between');
-    }
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
     const condition = ifRevision(revision);
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };

@@ -2,39 +2,59 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { FeClient } from '../../lib/fe/client.ts';
+import type { PartialConfig } from '../../lib/config/load.ts';
+import { drawKey, FeClient } from '../../lib/fe/client.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
-import { startHeldFe } from '../helpers/frame-proxy.ts';
+import { type FrameProxy, startHeldFe } from '../helpers/frame-proxy.ts';
 import { http } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
-let servers: TestServers;
-let held: Awaited<ReturnType<typeof startHeldFe>>;
-let client: FeClient;
-/** Its requests are those that are held. */
-let slow: FeClient;
+interface Held {
+  readonly servers: TestServers;
+  readonly client: FeClient;
+  /** Its requests to the back end are those that are held. */
+  readonly slow: FeClient;
+  readonly proxy: FrameProxy;
+  /** The port of the front end that is held. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+let held: Held;
 
 before(async () => {
-  servers = await startServers();
-  held = await startHeldFe(servers);
+  held = await start();
+});
+after(() => held.close());
+
+async function start(flags: PartialConfig = {}): Promise<Held> {
+  const servers = await startServers(flags);
+  const { fe, proxy, close } = await startHeldFe(servers);
   const clientOf = (port: number) =>
     new FeClient({ address: { host: '127.0.0.1', port }, attemptsMax: 1 });
-  client = clientOf(servers.fe.port);
-  slow = clientOf(held.fe.port);
-});
-after(async () => {
-  client.close();
-  slow.close();
-  await held.close();
-  await servers.close();
-});
+  const [client, slow] = [clientOf(servers.fe.port), clientOf(fe.port)];
+  return {
+    servers,
+    client,
+    slow,
+    proxy,
+    port: fe.port,
+    async close() {
+      client.close();
+      slow.close();
+      await close();
+      await servers.close();
+    },
+  };
+}
 
 describe('a reader that asks twice for a record that can be read once', () => {
   it('finds the one that it claimed, though its first request is late with another', async () => {
+    const { client, slow, proxy } = held;
     const reader = randomBytes(16);
     const first = await client.store('replaced', Buffer.from('first'), { once: true });
-    const caught = held.proxy.hold(OPCODE.PUT);
+    const caught = proxy.hold(OPCODE.PUT);
     const late = slow.retrieve('replaced', first.key, { reader });
     const letGo = await caught;
     const second = await client.store('replaced', Buffer.from('second'), { once: true });
@@ -49,17 +69,38 @@ describe('a reader that asks twice for a record that can be read once', () => {
 
 describe('a conditional read over HTTP', () => {
   it('claims no record but that of its condition, when another is stored meanwhile', async () => {
+    const { client, proxy, port } = held;
     const key = randomBytes(32);
     const first = await client.store('once', Buffer.from('first'), { key, once: true });
-    const caught = held.proxy.hold(OPCODE.PUT);
+    const caught = proxy.hold(OPCODE.PUT);
     const tag = `"${first.revision.toString('hex')}"`;
     const headers = { 'Enc-Record-Key': key.toString('hex'), 'If-Match': tag };
-    const reading = http(held.fe.port, 'GET', '/v1/records/once', { headers });
+    const reading = http(port, 'GET', '/v1/records/once', { headers });
     const letGo = await caught;
     await client.store('once', Buffer.from('second'), { key, once: true });
     letGo();
     const { status, body } = await reading;
     assert.equal(status, 412, `${body}`);
     assert.equal(`${(await client.retrieve('once', key)).record}`, 'second');
+  });
+});
+
+describe('a rekey that is sent twice', () => {
+  it('succeeds twice, and its old key is no guess', async () => {
+    const limited = await start({ feServerConfigs: { wrongKeysPerMinuteMax: 1 } });
+    try {
+      const { client, slow, proxy } = limited;
+      const { key } = await client.store('twice', Buffer.from('kept'));
+      const newKey = drawKey();
+      const caught = proxy.hold(OPCODE.GET);
+      const late = slow.rekey('twice', key, newKey);
+      const letGo = await caught;
+      const { revision } = await client.rekey('twice', key, newKey);
+      letGo();
+      assert.ok((await late).revision.equals(revision));
+      assert.equal(`${(await slow.retrieve('twice', newKey)).record}`, 'kept');
+    } finally {
+      await limited.close();
+    }
   });
 });
