@@ -32,7 +32,7 @@ import {
 import { CLAIMS_NAMESPACE } from './reserved.ts';
 import type { Ring } from './ring.ts';
 import { type RingKeeper, withRing } from './with-ring.ts';
-import { ALWAYS, IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
+import { IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
 
 export type { FoundHead, FoundRecord, RecordStore } from './lookup.ts';
 
@@ -151,18 +151,23 @@ export class Placement {
     await orConflict(this.#be.remove(from, ifRevision(revision), call));
   }
 
-  #putAt(
+  async #putAt(
     ring: Ring,
     storeKey: Buffer,
     value: PutValue,
     condition: WriteCondition,
     call: BeCall,
   ): Promise<Written> {
-    if (condition.kind === 'revision') return this.#be.put(storeKey, value, condition, call);
-    if (condition.kind === 'always' && !ring.mayMeetGraves) {
-      return this.#be.put(storeKey, value, ALWAYS, call);
+    if (condition.kind === 'absent' || (condition.kind === 'always' && ring.mayMeetGraves)) {
+      return await this.#putCounting(storeKey, value, condition, call);
     }
-    return this.#putCounting(storeKey, value, condition, call);
+    if (condition.kind === 'revision' && ring.mayMeetGraves) {
+      // The store keeps a record beyond its end, and would still find the revision.
+      const askedAtMs = Date.now();
+      const there = await orAbsent(this.#be.head(storeKey, call));
+      if (there === undefined || isGone(there, askedAtMs)) throw changed();
+    }
+    return await this.#be.put(storeKey, value, condition, call);
   }
 
   /**
@@ -204,7 +209,7 @@ export class Placement {
       const found = there === undefined || isGone(there, askedAtMs) ? undefined : there;
       const isMeant = condition.kind !== 'revision' || found?.revision.equals(condition.revision);
       if (!isMeant || (condition.kind === 'absent' && found !== undefined)) {
-        throw new EncServerError('CONFLICT', 'the record has another revision');
+        throw changed();
       }
       if (there === undefined || isGrave(there.head)) return false;
       const unchanged = ifRevision(there.revision);
@@ -216,6 +221,10 @@ export class Placement {
       if (removed !== undefined) return found !== undefined;
     }
   }
+}
+
+function changed(): EncServerError {
+  return new EncServerError('CONFLICT', 'the record has another revision');
 }
 
 /**

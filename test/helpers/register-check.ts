@@ -98,7 +98,7 @@ function isIdle({ kind, outcome }: Seen, history: readonly Seen[]): boolean {
 
 /** The states that the operation can have led to; none where its answer contradicts. */
 function statesAfter(seen: Seen, state: State | undefined, at: number): (State | undefined)[] {
-  const live = state !== undefined && (state.expiryMs === 0 || state.expiryMs > at);
+  const live = state !== undefined && !hasEnded(state, at);
   const { kind, outcome, found, value = '', expiryMs = 0, expected, once = false } = seen;
   const revision = found?.revision ?? 'unknown';
   const written = { value, revision, expiryMs, once, isRead: false };
@@ -116,7 +116,8 @@ function statesAfter(seen: Seen, state: State | undefined, at: number): (State |
       // The store draws another revision when it is read; nobody is told which.
       const holds = state !== undefined && !state.isRead && isSameRevision(expected, state);
       if (isUnknown) return holds ? [written] : [];
-      if (outcome === 'ok') return holds ? [written] : [];
+      // It may end while it is being replaced, but not before.
+      if (outcome === 'ok') return holds && !hasEnded(state, seen.clockCalled) ? [written] : [];
       return holds && live && state.revision !== 'unknown' ? [] : [state];
     }
     case 'remove':
@@ -142,6 +143,10 @@ function statesAfterGet(
   if (live === undefined || live.isRead || found?.value !== live.value) return [];
   if (!live.once && !isSameRevision(found.revision, live)) return [];
   return [live.once ? read : { ...live, revision: found.revision ?? live.revision }];
+}
+
+function hasEnded({ expiryMs }: State, clock: number): boolean {
+  return expiryMs !== 0 && expiryMs <= clock;
 }
 
 function isSameRevision(revision: string | undefined, state: State): boolean {

@@ -125,6 +125,8 @@ describe('a keyring that is rotated', () => {
     await sleep(endsMs - Date.now() + 5);
     await rejectsWith(client.retrieve('ended', Buffer.alloc(32, 1)), 'NOT_FOUND');
     await rejectsWith(client.retrieve('ended', ended.key), 'NOT_FOUND');
+    const condition = { ifRevision: ended.revision };
+    await rejectsWith(client.store('ended', Buffer.from('y'), condition), 'CONFLICT');
     await client.store('timed later', Buffer.from('y'), { expiryMs });
     await rotation.rewrap({});
     await rotation.retire();
