@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeCall, ScanItem } from '../be/client.ts';
 import type { RecordName } from '../crypto/envelope.ts';
-import { decodeHead, isGrave } from '../crypto/head.ts';
+import { decodeHead } from '../crypto/head.ts';
 import type { Pseudonymizer } from '../crypto/pseudonym.ts';
 import { codeOf, EncServerError } from '../errors.ts';
-import { type RecordStore, scanAll } from './lookup.ts';
+import { isGone, type RecordStore, scanAll } from './lookup.ts';
 import type { Ring } from './ring.ts';
 import { CHANGE_MS_MAX, CHANGE_PAUSE_MS, type RingKeeper, withRing } from './with-ring.ts';
 
@@ -67,9 +67,10 @@ export class Listing {
       const prefix = (isFirst ? first : last) as Buffer;
       // A position under an entry that is retired by now is followed by all of the active one.
       const from = after !== undefined && isUnder(after, prefix) ? after : undefined;
+      const askedAtMs = Date.now();
       const page = await this.#be.scan(prefix, from, limit, bound);
       const ids = page.items
-        .filter(({ head }) => !isGrave(head))
+        .filter((item) => !isGone(item, askedAtMs))
         .map((item) => nameOf(item, pseudonymizer))
         .filter((name) => name.namespace.equals(namespace))
         .map(({ id }) => id);
@@ -84,11 +85,13 @@ export class Listing {
     timeoutMs: number,
   ): AsyncGenerator<Buffer> {
     const told = new Set<string>();
+    // What ends during the list may be replaced during the list.
+    const askedAtMs = Date.now();
     // The old entry first: a record that is moved meanwhile is then found under the active one.
     for (const pseudonymizer of old === undefined ? [active] : [old, active]) {
       const prefix = pseudonymizer.prefix(namespace);
       for await (const item of scanAll(this.#be, prefix, epoch, timeoutMs)) {
-        if (isGrave(item.head)) continue;
+        if (isGone(item, askedAtMs)) continue;
         const name = nameOf(item, pseudonymizer);
         // Two namespaces may have the same prefix by chance.
         if (!name.namespace.equals(namespace)) continue;

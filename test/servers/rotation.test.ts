@@ -58,6 +58,16 @@ async function get(route: string): Promise<unknown> {
   return JSON.parse((await http(servers.fe.port, 'GET', route)).body.toString());
 }
 
+/** In a rotation, the IDs under the old entry come first, on pages of their own. */
+async function allIds(): Promise<string[]> {
+  const ids: string[] = [];
+  let page = await client.list({});
+  for (; page.next !== undefined; page = await client.list({ after: page.next })) {
+    ids.push(...page.ids.map(String));
+  }
+  return [...ids, ...page.ids.map(String)];
+}
+
 async function rotate(): Promise<void> {
   await rotation.add();
   await rotation.activate(WAIT_MS, quiet);
@@ -125,6 +135,8 @@ describe('a keyring that is rotated', () => {
     await sleep(endsMs - Date.now() + 5);
     await rejectsWith(client.retrieve('ended', Buffer.alloc(32, 1)), 'NOT_FOUND');
     await rejectsWith(client.retrieve('ended', ended.key), 'NOT_FOUND');
+    const listed = await allIds();
+    assert.deepEqual([listed.includes('timed'), listed.includes('ended')], [true, false]);
     const condition = { ifRevision: ended.revision };
     await rejectsWith(client.store('ended', Buffer.from('y'), condition), 'CONFLICT');
     await client.store('timed later', Buffer.from('y'), { expiryMs });
