@@ -104,3 +104,43 @@ describe('a rekey that is sent twice', () => {
     }
   });
 });
+
+describe('a conditional write over HTTP, while another is written', () => {
+  const anyone = { 'If-Match': '*' };
+  const notOther = { 'If-None-Match': '"other"' };
+  const newKey = drawKey().toString('hex');
+  for (const [what, method, path, conditions, opcode, status] of [
+    ['PUT, If-Match: *', 'PUT', '', anyone, OPCODE.PUT, 200],
+    ['PUT, If-None-Match: "other"', 'PUT', '', notOther, OPCODE.PUT, 200],
+    ['DELETE, If-Match: *', 'DELETE', '', anyone, OPCODE.REMOVE, 204],
+    ['rekey, If-Match: *', 'POST', '/rekey', anyone, OPCODE.PUT, 200],
+  ] as const) {
+    it(`succeeds, as its conditions hold: ${what}`, async () => {
+      const { client, proxy, port } = held;
+      const key = drawKey();
+      const id = `written${opcode}${status}`;
+      await client.store(id, Buffer.from('first'), { key });
+      const caught = proxy.hold(opcode);
+      const keys = { 'Enc-Old-Key': key.toString('hex'), 'Enc-Record-Key': newKey };
+      const headers = { ...conditions, ...(path === '/rekey' ? keys : {}) };
+      const writing = http(port, method, `/v1/records/${id}${path}`, { headers });
+      const letGo = await caught;
+      await client.store(id, Buffer.from('second'), { key });
+      letGo();
+      const answer = await writing;
+      assert.equal(answer.status, status, `${answer.body}`);
+    });
+  }
+
+  it('is refused with 412 if they hold no more', async () => {
+    const { client, proxy, port } = held;
+    await client.store('deleted', Buffer.from('first'));
+    const caught = proxy.hold(OPCODE.PUT);
+    const writing = http(port, 'PUT', '/v1/records/deleted', { headers: anyone, body: 'late' });
+    const letGo = await caught;
+    await client.delete('deleted');
+    letGo();
+    assert.equal((await writing).status, 412);
+    await rejectsWith(client.head('deleted'), 'NOT_FOUND');
+  });
+});

@@ -3,6 +3,8 @@
  * hexadecimal digits in quotes; it is always strong.
  */
 import { codeOf } from '../../../errors.ts';
+import type { RequestContext } from '../../../net/request.ts';
+import { despiteOthers } from '../../despite-others.ts';
 import { ALWAYS, IF_ABSENT, ifRevision, type WriteCondition } from '../../write-condition.ts';
 import { StatusError } from './answers.ts';
 import type { RecordHeaders } from './schemas.ts';
@@ -21,27 +23,42 @@ export function entityTag(revision: Buffer): string {
 }
 
 /**
- * The condition of a write. If exactly one revision, or no record, must be there, the store
- * decides; otherwise the record is looked at, and must be unchanged when it is written.
+ * Writes under a request's conditions. If exactly one revision, or no record, must be there, the
+ * store decides; otherwise the record is looked at, and must be unchanged when it is written. If
+ * somebody else's write comes in between, it is looked at again: the conditions may still hold.
  *
- * @throws StatusError 412, `CONFLICT`, when the conditions do not hold
+ * @throws StatusError 412, `CONFLICT`, when the conditions do not hold; `OVERLOADED` as
+ *   {@link despiteOthers}
  */
-export async function writeConditionOf(
+export async function writeUnder<T>(
   headers: Conditions,
+  context: RequestContext,
   ask: AskRevision,
-): Promise<WriteCondition> {
+  write: (condition: WriteCondition) => Promise<T>,
+): Promise<T> {
   const { 'if-match': match, 'if-none-match': noneMatch } = headers;
+  const stated = statedCondition(match, noneMatch);
+  if (stated !== undefined) return await write(stated).catch(conflictAs(stated));
+  const written = await despiteOthers(ALWAYS, context, async () => {
+    const revision = await ask();
+    if (!holds(match, noneMatch, revision)) return undefined;
+    return { done: await write(revision === undefined ? IF_ABSENT : ifRevision(revision)) };
+  });
+  if (written === undefined) throw preconditionFailed();
+  return written.done;
+}
+
+/** What the store can decide by itself; undefined if the record must be looked at. */
+function statedCondition(
+  match: string | undefined,
+  noneMatch: string | undefined,
+): WriteCondition | undefined {
   if (match === undefined && noneMatch === undefined) return ALWAYS;
   if (match === undefined && noneMatch === '*') return IF_ABSENT;
-  if (noneMatch === undefined && match !== undefined && match !== '*') {
-    const [tag, ...others] = tagsOf(match);
-    if (tag !== undefined && others.length === 0 && !tag.weak && REVISION.test(tag.opaque)) {
-      return ifRevision(Buffer.from(tag.opaque, 'hex'));
-    }
-  }
-  const revision = await ask();
-  if (!holds(match, noneMatch, revision)) throw preconditionFailed();
-  return revision === undefined ? IF_ABSENT : ifRevision(revision);
+  if (noneMatch !== undefined || match === undefined || match === '*') return undefined;
+  const [tag, ...others] = tagsOf(match);
+  const isOne = tag !== undefined && others.length === 0 && !tag.weak && REVISION.test(tag.opaque);
+  return isOne ? ifRevision(Buffer.from(tag.opaque, 'hex')) : undefined;
 }
 
 /**

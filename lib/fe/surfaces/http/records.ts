@@ -7,15 +7,9 @@ import { expiryText } from '../../../protocol/expiry.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
 import type { ReadRecord } from '../../service.ts';
+import type { WriteCondition } from '../../write-condition.ts';
 import { countReply, ignoreType, readBody } from './body.ts';
-import {
-  conflictAs,
-  entityTag,
-  isModified,
-  isSent,
-  preconditionFailed,
-  writeConditionOf,
-} from './conditions.ts';
+import { entityTag, isModified, isSent, preconditionFailed, writeUnder } from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
 import { keyOf, nameOf } from './names.ts';
 import { describeRecords } from './records-document.ts';
@@ -58,11 +52,12 @@ class RecordRoutes {
     await service.admitStore(name, context);
     checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
-    const condition = await this.#conditionOf(request, name, context);
     const contentType = request.raw.headers['content-type'];
     const oldKey = keyOf(headersOf(request)['enc-old-key']);
-    const input = { name, record, key, oldKey, condition, contentType, ...lifeOf(request) };
-    const done = await service.store(input, context).catch(conflictAs(condition));
+    const input = { name, record, key, oldKey, contentType, ...lifeOf(request) };
+    const done = await this.#underConditions(request, name, context, (condition) =>
+      service.store({ ...input, condition }, context),
+    );
     const revision = done.revision.toString('hex');
     reply.code(done.replaced ? 200 : 201).header('etag', entityTag(done.revision));
     return reply.send({
@@ -125,10 +120,10 @@ class RecordRoutes {
     const context = contextOf(request, this.#host.limits);
     const name = nameFrom(request);
     const { service } = this.#host;
-    const condition = await this.#conditionOf(request, name, context);
-    const { revision } = await service
-      .rekey(name, keyOf(oldKey), keyOf(newKey), context, condition)
-      .catch(conflictAs(condition));
+    const [from, to] = [keyOf(oldKey), keyOf(newKey)];
+    const { revision } = await this.#underConditions(request, name, context, (condition) =>
+      service.rekey(name, from, to, context, condition),
+    );
     return reply
       .header('etag', entityTag(revision))
       .send({ revision: revision.toString('hex'), replaced: true });
@@ -138,22 +133,25 @@ class RecordRoutes {
     const { service } = this.#host;
     const name = nameFrom(request);
     const context = contextOf(request, this.#host.limits);
-    const condition = await this.#conditionOf(request, name, context);
-    if (condition.kind === 'absent') {
-      // No record may be there, so there is nothing to delete.
-      if ((await this.#revisionOf(name, context)) !== undefined) throw preconditionFailed();
-      return reply.code(204).send();
-    }
     const key = keyOf(headersOf(request)['enc-record-key']);
-    const existed = await service
-      .delete(name, key, context, condition)
-      .catch(conflictAs(condition));
-    if (!existed && condition.kind === 'revision') throw preconditionFailed();
+    await this.#underConditions(request, name, context, async (condition) => {
+      const isMeant =
+        condition.kind === 'absent'
+          ? // No record may be there, so there is nothing to delete.
+            (await this.#revisionOf(name, context)) === undefined
+          : (await service.delete(name, key, context, condition)) || condition.kind === 'always';
+      if (!isMeant) throw preconditionFailed();
+    });
     return reply.code(204).send();
   }
 
-  #conditionOf(request: FastifyRequest, name: RecordName, context: RequestContext) {
-    return writeConditionOf(headersOf(request), () => this.#revisionOf(name, context));
+  #underConditions<T>(
+    request: FastifyRequest,
+    name: RecordName,
+    context: RequestContext,
+    write: (condition: WriteCondition) => Promise<T>,
+  ): Promise<T> {
+    return writeUnder(headersOf(request), context, () => this.#revisionOf(name, context), write);
   }
 
   async #revisionOf(name: RecordName, context: RequestContext): Promise<Buffer | undefined> {
