@@ -34,6 +34,14 @@ interface Known {
   readonly revision: Buffer | undefined;
 }
 
+/** Where others may have stored items of which they told nobody. */
+interface Foreign {
+  /** The highest number that they may have given out without a write. */
+  readonly ceiling: number;
+  /** By then they know that they no longer may; infinity while they have not lost the counter. */
+  readonly untilMs: number;
+}
+
 const NAME = { namespace: COUNTERS_NAMESPACE, id: Buffer.from('data') };
 /** Below every number. */
 const NONE = Number.NEGATIVE_INFINITY;
@@ -49,6 +57,8 @@ export class ItemCounter {
   readonly #hasItem: HasItem;
   readonly #timeoutMs: number;
   #known: Known | undefined;
+  /** Of whoever had the counter before; undefined once those items were looked for. */
+  #foreign: Foreign | undefined;
   /** Until then the known values are trusted, as long as no number is drawn from them. */
   #checkAtMs = 0;
   #wishes: Wish[] = [];
@@ -60,7 +70,10 @@ export class ItemCounter {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Resolves once the counter is at `id` or above. Rejects as a STORE does. */
+  /**
+   * Resolves once the counter is at `id` or above. To be called again once the item is stored: what
+   * was known when that began may be too old by then. Rejects as a STORE does.
+   */
   async raise(id: number): Promise<void> {
     const known = this.#known;
     if (known === undefined || id > known.ceiling || Date.now() > this.#checkAtMs) {
@@ -109,7 +122,9 @@ export class ItemCounter {
     for (let tries = 1; ; tries++) {
       const context = new RequestContext(OWN_SESSION, this.#timeoutMs);
       const known = await this.#current(context);
-      const raised = Math.max(known.highest, ...wishes.map(({ floor }) => floor));
+      // It may have been raised meanwhile.
+      const current = this.#known?.highest ?? NONE;
+      const raised = Math.max(known.highest, current, ...wishes.map(({ floor }) => floor));
       const draws = wishes.filter((wish) => wish.draws);
       const granted = draws.slice(0, Number.MAX_SAFE_INTEGER - raised);
       const highest = raised + granted.length;
@@ -130,19 +145,35 @@ export class ItemCounter {
 
   /** The known values, if nobody has written since. */
   async #current(context: RequestContext): Promise<Known> {
-    this.#checkAtMs = Date.now() + CHECK_INTERVAL_MS;
+    const checkAtMs = Date.now() + CHECK_INTERVAL_MS;
     const expected = this.#known?.revision;
     if (expected === undefined) return await this.#read(context);
     const { revision } = await this.#service.head(NAME, context);
-    // It may have been raised meanwhile.
-    if (this.#known !== undefined && revision.equals(expected)) return this.#known;
+    if (revision.equals(expected)) {
+      this.#checkAtMs = checkAtMs;
+      return await this.#whole(context);
+    }
+    this.#known = undefined;
     return await this.#read(context);
+  }
+
+  /**
+   * The known values, with the items that another front end stored before it knew that the counter
+   * is no longer its own.
+   */
+  async #whole(context: RequestContext): Promise<Known> {
+    const known = this.#known as Known;
+    if (this.#foreign === undefined || Date.now() <= this.#foreign.untilMs) return known;
+    const highest = await this.#find(known.highest, this.#foreign.ceiling, context);
+    this.#foreign = undefined;
+    return { ...known, highest };
   }
 
   async #read(context: RequestContext): Promise<Known> {
     try {
       const { record, revision } = await this.#service.retrieve(NAME, 'kept', context);
       const [base = 0, ceiling = 0] = record.toString('latin1').split(' ').map(Number);
+      this.#foreign = { ceiling, untilMs: Number.POSITIVE_INFINITY };
       // The numbers ahead belong to whoever wrote the record: to get our own, we write it again.
       return { highest: await this.#find(base, ceiling, context), ceiling: NONE, revision };
     } catch (error) {
@@ -167,7 +198,12 @@ export class ItemCounter {
     const condition = revision === undefined ? IF_ABSENT : ifRevision(revision);
     const record = Buffer.from(`${highest} ${ceiling}`, 'latin1');
     const input = { name: NAME, record, kept: true, condition };
+    const checkAtMs = Date.now() + CHECK_INTERVAL_MS;
     const stored = await this.#service.store(input, context);
+    this.#checkAtMs = checkAtMs;
+    if (this.#foreign?.untilMs === Number.POSITIVE_INFINITY) {
+      this.#foreign = { ...this.#foreign, untilMs: Date.now() + CHECK_INTERVAL_MS };
+    }
     // It may have been raised meanwhile.
     const raised = Math.max(highest, this.#known?.highest ?? highest);
     this.#known = { highest: raised, ceiling, revision: stored.revision };

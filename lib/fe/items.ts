@@ -61,7 +61,10 @@ export class Items {
     if (stored.status === 'rejected') throw stored.reason;
     // If only the counter failed, the item is stored all the same: an error would make the caller
     // send it again. Later claims skip its ID.
-    if (stored.value) return item.id;
+    if (stored.value) {
+      await this.#counter.raise(item.id).catch(() => undefined);
+      return item.id;
+    }
     while (context.remainingMs > 0) {
       const next = await this.#counter.claim(item.id);
       if (await this.#store(next, record, context)) return next;

@@ -1,13 +1,13 @@
 /** What two front ends answer when one is held up between two of its requests to the back end. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it, mock } from 'node:test';
 import type { PartialConfig } from '../../lib/config/load.ts';
 import { drawKey, FeClient } from '../../lib/fe/client.ts';
 import { OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { type FrameProxy, startHeldFe } from '../helpers/frame-proxy.ts';
-import { http } from '../helpers/http.ts';
+import { http, httpJson } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
 interface Held {
@@ -142,5 +142,44 @@ describe('a conditional write over HTTP, while another is written', () => {
     letGo();
     assert.equal((await writing).status, 412);
     await rejectsWith(client.head('deleted'), 'NOT_FOUND');
+  });
+});
+
+describe('items of two front ends', () => {
+  const post = async (port: number, id: number) =>
+    (await httpJson(port, 'POST', '/data', { id, data: 'x' })).json<{ id: number }>().id;
+  beforeEach(() => mock.timers.enable({ apis: ['Date'], now: Date.now() }));
+  afterEach(() => mock.timers.reset());
+
+  it('get the ID after the highest of both, once both know whose turn it was', async () => {
+    const { servers, close, port } = await start();
+    try {
+      const other = servers.fe.port;
+      assert.deepEqual([await post(port, 1), await post(other, 1)], [1, 2]);
+      // The first does not look again so soon, and tells nobody.
+      assert.equal(await post(port, 42), 42);
+      mock.timers.tick(200);
+      assert.equal(await post(other, 1), 43);
+    } finally {
+      await close();
+    }
+  });
+
+  it('do so although the highest was long on its way', async () => {
+    const { servers, close, port, proxy } = await start();
+    try {
+      const other = servers.fe.port;
+      assert.deepEqual([await post(port, 1), await post(other, 1)], [1, 2]);
+      const caught = proxy.hold(OPCODE.PUT);
+      const late = post(port, 42);
+      const letGo = await caught;
+      mock.timers.tick(200);
+      assert.equal(await post(other, 1), 3);
+      letGo();
+      assert.equal(await late, 42);
+      assert.equal(await post(other, 1), 43);
+    } finally {
+      await close();
+    }
   });
 });
