@@ -7,8 +7,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf } from '../errors.ts';
 import { type LevelDatabase, levelReason } from './level-database.ts';
+import { checkStoreId } from './meta.ts';
 import type { StoreLog } from './open.ts';
 import type { Reserve } from './reserve.ts';
+import type { StoredHead } from './store.ts';
+import { decodeValue, storedHead } from './value.ts';
 
 /** Time between two attempts, in milliseconds; doubles from the first to the longest. */
 export interface ReopenDelays {
@@ -40,6 +43,26 @@ export async function openWithReserve(
     if (!isAboutFiles || !(await reserve?.release())) throw thrown;
     return await open();
   }
+}
+
+/**
+ * Closes a database that is not the store with this ID: another volume may be mounted where the
+ * first one was.
+ *
+ * @throws EncServerError `STORE_DAMAGED`
+ */
+export async function checkSame(database: LevelDatabase, storeId: Buffer): Promise<void> {
+  try {
+    await checkStoreId({ head: (key) => headOf(database, key) }, storeId);
+  } catch (thrown) {
+    await database.close();
+    throw thrown;
+  }
+}
+
+async function headOf(database: LevelDatabase, key: Buffer): Promise<StoredHead | undefined> {
+  const [raw] = await database.getMany([key]);
+  return raw === undefined ? undefined : storedHead(decodeValue(raw, key));
 }
 
 /** Resolves to the reopened database, or to nothing if the signal came first. */

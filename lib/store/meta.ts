@@ -64,6 +64,19 @@ export async function readStoreId(store: MetaStore): Promise<Buffer> {
   return storeId;
 }
 
+/**
+ * Checks that it is the store with this ID. Only reads: what is empty is another store, too.
+ *
+ * @throws EncServerError `STORE_DAMAGED` if it is not
+ */
+export async function checkStoreId(store: Pick<MetaStore, 'head'>, storeId: Buffer): Promise<void> {
+  const found = await store.head(STORE_ID_KEY);
+  if (found?.head.equals(storeId)) return;
+  throw new EncServerError('STORE_DAMAGED', 'the database is another than before', {
+    hint: 'bring the earlier one back; to use this one, restart the back end',
+  });
+}
+
 /** The keyring of the store, if it has been bound to one. */
 export async function readKeyring(store: MetaStore): Promise<KeyringMark | undefined> {
   const stored = await store.head(KEYRING_KEY);

@@ -124,7 +124,9 @@ export class MongoLink {
     } catch (thrown) {
       const error = startError(thrown);
       if (this.#reason !== error.message) {
-        log?.('warn', 'MongoDB cannot be used', { place, reason: reasonOf(thrown) });
+        // Our own words quote no connection string.
+        const reason = error === thrown ? error.message : reasonOf(thrown);
+        log?.('warn', 'MongoDB cannot be used', { place, reason });
       }
       this.#reason = error.message;
       return error;

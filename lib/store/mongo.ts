@@ -49,8 +49,11 @@ export interface MongoStoreOptions {
   /** Connection string. */
   readonly uri: string;
   readonly database: string;
-  /** Checks whether the database belongs to this release, before anything is served. */
-  readonly identify: (store: MetaStore) => Promise<void>;
+  /**
+   * Checks whether the database belongs to this release, before anything is served, and is the one
+   * that was there before, if any. Resolves to its ID.
+   */
+  readonly identify: (store: MetaStore, before: Buffer | undefined) => Promise<Buffer>;
   readonly log?: StoreLog | undefined;
   /** Milliseconds since 1970 (UTC). */
   readonly now?: (() => number) | undefined;
@@ -84,9 +87,10 @@ export class MongoStore implements Store {
     this.place = mongoPlace(uri, database);
     this.#now = now;
     this.#collection = valuesOf(client, database);
+    let storeId: Buffer | undefined;
     const prepare = async () => {
+      storeId = await identify(this.#unguarded(), storeId);
       await this.#createIndexes();
-      await identify(this.#unguarded());
     };
     this.#link = new MongoLink({ client, place: this.place, prepare, log });
     const { answered } = this.#link;

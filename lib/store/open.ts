@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { EncServerError } from '../errors.ts';
 import { DATABASE_NAME, lockFolder } from './folder-lock.ts';
 import type { GroupMeter } from './group.ts';
-import { checkStoreFormat, type MetaStore, readStoreId } from './meta.ts';
+import { checkStoreFormat, checkStoreId, type MetaStore, readStoreId } from './meta.ts';
 import type { Store, StoreStats } from './store.ts';
 
 /** Reports store events to its owner. The facts never hold a key of a value, or a value. */
@@ -53,27 +53,29 @@ export interface OpenedStore extends Store {
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
   switch (options.kind) {
     case 'level':
-      return identified(await openLevel(options));
+      return openLevel(options);
     case 'memory':
-      return identified(await openMemory(options));
+      return openMemory(options);
     case 'mongo':
       return openMongo(options);
   }
 }
 
-async function identified(store: OpenedStore): Promise<OpenedStore> {
+/** Identifies a store that was just opened; closes it if that fails. */
+async function identifyOpened(store: OpenedStore): Promise<Buffer> {
   try {
-    await identify(store);
-    return store;
+    return await identify(store);
   } catch (thrown) {
     await store.close();
     throw thrown;
   }
 }
 
-async function identify(store: MetaStore): Promise<void> {
+/** Resolves to the store's ID, which must be the one that it had before, if any. */
+async function identify(store: MetaStore, before?: Buffer): Promise<Buffer> {
+  if (before !== undefined) await checkStoreId(store, before);
   await checkStoreFormat(store);
-  await readStoreId(store);
+  return await readStoreId(store);
 }
 
 async function openMongo(options: OpenStoreOptions): Promise<OpenedStore> {
@@ -89,7 +91,10 @@ async function openMemory(options: OpenStoreOptions): Promise<OpenedStore> {
   const { LevelStore } = await import('./level.ts');
   const { openMemoryLevel } = await import('./level-database.ts');
   const { log, now } = options;
-  return LevelStore.open({ kind: 'memory', place: '', open: openMemoryLevel, log, now });
+  const open = openMemoryLevel;
+  const store = await LevelStore.open({ kind: 'memory', place: '', open, log, now });
+  await identifyOpened(store);
+  return store;
 }
 
 /**
@@ -103,6 +108,7 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
   }
   const { LevelStore } = await import('./level.ts');
   const { openClassicLevel } = await import('./level-database.ts');
+  const { checkSame } = await import('./level-reopen.ts');
   const { Reserve } = await import('./reserve.ts');
   const { folder, release } = await lockFolder(options.folder, log);
   const databaseFolder = join(folder, DATABASE_NAME);
@@ -113,14 +119,18 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
     log,
   });
   let wasOpen = false;
+  let storeId: Buffer | undefined;
   const open = async () => {
     // A folder that is gone, such as a volume that was detached, is not one to begin anew in.
     const database = await openClassicLevel(databaseFolder, !wasOpen);
     wasOpen = true;
+    // Nor is one that another volume has brought.
+    if (storeId !== undefined) await checkSame(database, storeId);
     return database;
   };
+  let store: OpenedStore;
   try {
-    return await LevelStore.open({
+    store = await LevelStore.open({
       kind: 'level',
       place: folder,
       open,
@@ -135,6 +145,8 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
     await release();
     throw thrown;
   }
+  storeId = await identifyOpened(store);
+  return store;
 }
 
 /** Sizes of the files in a folder. Opens none of them, as LevelDB's lock requires. */

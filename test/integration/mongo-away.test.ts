@@ -7,7 +7,7 @@ import { silentLog } from '../../lib/log.ts';
 import { type OpenedStore, openStore } from '../../lib/store/open.ts';
 import { IF_ABSENT } from '../../lib/store/store.ts';
 import { MongoProxy } from '../helpers/mongo-proxy.ts';
-import { NO_MONGO, openTestMongo, type TestMongo } from '../helpers/mongo-server.ts';
+import { NO_MONGO, openTestMongo, type TestMongo, withClient } from '../helpers/mongo-server.ts';
 import { until } from '../helpers/programs.ts';
 import { temporaryFolder, testConfig } from '../helpers/servers.ts';
 import { outcomesOf, recordKey, rejectsWith, value } from '../helpers/store-values.ts';
@@ -96,6 +96,31 @@ function suite(): void {
         await proxy.comeBack();
         await until('the refusal', () => /format 99/.test(store.health().reason) || undefined);
         await rejectsWith(store.get(recordKey(1)), 'UNAVAILABLE');
+      } finally {
+        await store.close();
+        await proxy.close();
+      }
+    });
+
+    it('does not adopt a database that came back empty', async () => {
+      const mongoDatabase = mongo.database();
+      const proxy = await MongoProxy.open(mongo.uri);
+      const store = await openStore({ kind: 'mongo', mongoURI: proxy.uri, mongoDatabase });
+      try {
+        await store.put(recordKey(1), value('kept'));
+        await lostBy(store, proxy);
+        await withClient(mongo.uri, async (client) => {
+          const database = client.db(mongoDatabase);
+          const kept = await database.collection('values').find().toArray();
+          await database.dropDatabase();
+          await proxy.comeBack();
+          await until('the refusal', () => /another/.test(store.health().reason) || undefined);
+          await rejectsWith(store.put(recordKey(2), value('x')), 'UNAVAILABLE');
+          assert.equal(await database.collection('values').countDocuments(), 0);
+          await database.collection('values').insertMany(kept);
+        });
+        await healthy(store);
+        assert.equal((await store.get(recordKey(1)))?.body?.toString(), 'kept');
       } finally {
         await store.close();
         await proxy.close();
