@@ -3,7 +3,7 @@
  * Nothing in the target is ever replaced, so that an interrupted copy can be started again.
  */
 import { createHash } from 'node:crypto';
-import { orUndefined } from '../errors.ts';
+import { EncServerError, orUndefined } from '../errors.ts';
 import { TABLE } from '../store/store.ts';
 import { BeClient, type BeClientOptions, type KeyringFacts, type ScanItem } from './client.ts';
 
@@ -51,7 +51,8 @@ export class StoreCopy {
 
   /**
    * Connects to both; the target adopts the keyring of the source. Rejects with `KEYRING_MISMATCH`
-   * if it has another, `UNAVAILABLE`, `NOT_ALLOWED`.
+   * if it has another, `STORE_DAMAGED` if the source has records and no keyring, `UNAVAILABLE`,
+   * `NOT_ALLOWED`.
    */
   static async open(from: BeClientOptions, to: BeClientOptions): Promise<StoreCopy> {
     const keyring = await keyringOf(from);
@@ -61,6 +62,7 @@ export class StoreCopy {
       new BeClient({ ...to, ...greeting }),
     ];
     try {
+      if (keyring === undefined) await checkNoRecords(source);
       await target.ping();
     } catch (error) {
       source.close();
@@ -125,7 +127,7 @@ export class StoreCopy {
 
   async *#pages(be: BeClient): AsyncGenerator<readonly ScanItem[]> {
     for (const table of TABLES) {
-      // If no front end of ours ever used the store, it has no records of ours.
+      // Without a keyring the source has no records of ours, which was checked.
       if (table === TABLE.RECORDS && this.#epoch === undefined) continue;
       let after: Buffer | undefined;
       do {
@@ -135,6 +137,15 @@ export class StoreCopy {
       } while (after !== undefined);
     }
   }
+}
+
+/** Records without a keyring must not be passed over as if there were none. */
+async function checkNoRecords(source: BeClient): Promise<void> {
+  const page = source.scan(Buffer.of(TABLE.RECORDS), undefined, 1);
+  if ((await orUndefined(page, 'NOT_ALLOWED')) !== undefined) return;
+  throw new EncServerError('STORE_DAMAGED', 'the source has records, but no keyring', {
+    hint: 'its database may have been replaced or emptied while it ran; restore a backup',
+  });
 }
 
 async function keyringOf(options: BeClientOptions): Promise<KeyringFacts | undefined> {

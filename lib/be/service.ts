@@ -134,6 +134,7 @@ export class BeService {
     return this.#write(session, key, context, () => this.#store.delete(key, condition));
   }
 
+  /** To those without a keyring, records are shown only where there are none. */
   async scan(
     session: BeSession,
     prefix: Buffer,
@@ -142,11 +143,16 @@ export class BeService {
     { caller }: RequestContext,
   ): Promise<ScanPage> {
     caller.require('frontend');
-    if (prefix[0] === TABLE.RECORDS) this.#checkEpoch(session);
+    const isRecords = prefix[0] === TABLE.RECORDS;
+    if (isRecords && session.epoch === undefined) {
+      const { items } = await this.#store.scan(Buffer.of(TABLE.RECORDS), undefined, 1);
+      if (items.length === 0) return { items, more: false };
+    }
+    if (isRecords) this.#checkEpoch(session);
     else if (prefix[0] !== TABLE.FOREIGN) throw invalidKey();
     const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
     const page = cutPage(await this.#store.scan(prefix, after, itemsMax));
-    if (prefix[0] === TABLE.RECORDS) this.#checkEpoch(session);
+    if (isRecords) this.#checkEpoch(session);
     return page;
   }
 

@@ -1,6 +1,7 @@
 /** One back end's store into another's, through the wire. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { afterEach, beforeEach, it } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { StoreCopy } from '../../lib/be/copy.ts';
@@ -9,8 +10,10 @@ import { FeClient } from '../../lib/fe/client.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
 import type { RunningServer } from '../../lib/net/port.ts';
+import { openStore } from '../../lib/store/open.ts';
 import { rejectsWith } from '../helpers/codes.ts';
-import { startServers, type TestServers, testConfig } from '../helpers/servers.ts';
+import { startServers, type TestServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
+import { recordKey, value } from '../helpers/store-values.ts';
 
 const untold = () => undefined;
 const at = (port: number) => ({ address: { host: '127.0.0.1', port } });
@@ -99,6 +102,19 @@ it('what was replaced in the source since is a difference', async () => {
     assert.equal((await copy.verify(untold)).different, 1);
     assert.equal((await copy.copy(untold)).conflicts, 1);
   });
+});
+
+it('records without a keyring are not passed over', async () => {
+  const tokensOnly = await StoreCopy.open(at(target.port), at(servers.be.port));
+  tokensOnly.close();
+  const folder = await temporaryFolder();
+  const store = await openStore({ kind: 'level', folder: join(folder, 'be') });
+  await store.put(recordKey(1), value('x'));
+  await store.close();
+  const section = { store: 'level' } as const;
+  const be = await startBe(await testConfig(folder, { beServerConfigs: section }), silentLog);
+  await rejectsWith(StoreCopy.open(at(be.port), at(target.port)), 'STORE_DAMAGED');
+  await be.close();
 });
 
 it('a target of another keyring, and none at all, are refused', async () => {
