@@ -13,9 +13,13 @@ export function encodeErrorReply(requestId: number, error: EncServerError): Buff
   return encodeReply(code, requestId, fields, body);
 }
 
-/** What a reply, or an answer in a batch, says of an error. */
+/**
+ * What a reply, or an answer in a batch, says of an error. Never throws: whoever reports an error
+ * has nobody to report another one to.
+ */
 export function encodeError({ row, sizeBytes, message, hint }: EncServerError) {
-  const fields = sizeBytes === undefined ? [] : [u32Field(FIELD.SIZE, sizeBytes)];
+  const isSize = sizeBytes !== undefined && sizeBytes === sizeBytes >>> 0;
+  const fields = isSize ? [u32Field(FIELD.SIZE, sizeBytes)] : [];
   return { code: row.status, fields, body: Buffer.from(`${message}; ${hint}`) };
 }
 

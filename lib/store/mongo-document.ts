@@ -21,7 +21,7 @@
 import { EncServerError } from '../errors.ts';
 import { endOfPrefix } from './keys.ts';
 import { REVISION_BYTES, type StoredHead, type StoredValue, TABLE, type Value } from './store.ts';
-import { shownKey } from './value.ts';
+import { HEAD_BYTES_MAX, shownKey } from './value.ts';
 
 /** The only collection. */
 export const COLLECTION_NAME = 'values';
@@ -90,12 +90,23 @@ export function checkDocument(key: Buffer, value: Value): void {
  */
 export function decodeHead(document: ValueDocument): StoredHead {
   const { h, r, n, e } = document;
-  const isWhole = Buffer.isBuffer(h) && Buffer.isBuffer(r) && r.length === REVISION_BYTES;
   const expiryMs = e instanceof Date ? e.getTime() : (e ?? 0);
-  if (isWhole && Number.isInteger(n) && Number.isSafeInteger(expiryMs)) {
+  const isWhole =
+    Buffer.isBuffer(h) &&
+    h.length <= HEAD_BYTES_MAX &&
+    Buffer.isBuffer(r) &&
+    r.length === REVISION_BYTES &&
+    isWithin(n, MONGO_BODY_BYTES_MAX) &&
+    isWithin(expiryMs, Number.MAX_SAFE_INTEGER);
+  if (isWhole) {
     return { head: h, expiryMs, revision: r, bodyBytes: n };
   }
   throw damaged(document);
+}
+
+/** Whether it is a whole number from 0 to `max`. */
+function isWithin(number: unknown, max: number): boolean {
+  return Number.isInteger(number) && Number(number) >= 0 && Number(number) <= max;
 }
 
 /**

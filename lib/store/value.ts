@@ -26,7 +26,7 @@ import {
 } from './store.ts';
 
 /** Longest head, in bytes. */
-const HEAD_BYTES_MAX = 4096;
+export const HEAD_BYTES_MAX = 4096;
 /** Longest body, in bytes: what a frame can bring. */
 export const BODY_BYTES_MAX = FRAME_BYTES_CEILING;
 /** Longest body that lies with its head, in bytes: one block of LevelDB. */

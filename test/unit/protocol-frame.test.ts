@@ -236,6 +236,13 @@ describe('decodeError', () => {
     assert.equal(decoded.sizeBytes, 70_000);
   });
 
+  it('leaves out a size that the field cannot hold', () => {
+    for (const sizeBytes of [2 ** 32, -1, 1.5]) {
+      const decoded = decode(encodeErrorReply(5, new EncServerError('LARGE', 'x', { sizeBytes })));
+      assert.deepEqual([decoded.code, decoded.sizeBytes], ['LARGE', undefined]);
+    }
+  });
+
   it('takes the hint of the table where the reply has none', () => {
     const decoded = decode(encodeReply(30, 5, [], Buffer.from('gone')));
     assert.equal(decoded.describe(), 'NOT_FOUND gone; check the ID; it may have been deleted');
