@@ -21,6 +21,8 @@ export interface GroupLimits {
   readonly groupsAtOnceMax?: number;
   /** A group this large is begun besides those under way; a smaller one waits and grows. */
   readonly besideCountMin?: number;
+  /** So is a smaller one after this many milliseconds: what is under way may be stuck. */
+  readonly besideAfterMs?: number;
 }
 
 const MIB = 1024 * 1024;
@@ -117,6 +119,10 @@ export class GroupCommit {
   #waitingBytes = 0;
   /** Whether the next group is formed at the end of this turn. */
   #isForming = false;
+  /** Runs while a group waits for those under way. */
+  #patience: NodeJS.Timeout | undefined;
+  /** Whether it ran out. */
+  #isLate = false;
   readonly #idleWaiters: (() => void)[] = [];
 
   constructor(
@@ -148,6 +154,7 @@ export class GroupCommit {
     // The first waiting write of each key; the later ones are linked to it.
     const failed = this.#ready;
     this.#ready = [];
+    this.#endPatience();
     this.#waitingBytes = 0;
     this.#lastOfKey.clear();
     for (const write of [...this.#underWay].flat()) {
@@ -172,7 +179,7 @@ export class GroupCommit {
     if (this.#isForming || this.#ready.length === 0) return false;
     const { groupsAtOnceMax = 1, besideCountMin = 1 } = this.#limits;
     if (this.#underWay.size >= groupsAtOnceMax) return false;
-    return this.#underWay.size === 0 || this.#ready.length >= besideCountMin;
+    return this.#underWay.size === 0 || this.#ready.length >= besideCountMin || this.#isLate;
   }
 
   get #isIdle(): boolean {
@@ -189,7 +196,10 @@ export class GroupCommit {
    * callers that were just answered send next.
    */
   #formNext(): void {
-    if (!this.#mayBegin) return;
+    if (!this.#mayBegin) {
+      this.#beginPatience();
+      return;
+    }
     this.#isForming = true;
     setImmediate(() => {
       this.#isForming = false;
@@ -238,12 +248,29 @@ export class GroupCommit {
     if (this.#mayBegin) void this.#write(this.#takeGroup());
   }
 
+  #beginPatience(): void {
+    const { besideAfterMs } = this.#limits;
+    const isWaiting = this.#ready.length > 0 && !this.#isForming && !this.#isLate;
+    if (besideAfterMs === undefined || !isWaiting) return;
+    this.#patience ??= setTimeout(() => {
+      this.#isLate = true;
+      this.#formNext();
+    }, besideAfterMs);
+  }
+
+  #endPatience(): void {
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
+    this.#isLate = false;
+  }
+
   #noteIdle(): void {
     if (!this.#isIdle) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
   #takeGroup(): Write[] {
+    this.#endPatience();
     const { groupBytesMax, groupCountMax } = this.#limits;
     let count = 0;
     let bytes = 0;

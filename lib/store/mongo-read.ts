@@ -21,7 +21,7 @@ interface ReadKind {
   readonly projection: Readonly<Partial<Record<keyof ValueDocument, 0>>>;
   /** Values of one lookup. */
   readonly countMax: number;
-  /** A lookup this large is begun besides those under way; a smaller one waits and grows. */
+  /** A lookup this large is begun besides those under way; a smaller one waits a while and grows. */
   readonly besideCountMin: number;
 }
 
@@ -32,6 +32,11 @@ const SMALL: ReadKind = { projection: SMALL_BODIES, ...BOUNDS };
 /** Large bodies come a few at a time, and never wait for each other. */
 const LARGE: ReadKind = { projection: {}, countMax: 8, besideCountMin: 1 };
 const KINDS: readonly ReadKind[] = [HEADS, SMALL, LARGE];
+/**
+ * What waits for others under way does so for this long, in milliseconds. The answer to those may
+ * be lost, and it takes seconds until that is noticed.
+ */
+export const BESIDE_AFTER_MS = 50;
 /** Lookups of one kind under way at once. */
 const FINDS_AT_ONCE_MAX = 8;
 
@@ -72,6 +77,8 @@ class ReadLane {
   #waiting: Read[] = [];
   #findCount = 0;
   #isForming = false;
+  /** Runs while reads wait for the lookups under way. */
+  #patience: NodeJS.Timeout | undefined;
   readonly #idleWaiters: (() => void)[] = [];
 
   /** @param find - settles every read, and never rejects */
@@ -94,10 +101,20 @@ class ReadLane {
     return !this.#isForming && this.#findCount === 0;
   }
 
-  #formNext(): void {
+  /** @param isLate - whether a lookup that waits has waited long enough */
+  #formNext(isLate = false): void {
     if (this.#isForming || this.#waiting.length === 0) return;
     if (this.#findCount >= FINDS_AT_ONCE_MAX) return;
-    if (this.#findCount > 0 && this.#waiting.length < this.#kind.besideCountMin) return;
+    const isSmall = this.#findCount > 0 && this.#waiting.length < this.#kind.besideCountMin;
+    if (isSmall && !isLate) {
+      this.#patience ??= setTimeout(() => {
+        this.#patience = undefined;
+        this.#formNext(true);
+      }, BESIDE_AFTER_MS);
+      return;
+    }
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
     this.#isForming = true;
     setImmediate(() => {
       this.#isForming = false;

@@ -27,7 +27,7 @@ import { createClient, mongoPlace, valuesOf } from './mongo-client.ts';
 import { checkDocument, type ValueDocument } from './mongo-document.ts';
 import { notDone } from './mongo-error.ts';
 import { MongoLink } from './mongo-link.ts';
-import { MongoReads, readPage } from './mongo-read.ts';
+import { BESIDE_AFTER_MS, MongoReads, readPage } from './mongo-read.ts';
 import { MongoStoreSnapshot } from './mongo-snapshot.ts';
 import { MongoWriter } from './mongo-write.ts';
 import type { StoreLog } from './open.ts';
@@ -61,9 +61,14 @@ export interface MongoStoreOptions {
 
 /**
  * A group of 64 costs MongoDB and its driver little more than one of 8, so smaller ones wait for
- * the one under way. Larger ones need not wait until a majority of servers has it.
+ * the one under way, for a moment. Larger ones need not wait until a majority of servers has it.
  */
-const LIMITS: GroupLimits = { ...GROUP_LIMITS, groupsAtOnceMax: 8, besideCountMin: 64 };
+const LIMITS: GroupLimits = {
+  ...GROUP_LIMITS,
+  groupsAtOnceMax: 8,
+  besideCountMin: 64,
+  besideAfterMs: BESIDE_AFTER_MS,
+};
 /** MongoDB's code for an unknown stage of a pipeline. */
 const NO_SUCH_STAGE = 40324;
 

@@ -14,6 +14,8 @@ export class MongoProxy {
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #swallows = false;
+  /** How the command whose answer is lost names itself. */
+  #command: Buffer | undefined;
 
   private constructor(target: { host: string; port: number }, server: Server) {
     const address = server.address();
@@ -42,6 +44,12 @@ export class MongoProxy {
   swallowAnswers(): void {
     this.swallowedBytes = 0;
     this.#swallows = true;
+  }
+
+  /** The answer to the next command of this name is thrown away; its connection stays. */
+  swallowAnswerTo(command: string): void {
+    this.swallowedBytes = 0;
+    this.#command = Buffer.from(`\x02${command}\0`, 'latin1');
   }
 
   /** Breaks every connection, and refuses new ones. */
@@ -76,9 +84,16 @@ export class MongoProxy {
         mongo.destroy();
       });
     }
-    client.pipe(mongo);
+    let isLost = false;
+    client.on('data', (chunk) => {
+      if (this.#command !== undefined && chunk.includes(this.#command)) {
+        isLost = true;
+        this.#command = undefined;
+      }
+      mongo.write(chunk);
+    });
     mongo.on('data', (chunk) => {
-      if (this.#swallows) this.swallowedBytes += chunk.length;
+      if (this.#swallows || isLost) this.swallowedBytes += chunk.length;
       else client.write(chunk);
     });
   }

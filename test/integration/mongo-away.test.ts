@@ -165,6 +165,28 @@ function suite(): void {
       });
     });
 
+    for (const command of ['find', 'insert']) {
+      it(`does not hold others up when one answer to ${command} is lost`, async () => {
+        await withProxy(async (proxy, store) => {
+          const ask = (number: number) =>
+            command === 'find'
+              ? store.head(recordKey(number))
+              : store.put(recordKey(number), value('x'));
+          proxy.swallowAnswerTo(command);
+          let isLost = true;
+          const lost = ask(1).catch(() => undefined);
+          void lost.then(() => {
+            isLost = false;
+          });
+          await until('the loss', () => proxy.swallowedBytes > 0 || undefined);
+          for (const number of [2, 3, 4]) await ask(number);
+          assert.ok(isLost);
+          await proxy.goAway();
+          await lost;
+        });
+      });
+    }
+
     it('loses nothing acknowledged when connections break', async () => {
       await withProxy(async (proxy, store, direct) => {
         const kept = new Map<number, string>();
