@@ -22,14 +22,25 @@ export class MongoAnswers {
   /** Functions that give up the commands under way. */
   readonly #waiting = new TransientSet<() => void>();
 
+  /** Addresses of the servers that commands go to, as far as they are known. */
+  #asked: readonly string[] = [];
+
   /** @param lost called when a command was given up: the client may have no connection left */
   constructor(client: MongoClient, lost: () => void) {
     this.#lost = lost;
-    client.on('connectionPoolCleared', () => this.#giveUpSoon());
-    client.on('serverHeartbeatFailed', () => this.#giveUpSoon());
+    client.on('topologyDescriptionChanged', ({ newDescription }) => {
+      const servers = [...newDescription.servers.values()];
+      const writable = servers.filter((one) => one.isWritable).map((one) => one.address);
+      // A primary that is lost stays the one that was asked, until there is another.
+      if (writable.length > 0) this.#asked = writable;
+    });
+    client.on('connectionPoolCleared', ({ address }) => this.#giveUpSoon(address));
+    client.on('serverHeartbeatFailed', ({ connectionId }) => this.#giveUpSoon(connectionId));
   }
 
-  #giveUpSoon(): void {
+  /** @param address - the server whose connections broke */
+  #giveUpSoon(address: string): void {
+    if (this.#asked.length > 0 && !this.#asked.includes(address)) return;
     const waiting = [...this.#waiting];
     setTimeout(() => {
       for (const giveUp of waiting) giveUp();

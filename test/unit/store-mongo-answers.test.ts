@@ -56,5 +56,26 @@ describe('a command to MongoDB', () => {
       assert.equal(await Promise.race([later, Promise.resolve('open')]), 'open');
       assert.equal(lost, 1);
     });
+
+    it(`is not given up after ${event} of a server that is not asked`, async () => {
+      const [primary, secondary] = ['a:1', 'b:1'];
+      const see = (isUp: boolean) => {
+        const servers = new Map([
+          [primary, { address: primary, isWritable: isUp }],
+          [secondary, { address: secondary, isWritable: false }],
+        ]);
+        client.emit('topologyDescriptionChanged', { newDescription: { servers } } as never);
+      };
+      see(true);
+      const outcome = outcomeOf(NEVER);
+      client.emit(event, { address: secondary, connectionId: secondary } as never);
+      mock.timers.tick(4_000);
+      assert.equal(lost, 0);
+      see(false);
+      client.emit(event, { address: primary, connectionId: primary } as never);
+      mock.timers.tick(4_000);
+      assert.equal(await outcome, 'MongoDB gave no answer');
+      assert.equal(lost, 1);
+    });
   }
 });
