@@ -22,6 +22,8 @@ export interface Verified {
   readonly different: number;
   /** Items that the target has. */
   readonly targetItems: number;
+  /** Those of them that the source does not have, without what has expired there meanwhile. */
+  readonly added: number;
   /** SHA-256 over the source's items in its order, in hexadecimal digits. */
   readonly digest: string;
 }
@@ -104,8 +106,15 @@ export class StoreCopy {
       });
       for (const digest of digests) if (digest !== undefined) hash.update(digest);
     }
-    for await (const page of this.#pages(this.#to)) targetItems += page.length;
-    return { same, different, targetItems, digest: hash.digest('hex') };
+    let added = 0;
+    for await (const page of this.#pages(this.#to)) {
+      targetItems += page.length;
+      await forEach(page, async ({ key, expiryMs }) => {
+        const there = await orUndefined(this.#from.head(key), 'NOT_FOUND');
+        if (there === undefined && (expiryMs === 0 || expiryMs > Date.now())) added++;
+      });
+    }
+    return { same, different, targetItems, added, digest: hash.digest('hex') };
   }
 
   close(): void {

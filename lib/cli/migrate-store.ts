@@ -45,16 +45,17 @@ async function copyStore(flags: StoreFlags): Promise<ExitCode> {
     const copied = await copy.copy(copying.update).finally(copying.end);
     const verifying = await openProgress();
     const verified = await copy.verify(verifying.update).finally(verifying.end);
-    const { same, different, targetItems, digest } = verified;
+    const { same, different, targetItems, added, digest } = verified;
     if (flags.json) await print(`${JSON.stringify({ ...copied, ...verified })}\n`);
     else {
       await print(
         `copied ${copied.copied} items, ${copied.known} were there, ${copied.conflicts} conflicts\n` +
-          `verified: ${same} the same, ${different} different; the target has ${targetItems}\n` +
+          `verified: ${same} the same, ${different} different; the target has ${targetItems}, ${added} of its own\n` +
           `sha256 ${digest}\n`,
       );
     }
-    if (different + copied.conflicts === 0 && targetItems === same) return EXIT.done;
+    // Equal counts would ask too much: what ends meanwhile is counted on one side only.
+    if (different + copied.conflicts + added === 0) return EXIT.done;
     note('they differ: stop what writes to either, and run it again');
     return EXIT.conflict;
   } finally {

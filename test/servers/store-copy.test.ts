@@ -88,11 +88,28 @@ it('what is another in the target is left alone, and told', async () => {
   await withCopy(async (copy) => {
     const { conflicts } = await copy.copy(untold);
     assert.equal(conflicts, 1);
-    const { different, same, targetItems } = await copy.verify(untold);
-    assert.deepEqual([different, targetItems], [1, same + 2]);
+    const { different, same, targetItems, added } = await copy.verify(untold);
+    assert.deepEqual([different, targetItems, added], [1, same + 2, 1]);
   });
   assert.equal(`${await others.retrieve('b')}`, 'another');
   others.close();
+});
+
+it('what ends between the two sides is no difference', async () => {
+  await withCopy((copy) => copy.copy(untold));
+  const all = records.size + 4;
+  const expiryMs = Date.now() + 3_000;
+  const ending = { ...value('x', expiryMs), revision: Buffer.alloc(8, 1) };
+  const others = new BeClient(at(target.port));
+  for (const be of [tokens, others]) await be.put(Buffer.from('\x02ending'), ending);
+  others.close();
+  await withCopy(async (copy) => {
+    const { same, different, targetItems, added } = await copy.verify((done) => {
+      // The servers are in this process, and stand still as well.
+      while (done === all && Date.now() <= expiryMs);
+    });
+    assert.deepEqual([same, different, targetItems, added], [all, 0, all - 1, 0]);
+  });
 });
 
 it('what was replaced in the source since is a difference', async () => {
