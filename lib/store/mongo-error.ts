@@ -22,6 +22,8 @@ export interface BulkFailure {
   readonly duplicates: ReadonlySet<number>;
   /** What MongoDB refused for another reason, by index. */
   readonly refused: ReadonlyMap<number, EncServerError>;
+  /** IDs of the documents that an upsert created, by index. */
+  readonly created: Readonly<Record<number, unknown>>;
   /** The error for the others, if their outcome is not known. */
   readonly unknown: EncServerError | undefined;
 }
@@ -76,7 +78,9 @@ export function bulkFailure(thrown: unknown): BulkFailure {
   // Without failures of single writes it failed as a whole. With them, the others succeeded, unless
   // too few servers have them.
   const isUnknown = failures.length === 0 || lacksServers(thrown);
-  return { duplicates, refused, unknown: isUnknown ? maybeDone(thrown) : undefined };
+  const { result } = thrown as { result?: { upsertedIds?: BulkFailure['created'] } };
+  const created = result?.upsertedIds ?? {};
+  return { duplicates, refused, created, unknown: isUnknown ? maybeDone(thrown) : undefined };
 }
 
 function writeFailures(thrown: unknown): readonly WriteFailure[] {

@@ -127,13 +127,17 @@ export class MongoWriter {
   async #replace(replaces: Decided['replaces']): Promise<Put[]> {
     if (replaces.length === 0) return [];
     let failure: ReturnType<typeof bulkFailure> | undefined;
+    /** By index: what was gone since the lookup. */
+    let created: Readonly<Record<number, unknown>> = {};
     try {
       const operations = replaces.map(({ put: { document } }) => ({
         replaceOne: { filter: { _id: document._id }, replacement: document, upsert: true },
       }));
-      await this.#answered(this.#collection.bulkWrite(operations, { ordered: false }));
+      const writing = this.#collection.bulkWrite(operations, { ordered: false });
+      created = (await this.#answered(writing)).upsertedIds;
     } catch (thrown) {
       failure = bulkFailure(thrown);
+      created = failure.created;
     }
     const again: Put[] = [];
     for (const [index, { put, replaced }] of replaces.entries()) {
@@ -141,7 +145,10 @@ export class MongoWriter {
       // Two servers created the same document at once: MongoDB makes one of them try again.
       if (failure?.duplicates.has(index) === true) again.push(put);
       else if (error !== undefined) put.write.reject(error);
-      else put.write.resolve({ revision: put.document.r, replaced });
+      else {
+        const isReplaced = replaced && !(index in created);
+        put.write.resolve({ revision: put.document.r, replaced: isReplaced });
+      }
     }
     return again;
   }

@@ -34,6 +34,25 @@ function repeating(collection: Collection<ValueDocument>): Collection<ValueDocum
   });
 }
 
+/** Something happens before each call of a method. */
+function meddled(
+  collection: Collection<ValueDocument>,
+  name: string,
+  happen: () => Promise<unknown>,
+): Collection<ValueDocument> {
+  return new Proxy(collection, {
+    get(target, asked) {
+      const method: unknown = Reflect.get(target, asked);
+      if (typeof method !== 'function') return method;
+      if (asked !== name) return method.bind(target);
+      return async (...args: unknown[]) => {
+        await happen();
+        return await Reflect.apply(method, target, args);
+      };
+    },
+  });
+}
+
 if (NO_MONGO === undefined) suite();
 else it('mongo, more', { skip: NO_MONGO }, () => {});
 
@@ -114,6 +133,21 @@ function suite(): void {
         await rejectsWith(put(2, IF_ABSENT), 'CONFLICT');
         await rejectsWith(put(2, ifRevision(absent.revision)), 'CONFLICT');
         assert.deepEqual((await one.head(recordKey(2)))?.revision, exchanged.revision);
+      });
+    });
+
+    it('does not say that it replaced what another server deleted meanwhile', async () => {
+      await withStores(async (one, two, values) => {
+        const key = recordKey(1);
+        const { revision } = await one.put(key, value('old'));
+        const changing = meddled(values, 'bulkWrite', () => two.delete(key));
+        const writer = new MongoWriter(changing, Date.now, (command) => command);
+        const { replaced } = await new Promise<PutResult>((resolve, reject) => {
+          const request = { key, value: value('new'), condition: ALWAYS, resolve, reject };
+          void writer.writeGroup([new Write('put', request)]);
+        });
+        assert.equal(replaced, false);
+        assert.notDeepEqual((await one.head(key))?.revision, revision);
       });
     });
 
