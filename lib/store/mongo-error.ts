@@ -8,6 +8,10 @@ import { EncServerError } from '../errors.ts';
  * MongoDB's codes for missing rights and a wrong password, and hosted MongoDB's code for either.
  */
 const REFUSALS: readonly unknown[] = [13, 18, 8000];
+/** Hosted MongoDB's code says this, and also that there is no room. */
+const HOSTED_REFUSAL = 8000;
+/** MongoDB's code for a disk without room. */
+const NO_ROOM = 14031;
 /** MongoDB's code for a key that is there already. */
 const DUPLICATE_KEY = 11000;
 
@@ -42,17 +46,27 @@ export function reasonOf(thrown: unknown): string {
 
 /** Whether MongoDB is there but refuses this user, which waiting does not mend. */
 export function isRefusal(thrown: unknown): boolean {
+  return commandRefusal(thrown) !== undefined;
+}
+
+function commandRefusal(thrown: unknown): number | undefined {
   for (let error = thrown; error instanceof Error; error = error.cause) {
-    if ('code' in error && REFUSALS.includes(error.code)) return true;
+    if ('code' in error && REFUSALS.includes(error.code)) return Number(error.code);
   }
-  return false;
+  return undefined;
 }
 
 /** The error for a failed read, or a write that was not begun. */
 export function notDone(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
-  const words = isRefusal(thrown) ? 'MongoDB refuses its user' : 'MongoDB did not answer';
-  return new EncServerError('UNAVAILABLE', words, { cause: thrown });
+  return new EncServerError('UNAVAILABLE', wordsOf(commandRefusal(thrown)), { cause: thrown });
+}
+
+function wordsOf(refusal: number | undefined): string {
+  if (refusal === undefined) return 'MongoDB did not answer';
+  return refusal === HOSTED_REFUSAL
+    ? `MongoDB refuses it (${refusal})`
+    : 'MongoDB refuses its user';
 }
 
 /**
@@ -64,6 +78,17 @@ export function maybeDone(thrown: unknown): EncServerError {
   if (isRefusal(thrown)) return notDone(thrown);
   const words = 'MongoDB did not answer; the write may or may not have been done';
   return new EncServerError('UNKNOWN_OUTCOME', words, { cause: thrown });
+}
+
+/**
+ * The code by which MongoDB refused a command that writes, or one of its writes for a reason that
+ * holds for others as well; undefined if it did not.
+ */
+export function refusalOf(thrown: unknown): number | undefined {
+  const whole = commandRefusal(thrown);
+  if (whole !== undefined) return whole;
+  const codes = writeFailures(thrown).map(({ code }) => code);
+  return codes.find((code) => REFUSALS.includes(code) || code === NO_ROOM);
 }
 
 /** Analyses an error of `bulkWrite` or `insertMany`. */

@@ -10,6 +10,7 @@ import type { Answered } from './mongo-answers.ts';
 import { encodeDocument, isExpired, live, type ValueDocument } from './mongo-document.ts';
 import { bulkFailure, maybeDone, notDone } from './mongo-error.ts';
 import { nameOf } from './mongo-read.ts';
+import { MongoRefusals } from './mongo-refusals.ts';
 import { drawRevision } from './revision.ts';
 
 /** Rounds of lookup and write; each time somebody else's write to the same key has won. */
@@ -39,13 +40,21 @@ export class MongoWriter {
   readonly #collection: Collection<ValueDocument>;
   readonly #now: () => number;
   readonly #answered: Answered;
+  /** For commands that write. */
+  readonly #written: Answered;
   #looksFirst = false;
 
   /** @param now - milliseconds since 1970 (UTC) */
-  constructor(collection: Collection<ValueDocument>, now: () => number, answered: Answered) {
+  constructor(
+    collection: Collection<ValueDocument>,
+    now: () => number,
+    answered: Answered,
+    refusals = new MongoRefusals(),
+  ) {
     this.#collection = collection;
     this.#now = now;
     this.#answered = answered;
+    this.#written = (command) => refusals.watch(answered(command));
   }
 
   /** Settles every write of a group. Never rejects. */
@@ -86,7 +95,7 @@ export class MongoWriter {
     if (puts.length === 0) return [];
     try {
       const documents = puts.map(({ document }) => document);
-      await this.#answered(this.#collection.insertMany(documents, { ordered: false }));
+      await this.#written(this.#collection.insertMany(documents, { ordered: false }));
     } catch (thrown) {
       const { duplicates, refused, unknown } = bulkFailure(thrown);
       for (const [index, { write, document }] of puts.entries()) {
@@ -134,7 +143,7 @@ export class MongoWriter {
         replaceOne: { filter: { _id: document._id }, replacement: document, upsert: true },
       }));
       const writing = this.#collection.bulkWrite(operations, { ordered: false });
-      created = (await this.#answered(writing)).upsertedIds;
+      created = (await this.#written(writing)).upsertedIds;
     } catch (thrown) {
       failure = bulkFailure(thrown);
       created = failure.created;
@@ -161,7 +170,7 @@ export class MongoWriter {
     const { write, document } = put;
     try {
       const filter = { _id: document._id, r: seen };
-      const { matchedCount } = await this.#answered(this.#collection.replaceOne(filter, document));
+      const { matchedCount } = await this.#written(this.#collection.replaceOne(filter, document));
       if (matchedCount === 0) return [put];
       write.resolve({ revision: document.r, replaced });
     } catch (thrown) {
@@ -184,7 +193,7 @@ export class MongoWriter {
       }
       const isOne = condition.kind === 'revision';
       const filter = isOne ? { _id, r: condition.revision, ...live(nowMs) } : { _id };
-      const gone = await this.#answered(this.#collection.findOneAndDelete(filter, { projection }));
+      const gone = await this.#written(this.#collection.findOneAndDelete(filter, { projection }));
       if (isOne && gone === null) return write.reject(conflict());
       const replaced = gone !== null && !isExpired(gone, nowMs);
       write.resolve({ revision: NO_REVISION, replaced });

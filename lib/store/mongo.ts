@@ -28,6 +28,7 @@ import { checkDocument, type ValueDocument } from './mongo-document.ts';
 import { notDone } from './mongo-error.ts';
 import { MongoLink } from './mongo-link.ts';
 import { BESIDE_AFTER_MS, MongoReads, readPage } from './mongo-read.ts';
+import { MongoRefusals } from './mongo-refusals.ts';
 import { MongoStoreSnapshot } from './mongo-snapshot.ts';
 import { MongoWriter } from './mongo-write.ts';
 import type { StoreLog } from './open.ts';
@@ -82,6 +83,7 @@ export class MongoStore implements Store {
   readonly #link: MongoLink;
   readonly #queue: GroupCommit;
   readonly #writer: MongoWriter;
+  readonly #refusals: MongoRefusals;
   readonly #reads: MongoReads;
   readonly #now: () => number;
   readonly #pages = new TransientSet<Promise<unknown>>();
@@ -99,7 +101,8 @@ export class MongoStore implements Store {
     };
     this.#link = new MongoLink({ client, place: this.place, prepare, log });
     const { answered } = this.#link;
-    this.#writer = new MongoWriter(this.#collection, now, answered);
+    this.#refusals = new MongoRefusals(log);
+    this.#writer = new MongoWriter(this.#collection, now, answered, this.#refusals);
     this.#reads = new MongoReads(this.#collection, now, answered);
     this.#queue = new GroupCommit((group) => this.#writeGroup(group), LIMITS);
   }
@@ -195,7 +198,7 @@ export class MongoStore implements Store {
   }
 
   health(): { readonly ok: boolean; readonly reason: string } {
-    const refusal = this.#refusal;
+    const refusal = this.#refusal ?? this.#refusals.reason;
     return refusal === undefined
       ? { ok: true, reason: 'writes are taken' }
       : { ok: false, reason: refusal };

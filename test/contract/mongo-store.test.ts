@@ -5,6 +5,7 @@ import type { Collection, MongoClient } from 'mongodb';
 import { Write } from '../../lib/store/group.ts';
 import { createClient, valuesOf } from '../../lib/store/mongo-client.ts';
 import type { ValueDocument } from '../../lib/store/mongo-document.ts';
+import { MongoRefusals } from '../../lib/store/mongo-refusals.ts';
 import { MongoWriter } from '../../lib/store/mongo-write.ts';
 import { type OpenedStore, openStore } from '../../lib/store/open.ts';
 import {
@@ -148,6 +149,27 @@ function suite(): void {
         });
         assert.equal(replaced, false);
         assert.notDeepEqual((await one.head(key))?.revision, revision);
+      });
+    });
+
+    it('remembers that writes are refused, until one succeeds', async () => {
+      await withStores(async (_one, _two, values) => {
+        const refusals = new MongoRefusals();
+        let refusal: unknown = Object.assign(new Error('no right'), { code: 13 });
+        const refusing = meddled(values, 'insertMany', async () => {
+          if (refusal !== undefined) throw refusal;
+        });
+        const writer = new MongoWriter(refusing, Date.now, (command) => command, refusals);
+        const put = () =>
+          new Promise((resolve, reject) => {
+            const request = { key: recordKey(1), value: value('x'), condition: ALWAYS };
+            void writer.writeGroup([new Write('put', { ...request, resolve, reject })]);
+          });
+        await rejectsWith(put(), 'UNAVAILABLE');
+        assert.equal(refusals.reason, 'MongoDB refuses writes (13)');
+        refusal = undefined;
+        await put();
+        assert.equal(refusals.reason, undefined);
       });
     });
 

@@ -24,6 +24,7 @@ import {
   notDone,
   reasonOf,
 } from '../../lib/store/mongo-error.ts';
+import { MongoRefusals } from '../../lib/store/mongo-refusals.ts';
 import { openStore } from '../../lib/store/open.ts';
 import { recordKey, rejectsWith, value } from '../helpers/store-values.ts';
 
@@ -182,6 +183,28 @@ describe('errors of the driver', () => {
     const wrapped = new MongoBulkWriteError(lost as unknown as MongoServerError, {} as never);
     const whole = bulkFailure(wrapped);
     assert.deepEqual([whole.duplicates.size, whole.unknown?.code], [0, 'UNKNOWN_OUTCOME']);
+  });
+});
+
+describe('refused writes', () => {
+  it('are told, once, until a write succeeds', async () => {
+    const logged: string[] = [];
+    const refusals = new MongoRefusals((level, message, facts) =>
+      logged.push(`${level} ${message} ${facts?.['code']}`),
+    );
+    const fails = (error: unknown) => refusals.watch(Promise.reject(error)).catch(() => undefined);
+    await fails(new MongoNetworkError('lost'));
+    await fails({ writeErrors: [{ index: 0, code: 11000 }] });
+    assert.equal(refusals.reason, undefined);
+    await fails({ writeErrors: [{ index: 0, code: 14031 }] });
+    assert.equal(refusals.reason, 'MongoDB refuses writes (14031)');
+    for (let time = 0; time < 2; time++) await fails(Object.assign(new Error(), { code: 13 }));
+    assert.equal(refusals.reason, 'MongoDB refuses writes (13)');
+    assert.equal(await refusals.watch(Promise.resolve(7)), 7);
+    assert.equal(refusals.reason, undefined);
+    const refused = 'error MongoDB refuses writes';
+    const again = 'info MongoDB takes writes again undefined';
+    assert.deepEqual(logged, [`${refused} 14031`, `${refused} 13`, again]);
   });
 });
 
