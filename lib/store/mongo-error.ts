@@ -12,6 +12,13 @@ const REFUSALS: readonly unknown[] = [13, 18, 8000];
 const HOSTED_REFUSAL = 8000;
 /** MongoDB's code for a disk without room. */
 const NO_ROOM = 14031;
+/**
+ * MongoDB's codes for a write that it lost sight of, as a router does that loses a shard: network,
+ * time, shutdown, another primary.
+ */
+const LEAVES_OPEN: readonly number[] = [
+  6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436,
+];
 /** MongoDB's code for a key that is there already. */
 const DUPLICATE_KEY = 11000;
 
@@ -98,7 +105,7 @@ export function bulkFailure(thrown: unknown): BulkFailure {
   const failures = writeFailures(thrown);
   for (const { index, code } of failures) {
     if (code === DUPLICATE_KEY) duplicates.add(index);
-    else refused.set(index, new EncServerError('UNAVAILABLE', `MongoDB refused it (${code})`));
+    else refused.set(index, refusedOne(code));
   }
   // Without failures of single writes it failed as a whole. With them, the others succeeded, unless
   // too few servers have them.
@@ -106,6 +113,14 @@ export function bulkFailure(thrown: unknown): BulkFailure {
   const { result } = thrown as { result?: { upsertedIds?: BulkFailure['created'] } };
   const created = result?.upsertedIds ?? {};
   return { duplicates, refused, created, unknown: isUnknown ? maybeDone(thrown) : undefined };
+}
+
+function refusedOne(code: number): EncServerError {
+  if (!LEAVES_OPEN.includes(code)) {
+    return new EncServerError('UNAVAILABLE', `MongoDB refused it (${code})`);
+  }
+  const words = `MongoDB failed (${code}); the write may or may not have been done`;
+  return new EncServerError('UNKNOWN_OUTCOME', words);
 }
 
 function writeFailures(thrown: unknown): readonly WriteFailure[] {

@@ -169,11 +169,12 @@ describe('errors of the driver', () => {
     const writeErrors = [
       { index: 1, code: 11000 },
       { index: 3, code: 121 },
+      { index: 4, code: 11602 },
     ];
     const partly = bulkFailure({ writeErrors });
     assert.deepEqual([...partly.duplicates], [1]);
-    assert.deepEqual([...partly.refused.keys()], [3]);
-    assert.equal(partly.refused.get(3)?.code, 'UNAVAILABLE');
+    const refusals = [...partly.refused].map(([index, { code }]) => `${index} ${code}`);
+    assert.deepEqual(refusals, ['3 UNAVAILABLE', '4 UNKNOWN_OUTCOME']);
     assert.equal(partly.unknown, undefined);
 
     const lacking = bulkFailure({ writeErrors, result: { getWriteConcernError: () => ({}) } });
