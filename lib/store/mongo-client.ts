@@ -33,11 +33,17 @@ const CLIENT_OPTIONS: MongoClientOptions = {
  *   to the primary, which knows of every acknowledged write. A primary that was cut off and does
  *   not know it yet may return an older state, for seconds; `linearizable` would close that gap, at
  *   the price of a write to the log of every member for each read.
+ * - Values come as this program expects them; `promoteValues=false` would make every one damaged.
  */
 const COLLECTION_OPTIONS: CollectionOptions = {
   writeConcern: { w: 'majority', journal: true },
   readConcern: { level: 'majority' },
   readPreference: 'primary',
+  promoteValues: true,
+  promoteBuffers: true,
+  promoteLongs: true,
+  useBigInt64: false,
+  raw: false,
 };
 
 /**

@@ -51,8 +51,8 @@ export class MongoLink {
    * Tries once. Resolves if MongoDB is there, and also if it does not answer; then it retries in
    * the background.
    *
-   * @throws EncServerError `BAD_CONFIG` if MongoDB refuses its user or is of a newer release,
-   *   `STORE_DAMAGED`
+   * @throws EncServerError `BAD_CONFIG` if MongoDB refuses its user, or a newer release made the
+   *   database, or a file that the connection string names cannot be read; `STORE_DAMAGED`
    */
   async start(): Promise<void> {
     const error = await this.#attempt();
@@ -138,6 +138,13 @@ function startError(cause: unknown): EncServerError {
   if (isRefusal(cause)) {
     return new EncServerError('BAD_CONFIG', 'MongoDB refuses the user or password of mongoURI', {
       hint: 'check user, password and authSource in mongoURI, and the rights of the user',
+      cause,
+    });
+  }
+  // The driver reads such files when it connects.
+  if (cause instanceof Error && 'syscall' in cause && cause.syscall === 'open') {
+    return new EncServerError('BAD_CONFIG', 'a file that mongoURI names cannot be read', {
+      hint: 'check the paths in mongoURI, such as that of tlsCAFile, and their permissions',
       cause,
     });
   }

@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { openStore } from '../../lib/store/open.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { NO_MONGO, openTestMongo, type TestMongo, withClient } from '../helpers/mongo-server.ts';
+import { recordKey, value } from '../helpers/store-values.ts';
 import { storeSuite } from './store-suite.ts';
 
 if (NO_MONGO === undefined) contractOfMongo();
@@ -33,5 +35,19 @@ function contractOfMongo(): void {
       };
     };
     storeSuite('mongo', open, { hasSnapshots: false });
+
+    it('reads its values whatever form the connection string wants them in', async () => {
+      const mongoDatabase = mongo.database();
+      const form = 'promoteValues=false&promoteBuffers=false&promoteLongs=false';
+      const mongoURI = `${mongo.uri}${mongo.uri.includes('?') ? '&' : '/?'}${form}`;
+      const store = await openStore({ kind: 'mongo', mongoURI, mongoDatabase });
+      try {
+        await store.put(recordKey(1), value('x', Date.UTC(2100, 0)));
+        assert.equal((await store.get(recordKey(1)))?.expiryMs, Date.UTC(2100, 0));
+        assert.equal((await store.stats()).records, 1);
+      } finally {
+        await store.close();
+      }
+    });
   });
 }
