@@ -6,7 +6,7 @@ import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import type { Limits } from '../protocol/limits.ts';
-import { bindKeyring, type KeyringMark, readKeyring, readStoreId } from '../store/meta.ts';
+import { bindKeyring, checkStoreId, type KeyringMark, readKeyring, readStoreId } from '../store/meta.ts';
 import {
   ALWAYS,
   type Condition,
@@ -74,15 +74,18 @@ export class BeService {
     { caller }: RequestContext,
   ): Promise<Welcome> {
     caller.require('frontend');
-    this.#storeId ??= await readStoreId(this.#store);
+    // A database that was dropped meanwhile, or replaced, is not one to begin anew in.
+    if (this.#storeId !== undefined) await checkStoreId(this.#store, this.#storeId);
+    const storeId = this.#storeId ?? (await readStoreId(this.#store));
+    this.#storeId = storeId;
     if (mark === undefined) {
-      return { storeId: this.#storeId, keyring: await readKeyring(this.#store) };
+      return { storeId, keyring: await readKeyring(this.#store) };
     }
     const { epoch } = await bindKeyring(this.#store, mark.keyringId, mark.epoch);
     await this.#fence.raise(epoch);
     session.epoch = mark.epoch;
     this.#sessions.add(session);
-    return { storeId: this.#storeId, keyring: { keyringId: mark.keyringId, epoch } };
+    return { storeId, keyring: { keyringId: mark.keyringId, epoch } };
   }
 
   /** Forgets a connection that is gone. */
