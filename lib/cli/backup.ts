@@ -12,6 +12,7 @@ import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
 import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-line.ts';
 import { openProgress } from './progress.ts';
 import { readKey, writeKeyFile } from './record-io.ts';
+import { requireRegularFile } from './regular-file.ts';
 import { readSecretText } from './secret-text.ts';
 import { removeAtSignal } from './signals.ts';
 import { fileError, note, print, usage } from './terminal.ts';
@@ -185,6 +186,7 @@ async function verify(path: string, flags: SecretFlags): Promise<ExitCode> {
 }
 
 async function restore(path: string, flags: RestoreFlags): Promise<ExitCode> {
+  await requireRegularFile(path, 'it is read twice: write what the pipe brings to a file first');
   const { restoreBackup } = await import('../backup/read.ts');
   const [link, secret] = [await linkFor(flags), await secretOf(flags)];
   const { overwrite = false } = flags;

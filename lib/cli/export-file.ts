@@ -10,6 +10,7 @@ import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { cutTornLine, linesOf, type Members, parseLine } from './jsonl.ts';
 import { LineErrors } from './line-errors.ts';
+import { requireRegularFile } from './regular-file.ts';
 import { fileError } from './terminal.ts';
 
 export const EXPORT_FORMAT = 'enc-server-ts export';
@@ -42,6 +43,7 @@ export class ExportFile {
    * @param keysPath the file of the keys
    */
   static async open(path: string, keysPath: string): Promise<ExportFile> {
+    await requireRegularFile(path, 'name a file with --out: an interrupted export goes on with it');
     const keys = await digestOfHead(keysPath);
     const isThere = await access(path).then(
       () => true,

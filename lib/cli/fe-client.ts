@@ -29,6 +29,7 @@ import {
   writeKeyFile,
 } from './record-io.ts';
 import { openRecordFile, tellRecord } from './record-out.ts';
+import { requireRegularFile } from './regular-file.ts';
 import { deliver, note, usage } from './terminal.ts';
 import { requireAbsent, runTrial } from './trial.ts';
 
@@ -293,6 +294,7 @@ async function rekey(flags: RekeyFlags, setting: ClientSetting): Promise<ExitCod
 
 /** The key from the file that an earlier attempt made, or a new one in a new file. */
 async function keyFileOf(path: string): Promise<Buffer> {
+  await requireRegularFile(path, 'name a file with --key-out: it must have the key in any case');
   const isThere = await access(path).then(
     () => true,
     () => false,

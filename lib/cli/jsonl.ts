@@ -7,6 +7,7 @@ import { checkName } from '../crypto/record-name.ts';
 import { EncServerError } from '../errors.ts';
 import { isWellFormed } from '../protocol/bytes.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
+import { requireRegularFile } from './regular-file.ts';
 import { fileError } from './terminal.ts';
 
 const LINE_FEED = 0x0a;
@@ -69,8 +70,12 @@ async function* rawLinesOf(path: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** SHA-256 of a file, and how many lines end in it. */
+/**
+ * SHA-256 of a file that is read again afterwards, and how many lines end in it. Rejects with
+ * `FILE_ERROR`.
+ */
 export async function measure(path: string): Promise<{ digest: string; lines: number }> {
+  await requireRegularFile(path, 'it is read twice: write what the pipe brings to a file first');
   const hash = createHash('sha256');
   let lines = 0;
   try {

@@ -17,6 +17,7 @@ import {
   nameOf,
   parseLine,
 } from './jsonl.ts';
+import { requireRegularFile } from './regular-file.ts';
 import { fileError } from './terminal.ts';
 
 const FORMAT = 'enc-server-ts keys';
@@ -53,6 +54,7 @@ export class KeyLines {
    * @param digest SHA-256 of the import file, in hexadecimal digits
    */
   static async open(path: string, digest: string): Promise<KeyLines> {
+    await requireRegularFile(path, 'name a file with --keys-out: an import goes on with it');
     try {
       const lines = new KeyLines(path, await open(path, 'ax', 0o600));
       await lines.#append([headLine(digest)]);

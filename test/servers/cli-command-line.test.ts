@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { type ProgramName, run } from '../helpers/programs.ts';
 
 const PROGRAMS = ['enc-server', 'be-server', 'fe-server', 'be-client', 'fe-client'] as const;
 const KEY = 'ab'.repeat(32);
+const OWN_FILE = fileURLToPath(import.meta.url);
+const NOT_REGULAR = /FILE_ERROR \/dev\/\w+ is no regular file\n/;
 
 /** Program and arguments, then what standard error says of them. All exit with 2. */
 const MISTAKES: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
@@ -64,6 +67,18 @@ const MISTAKES: readonly (readonly [ProgramName, readonly string[], RegExp])[] =
   ['fe-client', ['retrieve', '--id', 'a', '--key', '-'], /INVALID_KEY .*0 characters/],
   ['fe-client', ['retrieve', '--id', 'a', '--key-file', '/dev/zero'], /INVALID_KEY .*4 KiB/],
   ['fe-client', ['retrieve', '--id', 'a', '--key-file', '/nonexistent'], /FILE_ERROR .*ENOENT/],
+  // Read twice, or gone on with: no pipe and no device.
+  ['fe-client', ['import', '/dev/null', '--keys-out', '/nowhere/k'], NOT_REGULAR],
+  ['fe-client', ['import', '/dev/null', '--keys-out', '/nowhere/k'], /hint: it is read twice/],
+  ['fe-client', ['import', OWN_FILE, '--keys-out', '/dev/full'], NOT_REGULAR],
+  ['fe-client', ['export', '/dev/null', '--out', '/nowhere/o'], NOT_REGULAR],
+  ['fe-client', ['export', OWN_FILE, '--out', '/dev/full'], NOT_REGULAR],
+  ['fe-client', ['rekey', '--id', 'a', '--key', KEY, '--key-out', '/dev/full'], NOT_REGULAR],
+  [
+    'enc-server',
+    ['backup', 'restore', '/dev/null', '--be', 'localhost:1', '--key-file', OWN_FILE],
+    NOT_REGULAR,
+  ],
   ['fe-client', ['delete', '--id', 'a', '--key', KEY, '--key-file', 'x'], /exclude each other/],
   ['be-client', ['store', '--id', ''], /INVALID_ID/],
   ['be-client', ['retrieve', '--id', 'x'.repeat(4097)], /INVALID_ID/],
