@@ -66,15 +66,28 @@ export function callerOfToken(entry: TokenEntry, role: Role): ScopedCaller {
 export function parseCertificateScopes(text: string): ReadonlyMap<string, Grant> {
   const grants = new Map<string, Grant>();
   for (const part of text.split(/\s*,\s*/).filter(Boolean)) {
-    const [name = '', granted = ''] = part.split('=');
-    const [scopes = '', namespace] = granted.split('@');
+    // A namespace may have both signs in it.
+    const [name, granted = ''] = splitOnce(part, '=');
+    const [scopes, namespace] = splitOnce(granted, '@');
     const list = scopes.split('+') as Scope[];
     const unknown = list.find((scope) => !SCOPES.includes(scope));
     if (unknown !== undefined) {
       const hint = `the scopes are ${SCOPES.join(', ')}`;
       throw new EncServerError('BAD_CONFIG', `certificateScopes: no scope ${unknown}`, { hint });
     }
-    grants.set(name.toLowerCase(), { scopes: list, namespace });
+    const key = name.toLowerCase();
+    if (grants.has(key)) {
+      throw new EncServerError('BAD_CONFIG', `certificateScopes: ${name} is there twice`, {
+        hint: 'give each name once, with all its scopes and one namespace at most',
+      });
+    }
+    grants.set(key, { scopes: list, namespace });
   }
   return grants;
+}
+
+/** At the first sign; the second part is undefined without one. */
+function splitOnce(text: string, sign: string): [string, string | undefined] {
+  const at = text.indexOf(sign);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }

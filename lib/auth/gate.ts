@@ -68,8 +68,10 @@ export async function openGate(
     return new Limiter(section[setting], windowMs);
   };
   const limits = new CallerBounds(boundOf ?? own);
+  // Checked in any case, so that no mistake waits for the day when `auth` is set.
+  const certificates = parseCertificateScopes(section.certificateScopes);
   if (section.auth === 'none') return new OpenGate(limits);
-  const gate = new TokenGate(section, role, limits, log);
+  const gate = new TokenGate({ path: section.tokens, certificates }, role, limits, log);
   await gate.load();
   return gate;
 }
@@ -145,6 +147,12 @@ class OpenGate implements RunningGate {
   }
 }
 
+/** Where callers are looked up: the file of the tokens, and the names in certificates. */
+interface Sources {
+  readonly path: string;
+  readonly certificates: ReadonlyMap<string, Grant>;
+}
+
 class TokenGate implements RunningGate {
   readonly #path: string;
   readonly #role: Role;
@@ -156,12 +164,12 @@ class TokenGate implements RunningGate {
   #seen = '';
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(section: GateSection, role: Role, limits: CallerBounds, log: Logger) {
-    this.#path = section.tokens;
+  constructor({ path, certificates }: Sources, role: Role, limits: CallerBounds, log: Logger) {
+    this.#path = path;
     this.#role = role;
     this.#limits = limits;
     this.#log = log;
-    this.#certificates = parseCertificateScopes(section.certificateScopes);
+    this.#certificates = certificates;
   }
 
   /** Rejects with `FILE_ERROR`. */

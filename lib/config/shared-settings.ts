@@ -124,7 +124,7 @@ function access(certificateScopes: string) {
       {
         about:
           'What callers with a client certificate may do, by a DNS name in it: ' +
-          '`name=scope+scope` or `name=scope@namespace`, with commas between them.',
+          '`name=scope+scope` or `name=scope@namespace`, with commas between them; each name once.',
         expects: 'names with scopes, such as fe=frontend, admin=admin',
         fallback: `\`${certificateScopes}\``,
       },

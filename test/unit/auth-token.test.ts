@@ -5,6 +5,7 @@ import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseCertificateScopes } from '../../lib/auth/callers.ts';
+import { openGate } from '../../lib/auth/gate.ts';
 import { Limiter } from '../../lib/auth/limiter.ts';
 import { drawToken, parseToken } from '../../lib/auth/token.ts';
 import {
@@ -13,7 +14,9 @@ import {
   readTokens,
   type TokenEntry,
 } from '../../lib/auth/token-file.ts';
+import { loadConfig } from '../../lib/config/load.ts';
 import { EncServerError } from '../../lib/errors.ts';
+import { silentLog } from '../../lib/log.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { withFolder } from '../helpers/store-values.ts';
 
@@ -166,5 +169,17 @@ test('scopes of certificates: names, scopes, namespaces', () => {
       ['ops', { scopes: ['admin', 'store'], namespace: 'team-1' }],
     ],
   );
+  const [granted] = parseCertificateScopes('fe=store+retrieve@team=x@example.com').values();
+  assert.equal(granted?.namespace, 'team=x@example.com');
   assert.throws(() => parseCertificateScopes('fe=root'), { code: 'BAD_CONFIG' });
+  assert.throws(() => parseCertificateScopes('fe=store@a, FE=store@b'), /FE is there twice/);
+});
+
+test('a mistake in the scopes of certificates is told where nobody must identify himself', async () => {
+  const { config } = await loadConfig({
+    file: '/dev/null',
+    env: { HOME: '/home/u' },
+    flags: { feServerConfigs: { auth: 'none', certificateScopes: 'fe=root' } },
+  });
+  await rejectsWith(openGate(config.feServerConfigs, 'fe', silentLog), 'BAD_CONFIG');
 });
