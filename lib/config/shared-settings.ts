@@ -103,7 +103,10 @@ export function transport(portDefault: number, certificateScopes: string) {
       limits.idleTimeoutMs,
       'How long a connection may be silent with nothing under way.',
     ),
-    sendTimeoutMs: duration(limits.sendTimeoutMs, 'For a reply to be taken by its receiver.'),
+    sendTimeoutMs: duration(
+      limits.sendTimeoutMs,
+      'For a receiver to take something more of its replies; over HTTP up to twice as long.',
+    ),
     requestTimeoutMs: duration(limits.requestTimeoutMs, 'For a request that names no deadline.'),
     drainTimeoutMs: duration(10_000, 'For requests under way to end when the server stops.'),
   };

@@ -108,13 +108,16 @@ export class HttpDoor {
   }
 
   #prepare(server: Server): void {
-    const { receiveTimeoutMs, idleTimeoutMs, sendTimeoutMs, requestTimeoutMs } = this.#limits;
+    const { receiveTimeoutMs, idleTimeoutMs } = this.#limits;
     server.headersTimeout = receiveTimeoutMs;
     server.requestTimeout = receiveTimeoutMs;
     server.keepAliveTimeout = idleTimeoutMs;
-    // Bounds silence while something is under way. Longer than each single timeout, since those end
-    // with an answer.
-    server.setTimeout(sendTimeoutMs + receiveTimeoutMs + requestTimeoutMs);
+    server.setTimeout(silenceMs(this.#limits));
+    server.on('timeout', (socket: Socket) => {
+      if (socket.writableLength > 0)
+        this.#log.info('connection closed: its answers were not taken');
+      socket.destroy();
+    });
     // A client that has ended its input (`printf … | nc`) still gets its answer.
     (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     // Their bytes are bounded. Node would silently drop those beyond 2,000, conditions included.
@@ -151,7 +154,28 @@ export class HttpDoor {
     this.#underWay.add(response);
     if (this.#draining) lastOfConnection(response);
     response.once('close', () => this.#underWay.delete(response));
+    response.once('prefinish', () => this.#boundSending(socket, response));
   }
+
+  /**
+   * The answer is handed to the socket as a whole. Node looks once in each timeout whether the
+   * receiver has taken some of it, and ends the connection if it has not.
+   */
+  #boundSending(socket: Socket, response: ServerResponse): void {
+    // Most answers are out at once.
+    if (socket.writableLength === 0) return;
+    socket.setTimeout(this.#limits.sendTimeoutMs);
+    // Before Node's own listener, which sets the time between two requests.
+    response.prependOnceListener('finish', () => socket.setTimeout(silenceMs(this.#limits)));
+  }
+}
+
+/**
+ * Bounds silence while something is under way. Longer than each single timeout, since those end
+ * with an answer.
+ */
+function silenceMs({ sendTimeoutMs, receiveTimeoutMs, requestTimeoutMs }: Limits): number {
+  return sendTimeoutMs + receiveTimeoutMs + requestTimeoutMs;
 }
 
 function lastOfConnection(response: ServerResponse): void {

@@ -1,0 +1,34 @@
+/** Answers over HTTP that their receiver does not take. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { http } from '../helpers/http.ts';
+import { until } from '../helpers/programs.ts';
+import { startServers } from '../helpers/servers.ts';
+
+test('a receiver who reads nothing is cut, and what it held is given back', async () => {
+  const servers = await startServers({ feServerConfigs: { sendTimeoutMs: 100 } });
+  const { port } = servers.fe;
+  const held = async () => {
+    const page = (await http(port, 'GET', '/metrics')).body.toString();
+    return Number(/^enc_server_in_flight_bytes\S* (\d+)$/m.exec(page)?.[1]);
+  };
+  try {
+    const body = randomBytes(8 * 1024 * 1024);
+    const stored = await http(port, 'PUT', '/v1/records/large', { body });
+    assert.equal(stored.status, 201);
+    const { key } = stored.json<{ key: string }>();
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.on('error', () => undefined);
+    socket.pause();
+    socket.write(
+      `GET /v1/records/large HTTP/1.1\r\nHost: localhost\r\nEnc-Record-Key: ${key}\r\n\r\n`,
+    );
+    await until('the answer', async () => (await held()) >= body.length || undefined);
+    await until('the end of the connection', async () => (await held()) === 0 || undefined);
+    socket.destroy();
+  } finally {
+    await servers.close();
+  }
+});
