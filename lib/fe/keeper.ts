@@ -65,15 +65,16 @@ export class KeyringKeeper {
     return this.#ring?.keyring;
   }
 
-  /** Throws `UNAVAILABLE`, or the error why there is no keyring yet. */
+  /** Throws why there is no keyring yet. */
   get ring(): Ring {
     if (this.#ring !== undefined) return this.#ring;
-    const { code, message, hint: mend } = this.#error ?? {};
-    if (code !== undefined && code !== 'UNAVAILABLE') {
-      throw new EncServerError(code, message ?? '', { hint: mend });
-    }
-    const hint = 'start the back end; the keyring is made once it can be asked';
-    throw new EncServerError('UNAVAILABLE', 'there is no keyring yet', { hint });
+    const { code, message, hint } = this.lack;
+    throw new EncServerError(code, message, { hint });
+  }
+
+  /** Why there is no keyring, while there is none. */
+  get lack(): EncServerError {
+    return this.#error ?? new EncServerError('UNAVAILABLE', 'the keyring is not open yet');
   }
 
   /**
@@ -176,7 +177,7 @@ export class KeyringKeeper {
    * first.
    */
   async #make(): Promise<Keyring> {
-    if ((await this.#askStore()) !== undefined) {
+    if ((await this.#askStore().catch(explainAway)) !== undefined) {
       const words = `${this.path} is missing, and the store was filled under a keyring`;
       throw new EncServerError('KEYRING_MISSING', words);
     }
@@ -192,6 +193,13 @@ export class KeyringKeeper {
       return theirs;
     }
   }
+}
+
+function explainAway(cause: EncServerError): never {
+  if (cause.code !== 'UNAVAILABLE') throw cause;
+  const words = `the back end cannot be asked whether it has a keyring: ${cause.message}`;
+  const hint = 'start the back end; the keyring is made once it can be asked';
+  throw new EncServerError('UNAVAILABLE', words, { hint, cause });
 }
 
 /** Empty if there is no file. */

@@ -15,7 +15,8 @@ export interface FrontEndState {
 
 export async function stateOf(be: BackEnd, keeper: KeyringKeeper): Promise<FrontEndState> {
   const missing: string[] = [];
-  if (keeper.keyring === undefined) missing.push('keyring: there is none yet');
+  const lack = keeper.keyring === undefined ? keeper.lack.message : undefined;
+  if (lack !== undefined) missing.push(`keyring: ${lack}`);
   try {
     const { ok, reason, store } = await be.info({ timeoutMs: ASK_TIMEOUT_MS });
     // The store says what is wrong: closed, damaged, or short of space.
@@ -24,7 +25,9 @@ export async function stateOf(be: BackEnd, keeper: KeyringKeeper): Promise<Front
     const known = typeof kind === 'string' ? kind : undefined;
     return { missing, isBackEndThere: true, store: known };
   } catch (error) {
-    missing.push(`back end: ${(be.lastError ?? (error as Error)).message}`);
+    const { message } = be.lastError ?? (error as Error);
+    // Every connection begins with the keyring: without it, none says how the back end is.
+    missing.push(`back end: ${message === lack ? 'not called without a keyring' : message}`);
     return { missing, isBackEndThere: false, store: undefined };
   }
 }

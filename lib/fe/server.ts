@@ -161,6 +161,10 @@ async function listen(
     throw error;
   }
   log.info({ port: port.port, backEnd, made: keeper.made }, 'listening');
+  if (keeper.keyring === undefined) {
+    const { code, message } = keeper.lack;
+    log.warn({ code, reason: message }, 'no keyring yet');
+  }
   return {
     port: port.port,
     line: `fe listening on ${port.address} (${describeKeyring(keeper)})`,
@@ -209,7 +213,7 @@ function explainLink(error: EncServerError): EncServerError {
 }
 
 function describeKeyring(keeper: KeyringKeeper): string {
-  if (keeper.keyring === undefined) return 'no keyring yet: the back end cannot be asked';
+  if (keeper.keyring === undefined) return `no keyring yet: ${keeper.lack.message}`;
   return keeper.made ? `keyring new: ${keeper.path}, back it up` : `keyring ${keeper.path}`;
 }
 

@@ -19,6 +19,7 @@ import { meansOf } from '../../lib/fe/means.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
 import { rejectsWith } from '../helpers/codes.ts';
+import { http } from '../helpers/http.ts';
 import { KeyService } from '../helpers/key-service.ts';
 import { startServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
 import { until } from '../helpers/wire.ts';
@@ -259,11 +260,19 @@ describe('a key service', () => {
     const beClientConfigs = { serverAddr: `127.0.0.1:${servers.be.port}` };
     const config = await testConfig(servers.folder, { feServerConfigs: settings, beClientConfigs });
     const again = await startFe(config, silentLog);
+    // Whoever looks is sent to the key service, not to the back end.
+    const away = /the key service at \S+ cannot be reached/;
+    assert.match(again.line, away);
+    const { missing } = (await http(again.port, 'GET', '/readyz')).json<{ missing: string[] }>();
+    assert.match(missing[0] ?? '', /^keyring: the key service at \S+ cannot be reached/);
+    assert.deepEqual(missing.slice(1), ['back end: not called without a keyring']);
     const other = new FeClient({
       address: { host: '127.0.0.1', port: again.port },
       attemptsMax: 1,
     });
-    await rejectsWith(other.retrieve('alice', key), 'UNAVAILABLE');
+    const told = await rejectsWith(other.retrieve('alice', key), 'UNAVAILABLE');
+    assert.match(told.message, away);
+    assert.match(told.hint, /start the key service/);
     await service.listen();
     await until(async () => {
       const found = await other.retrieve('alice', key).catch(() => undefined);
