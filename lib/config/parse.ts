@@ -3,6 +3,7 @@
  * of the enc-server family (JSON with trailing commas); only those need the YAML parser.
  */
 
+import type { Node } from 'yaml';
 import { EncServerError } from '../errors.ts';
 
 /**
@@ -77,15 +78,31 @@ function isTooDeep(text: string): boolean {
 
 async function parseYaml(text: string, file: string): Promise<unknown> {
   if (isTooDeep(text)) throw new EncServerError('BAD_CONFIG', `${file}: it is nested too deep`);
-  const { LineCounter, parseDocument } = await import('yaml');
+  const { isScalar, LineCounter, parseDocument, visit } = await import('yaml');
   const lines = new LineCounter();
+  const bad = (offset: number, why: string) => {
+    const { line, col } = lines.linePos(offset);
+    return new EncServerError('BAD_CONFIG', `${file}:${line}:${col}: ${why}`);
+  };
   try {
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    // Its warnings, which would go to standard error, quote the file.
+    const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error' } as const;
+    const document = parseDocument(text, options);
     const problem = document.errors[0] ?? document.warnings[0];
-    if (problem === undefined) return document.toJS();
-    const { line, col } = lines.linePos(problem.pos[0]);
-    const why = REASONS[problem.code] ?? `this is neither YAML nor JSON (${problem.code})`;
-    throw new EncServerError('BAD_CONFIG', `${file}:${line}:${col}: ${why}`);
+    if (problem !== undefined) {
+      const why = REASONS[problem.code] ?? `this is neither YAML nor JSON (${problem.code})`;
+      throw bad(problem.pos[0], why);
+    }
+    visit(document, {
+      Pair(_place, { key }) {
+        if (key === null || isScalar(key)) return;
+        throw bad(
+          (key as Node).range?.[0] ?? 0,
+          'a name is in brackets; put quotes around a value',
+        );
+      },
+    });
+    return document.toJS();
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
     // Aliases without a target, or too many of them.
