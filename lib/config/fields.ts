@@ -66,10 +66,16 @@ export function flag(fallback: boolean, about: string) {
 }
 
 function readFlag(raw: unknown): unknown {
-  if (typeof raw !== 'string') return raw;
-  const word = raw.trim().toLowerCase();
+  const text = readWord(raw);
+  if (typeof text !== 'string') return raw;
+  const word = text.trim().toLowerCase();
   if (['true', 'yes', 'on', '1'].includes(word)) return true;
   return ['false', 'no', 'off', '0'].includes(word) ? false : raw;
+}
+
+/** YAML takes `1` and `1.2` for numbers. */
+function readWord(raw: unknown): unknown {
+  return typeof raw === 'number' ? String(raw) : raw;
 }
 
 export function choice<const Words extends readonly string[]>(
@@ -78,7 +84,7 @@ export function choice<const Words extends readonly string[]>(
   about: string,
 ) {
   return z
-    .enum(words)
+    .preprocess(readWord, z.enum(words))
     .default(() => fallback as never)
     .register(registry, { about, expects: `one of ${words.join(', ')}`, fallback });
 }

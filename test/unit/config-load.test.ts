@@ -254,7 +254,7 @@ describe('values', () => {
     ['feServerConfigs', 'host', '', /expected a host name/],
     ['feServerConfigs', 'host', 'a b', /expected a host name/],
     ['feServerConfigs', 'allowOpen', 'hush', /expected true or false/],
-    ['feServerConfigs', 'allowOpen', 1, /expected true or false/],
+    ['feServerConfigs', 'allowOpen', 2, /expected true or false/],
     ['feServerConfigs', 'recordBytesMax', '16MiB', /from 1 B to 15 MiB/],
     ['feServerConfigs', 'recordBytesMax', 0, /from 1 B to 15 MiB/],
     ['feServerConfigs', 'idleTimeoutMs', '25d', /from 1 ms to 24 d/],

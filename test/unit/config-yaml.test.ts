@@ -41,3 +41,11 @@ test('a value that brackets turn into a name is shown nowhere', async () => {
     process.off('warning', listen);
   }
 });
+
+test('a number is taken where its digits are a value', async () => {
+  const config = await load('feServerConfigs: { tlsMinVersion: 1.2, allowOpen: 1, auth: none }');
+  assert.equal(config.feServerConfigs.tlsMinVersion, '1.2');
+  assert.equal(config.feServerConfigs.allowOpen, true);
+  assert.match(await complaint('feServerConfigs: { allowOpen: 2 }'), /expected true or false/);
+  assert.match(await complaint('feServerConfigs: { tlsMinVersion: 1 }'), /expected one of 1\.3/);
+});
