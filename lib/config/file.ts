@@ -50,7 +50,9 @@ export async function readConfigFile(file: string): Promise<FileLayer> {
 /** An empty file, or a section whose lines are all comments, has no entries. */
 function entriesOf(value: unknown, complaint: string): [string, unknown][] {
   if (value === null) return [];
-  if (typeof value === 'object' && !Array.isArray(value)) return Object.entries(value);
+  // The maps and sets of YAML (!!omap, !!set) have none that this would find.
+  const isPlain = typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
+  if (isPlain) return Object.entries(value);
   throw new EncServerError('BAD_CONFIG', `${complaint}, as { name: value }`);
 }
 

@@ -49,3 +49,11 @@ test('a number is taken where its digits are a value', async () => {
   assert.match(await complaint('feServerConfigs: { allowOpen: 2 }'), /expected true or false/);
   assert.match(await complaint('feServerConfigs: { tlsMinVersion: 1 }'), /expected one of 1\.3/);
 });
+
+test('a section that is no plain list of settings is refused, never dropped', async () => {
+  for (const section of ['!!omap\n  - port: 1', '!!set\n  ? port', '!!binary aGk=']) {
+    const said = await complaint(`feServerConfigs: ${section}`);
+    assert.match(said, /feServerConfigs: expected settings, as \{ name: value \}/);
+  }
+  assert.match(await complaint('!!omap\n- log: { level: warn }'), /expected sections/);
+});
