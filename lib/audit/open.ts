@@ -41,7 +41,9 @@ async function openAudit(section: ServerSection, log: Logger): Promise<AuditLog 
   }
   // Most servers do without an audit log.
   const { AuditLog } = await import('./audit-log.ts');
+  const { stateFileOf } = await import('./key-files.ts');
   const file = section.auditCheckpoints === '' ? `${path}.checkpoints` : section.auditCheckpoints;
+  checkDifferent(path, [path, file, keyFile, stateFileOf(keyFile)]);
   const {
     auditCheckpointLines: lines,
     auditCheckpointMs: ms,
@@ -49,4 +51,13 @@ async function openAudit(section: ServerSection, log: Logger): Promise<AuditLog 
   } = section;
   const settings = { path, keyFile, failure, bytesMax, checkpoints: { file, lines, ms } };
   return await AuditLog.open(settings, log);
+}
+
+/** Whatever else was written into the log would break its chain. Throws `BAD_CONFIG`. */
+function checkDifferent(path: string, files: readonly string[]): void {
+  // A log that is put aside gets a number behind its name.
+  const isAside = (file: string) => file.startsWith(`${path}.`) && /\.\d{6,}$/.test(file);
+  if (new Set(files).size === files.length && !files.some(isAside)) return;
+  const hint = 'name four files: the log, its checkpoints, its key, and the state beside that';
+  throw new EncServerError('BAD_CONFIG', 'two files of the audit log have one name', { hint });
 }

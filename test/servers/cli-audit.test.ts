@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { withAudit } from '../../lib/audit/open.ts';
 import { loadConfig } from '../../lib/config/load.ts';
+import { silentLog } from '../../lib/log.ts';
 import { type AuditFiles, openLog, withAuditFiles, writeLines } from '../helpers/audit.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { run } from '../helpers/programs.ts';
@@ -126,5 +128,20 @@ describe('the settings of an audit log', () => {
       assert.equal(config.feServerConfigs.auditFailure, auditFailure);
     }
     assert.equal((await load({})).config.feServerConfigs.auditLog, '');
+  });
+
+  it('name different files, so that no checkpoint is written into the log', async () => {
+    const given = { auditLog: '/x/audit.log', auditKeyFile: '/x/audit.key', auditFailure: 'open' };
+    for (const auditCheckpoints of [
+      '/x/../x/audit.log',
+      '/x/audit.key',
+      '/x/audit.key.state',
+      '/x/audit.log.000001',
+    ]) {
+      const { config } = await load({ ...given, auditCheckpoints });
+      const starting = withAudit(config.feServerConfigs, silentLog, () => assert.fail('it opened'));
+      const error = await rejectsWith(starting, 'BAD_CONFIG');
+      assert.match(error.message, /two files of the audit log have one name/);
+    }
   });
 });
