@@ -6,7 +6,9 @@
 import { z } from 'zod';
 import { address, choice, count, flag, type KeyFacts, registry, size, text } from './fields.ts';
 import {
+  AUDITS_SOMEWHERE,
   AUDITS_WHOLE,
+  auditsSomewhere,
   auditsWhole,
   caller,
   dataDir,
@@ -21,6 +23,16 @@ import { ENOUGH_FOR_WORKERS, enoughForWorkers } from './worker-share.ts';
 const MIB = 1024 * 1024;
 const WORKERS_MAX = 64;
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
+
+/** Whoever gives a token for it wants the keyring sealed, and would take an open one for that. */
+function namesKeyService(section: { keyringTransitUrl: string; keyringTransitToken: string }) {
+  return section.keyringTransitUrl !== '' || section.keyringTransitToken === '';
+}
+
+const NAMES_KEY_SERVICE = {
+  path: ['keyringTransitUrl'],
+  message: 'expected the URL of the key service, as keyringTransitToken is given',
+};
 
 /** One schema for each section, in the order of `docs/CONFIG.md`. */
 export const SECTIONS = {
@@ -116,6 +128,8 @@ export const SECTIONS = {
     })
     .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD)
     .refine(auditsWhole, AUDITS_WHOLE)
+    .refine(auditsSomewhere, AUDITS_SOMEWHERE)
+    .refine(namesKeyService, NAMES_KEY_SERVICE)
     .refine(enoughForWorkers, ENOUGH_FOR_WORKERS),
 
   beServerConfigs: z
@@ -149,7 +163,8 @@ export const SECTIONS = {
       ),
     })
     .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD)
-    .refine(auditsWhole, AUDITS_WHOLE),
+    .refine(auditsWhole, AUDITS_WHOLE)
+    .refine(auditsSomewhere, AUDITS_SOMEWHERE),
 
   beClientConfigs: z.strictObject({
     serverAddr: address('localhost:8888', 'The back end that the front end and clients call.'),

@@ -167,7 +167,7 @@ function audit() {
       ['unset', 'open', 'closed'],
       'unset',
       'What happens when the audit log cannot be written: `closed` answers nothing without its ' +
-        'line on disk; `open` goes on and counts the lost lines. It must be set if `auditLog` is.',
+        'line on disk; `open` goes on and counts the lost lines. It must be set if `auditLog` is, and only then.',
     ),
     auditFileBytesMax: size(
       4096,
@@ -202,6 +202,24 @@ export function auditsWhole(section: {
 export const AUDITS_WHOLE = {
   path: ['auditLog'],
   message: 'expected auditKeyFile and auditFailure (open or closed) with it',
+};
+
+/** Whoever gives these wants an audit log, and would take a missing one for a quiet one. */
+export function auditsSomewhere({
+  auditLog,
+  auditKeyFile,
+  auditFailure,
+}: {
+  auditLog: string;
+  auditKeyFile: string;
+  auditFailure: string;
+}) {
+  return auditLog !== '' || (auditKeyFile === '' && auditFailure === 'unset');
+}
+
+export const AUDITS_SOMEWHERE = {
+  path: ['auditLog'],
+  message: 'expected a path, as auditKeyFile or auditFailure is given',
 };
 
 /** How a client verifies its server, and identifies itself. */

@@ -127,6 +127,10 @@ describe('the settings of an audit log', () => {
       const { config } = await load({ auditLog, auditKeyFile, auditFailure });
       assert.equal(config.feServerConfigs.auditFailure, auditFailure);
     }
+    for (const alone of [{ auditKeyFile }, { auditFailure: 'closed' }]) {
+      const { message } = await rejectsWith(load(alone), 'BAD_CONFIG');
+      assert.match(message, /auditLog: expected a path/);
+    }
     assert.equal((await load({})).config.feServerConfigs.auditLog, '');
   });
 

@@ -287,6 +287,12 @@ describe('values', () => {
     }
   });
 
+  it('for a key service without its place are an error, as the keyring would not be sealed', async () => {
+    const said = await complaint('{"feServerConfigs": {"keyringTransitToken": "hush"}}');
+    assert.match(said, /feServerConfigs\.keyringTransitUrl: expected the URL of the key service/);
+    assert.doesNotMatch(said, /hush/);
+  });
+
   it('are all told of at once', async () => {
     const said = await complaint('{"log": {"level": 1}, "testParams": {"id": 1}}');
     assert.match(said, /testParams\.id: expected/);
