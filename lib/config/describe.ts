@@ -29,7 +29,8 @@ Errors name the place of a setting, never its value.
 - Sizes are bytes, or have a unit: \`64 KiB\`, \`8MiB\`, \`1GiB\`.
 - A secret can also be kept in a file, outside the environment and the configuration: its variable
   with \`_FILE\` at the end names that file. A line end at the end of the file is not part of the
-  secret. Giving both the secret and its file is an error.
+  secret. Giving both the secret and its file is an error. The file is not read by a program that
+  has no use for the secret, nor where a flag gives it.
 `;
 
 const ABOUT: Readonly<Record<SectionName, string>> = {

@@ -41,11 +41,14 @@ export function variableOf(section: string, key: string): string {
 }
 
 /**
- * Reads all settings that the environment gives.
+ * Reads all settings that the environment gives; the files of secrets only where `wants` says so.
  * @throws EncServerError `BAD_CONFIG` for a secret's file that cannot be read or is empty, or that
  *   is given together with the secret itself.
  */
-export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<EnvironmentLayer> {
+export async function readEnvironment(
+  env: NodeJS.ProcessEnv,
+  wants: (section: string, key: string) => boolean = () => true,
+): Promise<EnvironmentLayer> {
   const settings: Settings = emptyRecord();
   const places = new Map<string, string>();
   const known = new Set<string>(Object.keys(OTHER_VARIABLES));
@@ -58,7 +61,12 @@ export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<Environme
 
   for (const server of SERVERS) take(ALLOW_OPEN, server, 'allowOpen', env[ALLOW_OPEN] || undefined);
   for (const client of CLIENTS) take(TLS_CA, client, 'tlsCa', env[TLS_CA] || undefined);
-  take(`${TOKEN}_FILE`, 'feClientConfigs', 'token', await readSecret(TOKEN, env));
+  const takeSecret = async (variable: string, section: string, key: string) => {
+    const variables = [variable, variableOf(section, key), `${variableOf(section, key)}_FILE`];
+    const secret = wants(section, key) ? await readSecret(variable, variables, env) : undefined;
+    take(`${variable}_FILE`, section, key, secret);
+  };
+  await takeSecret(TOKEN, 'feClientConfigs', 'token');
   for (const section of SECTION_NAMES) {
     for (const key of keysOf(section)) {
       const facts = factsOf(section, key);
@@ -66,7 +74,7 @@ export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<Environme
       const value = env[variable];
       take(variable, section, key, facts?.emptyIsValue ? value : value || undefined);
       if (facts?.secret === undefined) continue;
-      take(`${variable}_FILE`, section, key, await readSecret(variable, env));
+      await takeSecret(variable, section, key);
     }
   }
   return {
@@ -77,13 +85,20 @@ export async function readEnvironment(env: NodeJS.ProcessEnv): Promise<Environme
   };
 }
 
-async function readSecret(variable: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  const path = env[`${variable}_FILE`];
+/** `variables` are all that give this secret, or its file. */
+async function readSecret(
+  variable: string,
+  variables: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
+  const fileVariable = `${variable}_FILE`;
+  const path = env[fileVariable];
   if (!path) return undefined;
-  if (env[variable]) {
-    throw new EncServerError('BAD_CONFIG', `${variable} and ${variable}_FILE are both given`);
+  const other = variables.find((one) => one !== fileVariable && env[one]);
+  if (other !== undefined) {
+    throw new EncServerError('BAD_CONFIG', `${other} and ${fileVariable} are both given`);
   }
-  const name = `${path} (${variable}_FILE)`;
+  const name = `${path} (${fileVariable})`;
   const secret = await readSecretFile(path, name);
   if (secret === '') throw new EncServerError('BAD_CONFIG', `${name}: it is empty`);
   return secret;

@@ -34,6 +34,10 @@ export type PartialConfig = {
 export interface LoadOptions {
   /** `--config`: overrides `ENC_SERVER_TS_CONFIG_PATH` and the file of the package. */
   readonly file?: string | undefined;
+  /**
+   * The sections that it names are those that the program uses: secrets of others are not read from
+   * their files. All are used if it is not given.
+   */
   readonly flags?: PartialConfig;
   /** Default: the environment of this process. */
   readonly env?: NodeJS.ProcessEnv;
@@ -54,11 +58,14 @@ export interface Loaded {
  */
 export async function loadConfig(options: LoadOptions = {}): Promise<Loaded> {
   const env = options.env ?? process.env;
-  const environment = await readEnvironment(env);
+  const settings = commandLine(options.flags ?? {});
+  const isUsed = (section: string) => options.flags === undefined || section in options.flags;
+  const wants = (section: string, key: string) => isUsed(section) && !gives(settings, section, key);
+  const environment = await readEnvironment(env, wants);
   const named = options.file ?? environment.configPath;
   const file = named ?? PACKAGED_CONFIG;
   const fileLayer = await readLayer(file, named === undefined);
-  const layers = [...(fileLayer ? [fileLayer] : []), environment, commandLine(options.flags ?? {})];
+  const layers = [...(fileLayer ? [fileLayer] : []), environment, settings];
   return {
     config: freeze(complete(check(layers), layers, env)),
     file: fileLayer && file,

@@ -179,6 +179,30 @@ describe('secrets in files', () => {
     );
   });
 
+  it('are not read where nobody uses them, or a flag gives the secret', async () => {
+    const env = { HOME: '/home/u', ENC_SERVER_TS_TOKEN_FILE: join(folder, 'none') };
+    await loadConfig({ env, flags: { beServerConfigs: {} } });
+    const { config, warnings } = await loadConfig({
+      env,
+      flags: { feClientConfigs: { token: 'given' } },
+    });
+    assert.equal(config.feClientConfigs.token, 'given');
+    assert.deepEqual(warnings, []);
+    const used = loadConfig({ env, flags: { feClientConfigs: { token: undefined } } });
+    await assert.rejects(used, { code: 'BAD_CONFIG' });
+  });
+
+  it('of the token have two names, of which one is given', async () => {
+    const file = await secretFile('hush');
+    const env = { ENC_SERVER_TS_TOKEN_FILE: file };
+    assert.equal((await load(env)).config.feClientConfigs.token, 'hush');
+    for (const more of ['TOKEN', 'TOKEN_FILE']) {
+      const other = `ENC_SERVER_TS_FECLIENTCONFIGS_${more}`;
+      const said = await failure({ ...env, [other]: more === 'TOKEN' ? 'hush' : file });
+      assert.equal(said, `${other} and ENC_SERVER_TS_TOKEN_FILE are both given`);
+    }
+  });
+
   it('exist for secrets only', async () => {
     const { warnings } = await load({ ENC_SERVER_TS_FESERVERCONFIGS_PORT_FILE: '/x' });
     assert.equal(warnings.length, 1);
