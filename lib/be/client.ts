@@ -313,19 +313,20 @@ const MENDED_BY_FRONT_END: ReadonlySet<ErrorCode> = new Set(['STALE_EPOCH'] as c
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
 
-/** Errors that concern only a front end and its back end. */
-const BETWEEN_SERVERS: ReadonlySet<ErrorCode> = new Set([
-  'UNAUTHENTICATED',
-  'NOT_ALLOWED',
-  'RATE_LIMITED',
-  'TLS_FAILED',
-  'FILE_ERROR',
-] as const);
+const SETS = 'whoever runs the servers';
+/** Errors that concern only a front end and its back end, and what mends them. */
+const BETWEEN_SERVERS: Partial<Record<ErrorCode, string>> = {
+  UNAUTHENTICATED: `${SETS} sets token, or the client certificate of TLS, in beClientConfigs`,
+  NOT_ALLOWED: `${SETS} gives the token or certificate in beClientConfigs the scope frontend`,
+  RATE_LIMITED: `try again; ${SETS} sets requestsPerSecondMax in beServerConfigs to more, or to 0`,
+  TLS_FAILED: `${SETS} looks at tls, tlsCa and tlsServerName in beClientConfigs`,
+  FILE_ERROR: `${SETS} looks at the files of TLS in beClientConfigs`,
+};
 
 function asUnavailable(error: EncServerError): EncServerError {
-  if (!BETWEEN_SERVERS.has(error.code)) return error;
+  const hint = BETWEEN_SERVERS[error.code];
+  if (hint === undefined) return error;
   const words = `the back end does not take this front end (${error.code}: ${error.message})`;
-  const hint = 'whoever runs the servers sets token and TLS in beClientConfigs';
   return new EncServerError('UNAVAILABLE', words, { hint, cause: error });
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient } from '../../lib/be/client.ts';
+import type { EncServerError } from '../../lib/errors.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { bytesField } from '../../lib/protocol/fields.ts';
@@ -13,7 +14,7 @@ import { makeToken, revokeToken, type TestToken } from '../helpers/access.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { http } from '../helpers/http.ts';
 import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
-import { Wire } from '../helpers/wire.ts';
+import { until, Wire } from '../helpers/wire.ts';
 
 const WRONG_KEYS = 20;
 const KEY = Buffer.from(Array.from({ length: 32 }, (_none, index) => index));
@@ -239,6 +240,27 @@ test('what is between the servers is no answer to a caller', async () => {
   } finally {
     client.close();
     await alone.close();
+  }
+});
+
+test('a front end that its back end slows down is not told to identify itself', async () => {
+  const slow = await startServers({ beServerConfigs: { requestsPerSecondMax: 3 } });
+  const address = { host: '127.0.0.1', port: slow.fe.port };
+  const client = new FeClient({ address, attemptsMax: 1 });
+  try {
+    let told = '';
+    await until(async () => {
+      const stored = client.store('hugo', KEY, { key: KEY });
+      told = await stored.then(
+        () => '',
+        (error: EncServerError) => error.describe(),
+      );
+      return told !== '';
+    });
+    assert.match(told, /UNAVAILABLE .*RATE_LIMITED.*requestsPerSecondMax in beServerConfigs/);
+  } finally {
+    client.close();
+    await slow.close();
   }
 });
 
