@@ -6,7 +6,7 @@ import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { drawKey, type RecordFacts, type StoreCall } from '../fe/client.ts';
 import { EXPIRY_MS_MAX, expiryText } from '../protocol/expiry.ts';
 import { type ClientCommand, ClientProgram, type ClientSetting } from './client-flags.ts';
-import { duration, given, revision } from './command-line.ts';
+import { checkUtf8, duration, given, revision } from './command-line.ts';
 import { EXPORT, IMPORT, LIST } from './fe-bulk.ts';
 import {
   addNamespaceFlag,
@@ -79,6 +79,7 @@ const STORE: ClientCommand<StoreFlags> = {
   check(flags) {
     checkNameFlags(flags);
     checkRecordFlags(flags);
+    checkUtf8('--content-type', flags.contentType, 'write it in UTF-8');
     if (flags.ifAbsent && flags.ifRevision !== undefined) {
       throw usage('--if-absent and --if-revision exclude each other', 'leave one of them out');
     }

@@ -12,7 +12,7 @@ import { nearest } from '../config/nearest.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
-import { addConfigFlag, CommandGroup, given } from './command-line.ts';
+import { addConfigFlag, CommandGroup, checkUtf8, given } from './command-line.ts';
 import { removeKeyFile, writeNewFile } from './record-io.ts';
 import { table } from './table.ts';
 import { deliver, note, print, usage } from './terminal.ts';
@@ -76,6 +76,8 @@ type Wish = Pick<TokenEntry, 'scopes' | 'namespace' | 'expiresMs' | 'note'>;
 /** Throws `USAGE`. */
 function checkWish(flags: CreateFlags): Wish {
   const { namespace, note: words = '' } = flags;
+  checkUtf8('--namespace', namespace, 'a token is for a namespace in UTF-8, or for all');
+  checkUtf8('--note', words, 'write it in UTF-8');
   if (namespace !== undefined && Buffer.byteLength(namespace) > NAMESPACE_BYTES_MAX) {
     throw usage(`a namespace has at most ${NAMESPACE_BYTES_MAX} bytes`);
   }

@@ -7,6 +7,7 @@ import { type ProgramName, run } from '../helpers/programs.ts';
 
 const PROGRAMS = ['enc-server', 'be-server', 'fe-server', 'be-client', 'fe-client'] as const;
 const KEY = 'ab'.repeat(32);
+const CREATE = ['tokens', 'create', '--scopes', 'store', '--tokens', '/nowhere/tokens'];
 const OWN_FILE = fileURLToPath(import.meta.url);
 const NOT_REGULAR = /FILE_ERROR \/dev\/\w+ is no regular file\n/;
 
@@ -55,6 +56,9 @@ const MISTAKES: readonly (readonly [ProgramName, readonly string[], RegExp])[] =
   ['fe-client', ['store', '--id', 'x'.repeat(1025)], /INVALID_ID .*longer than 1024 bytes/],
   ['fe-client', ['store', '--id', '\ufffd'], /--id is not valid UTF-8/],
   ['fe-client', ['store', '--id', 'a', '--record', '\ufffd'], /--record is not valid UTF-8/],
+  ['fe-client', ['store', '--id', 'a', '--content-type', '\ufffd'], /--content-type is not valid/],
+  ['enc-server', [...CREATE, '--namespace', '\ufffd'], /--namespace is not valid UTF-8/],
+  ['enc-server', [...CREATE, '--note', '\ufffd'], /--note is not valid UTF-8/],
   ['fe-client', ['store', '--id', 'a', '--namespace', 'é'.repeat(128)], /INVALID_NAMESPACE/],
   ['fe-client', ['store', '--id', 'a', '--record', 'x', '--file', 'y'], /exclude each other/],
   ['fe-client', ['store', '--id', 'a', '--file', '/nonexistent'], /FILE_ERROR .*ENOENT/],
