@@ -137,14 +137,28 @@ async function create(flags: CreateFlags, wish: Wish): Promise<ExitCode> {
     else await removeKeyFile(out);
     throw error;
   }
-  if (flags.json) {
-    const shown = flags.out === undefined ? { token } : { out: flags.out };
-    await deliver(`${JSON.stringify({ ...describe(entry), ...shown })}\n`);
-  } else if (flags.out === undefined) {
-    await deliver(`${token}\n`);
+  const shown = flags.out === undefined ? { token } : { out: flags.out };
+  const json = `${JSON.stringify({ ...describe(entry), ...shown })}\n`;
+  try {
+    if (flags.json) await deliver(json);
+    else if (flags.out === undefined) await deliver(`${token}\n`);
+  } catch (error) {
+    if (flags.out === undefined) await withdraw(path, id);
+    throw error;
   }
   note(`token ${id}: ${wish.scopes.join(', ')}; kept as a hash in ${path}`);
   return EXIT.done;
+}
+
+/** What nobody has received must not count. */
+async function withdraw(path: string, id: string): Promise<void> {
+  await changeTokens(path, (entries) => entries.filter((entry) => entry.id !== id)).catch(
+    (error: unknown) => {
+      note(`token ${id} counts nevertheless: revoke it`);
+      throw error;
+    },
+  );
+  note(`token ${id} does not count: nobody received it`);
 }
 
 /** A change can fail after it was made, such as where a folder cannot be synced. */

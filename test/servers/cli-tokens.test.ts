@@ -8,7 +8,7 @@ import { readTokens } from '../../lib/auth/token-file.ts';
 import { runTokens } from '../../lib/cli/tokens.ts';
 // Loaded here: whoever the command runs as may not read this repository.
 import '../../lib/config/load.ts';
-import { pathOf, run } from '../helpers/programs.ts';
+import { pathOf, run, runCommand } from '../helpers/programs.ts';
 import { giveAway, notAsRoot } from '../helpers/somebody.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
@@ -49,6 +49,18 @@ describe('enc-server tokens', () => {
     const out = join(folder, 'token');
     assert.equal((await tokens('create', '--scopes', 'store', '--out', out)).code, 2);
     assert.deepEqual(await readdir(folder), ['tokens.json']);
+  });
+
+  it('leaves no token that nobody received', async () => {
+    const path = join(folder, 'unseen.json');
+    const args = ['tokens', 'create', '--scopes', 'store', '--tokens', path];
+    for (const more of [[], ['--json']]) {
+      const command = ['-c', 'exec "$@" >/dev/full', 'sh', process.execPath, pathOf('enc-server')];
+      const { code, stderr } = await runCommand('sh', [...command, ...args, ...more]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /token [0-9a-f]{12} does not count: nobody received it\n/);
+      assert.deepEqual(await readTokens(path), []);
+    }
   });
 
   it('goes on as a root that may give no file away, where none is taken', { skip }, async () => {
