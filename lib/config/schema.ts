@@ -22,6 +22,9 @@ import { ENOUGH_FOR_WORKERS, enoughForWorkers } from './worker-share.ts';
 
 const MIB = 1024 * 1024;
 const WORKERS_MAX = 64;
+/** `*`, a name, or `.` and a name; an address in brackets is always known, and does no harm. */
+const HOST_NAME = String.raw`(?:\*|\.?[\w-]+(?:\.[\w-]+)*|\[[\da-fA-F:.]+\])`;
+const HOST_NAMES = new RegExp(`^(?:${HOST_NAME}(?:[\\s,]+${HOST_NAME})*)?$`);
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
 
 /** Whoever gives a token for it wants the keyring sealed, and would take an open one for that. */
@@ -120,10 +123,10 @@ export const SECTIONS = {
             'Names that HTTP clients may call this server by, besides `host`, `localhost` and ' +
             'addresses, so no other page in a browser can. `.example` is all names below it, ' +
             '`*` any name, for a proxy in front that checks them.',
-          expects: 'names with commas between them',
+          expects: 'names without ports, with commas between them',
           fallback: 'none',
         },
-        /^[\w.*:[\]-]*(?:[\s,]+[\w.*:[\]-]+)*$/,
+        HOST_NAMES,
       ),
     })
     .refine(holdsLongestRecord, HOLDS_LONGEST_RECORD)

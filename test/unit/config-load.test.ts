@@ -9,6 +9,7 @@ import { type LoadOptions, loadConfig } from '../../lib/config/load.ts';
 import { EncServerError } from '../../lib/errors.ts';
 import { DEFAULT_LIMITS, limitsFor } from '../../lib/protocol/limits.ts';
 
+const NAMES = 'vault, a-b.example .corp.example,[::1], *';
 const HOME = { HOME: '/home/u' };
 let folder: string;
 
@@ -262,6 +263,9 @@ describe('values', () => {
     ['feServerConfigs', 'textEncoding', 'hush', /expected one of raw, hex/],
     ['feServerConfigs', 'bytesInFlightMax', '8MiB', /expected at least 4\/3 of recordBytesMax/],
     ['feServerConfigs', 'dataDir', 'a\u0000b', /expected the path of a folder/],
+    ['feServerConfigs', 'allowedHosts', 'hush.example:8080', /expected names without ports/],
+    ['feServerConfigs', 'allowedHosts', 'a.example, hush*', /expected names without ports/],
+    ['feServerConfigs', 'allowedHosts', '..hush', /expected names without ports/],
     ['beServerConfigs', 'store', 'redis', /expected one of level, memory, mongo/],
     ['beServerConfigs', 'mongoURI', 'http://hush', /expected a connection string, mongodb:/],
     ['beServerConfigs', 'mongoURI', { hush: 1 }, /expected a connection string/],
@@ -302,7 +306,13 @@ describe('values', () => {
   it('that are good are taken', async () => {
     const { config } = await loadText(
       JSON.stringify({
-        feServerConfigs: { port: '0', dataDir: '~/d', keyring: '/k.json', allowOpen: 'ON' },
+        feServerConfigs: {
+          port: '0',
+          dataDir: '~/d',
+          keyring: '/k.json',
+          allowOpen: 'ON',
+          allowedHosts: NAMES,
+        },
         beServerConfigs: { recordBytesMax: '15MiB', dataDir: '/srv//be' },
         beClientConfigs: { serverAddr: '[::1]:8888' },
         feClientConfigs: { timeoutMs: '1m' },
@@ -313,6 +323,7 @@ describe('values', () => {
     assert.equal(config.feServerConfigs.dataDir, '/home/u/d');
     assert.equal(config.feServerConfigs.keyring, '/k.json');
     assert.equal(config.feServerConfigs.allowOpen, true);
+    assert.equal(config.feServerConfigs.allowedHosts, NAMES);
     assert.equal(config.beServerConfigs.dataDir, '/srv/be');
     assert.equal(config.beServerConfigs.recordBytesMax, 15 * 1024 * 1024);
     assert.equal(config.beClientConfigs.serverAddr, '[::1]:8888');
