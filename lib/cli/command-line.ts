@@ -6,7 +6,7 @@ import { parseDurationMs } from '../config/quantity.ts';
 import { type EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { parseAddress } from '../net/client.ts';
 import { VERSION } from '../version.ts';
-import { note, runProgram, usage } from './terminal.ts';
+import { note, runProgram, takeHelp, usage } from './terminal.ts';
 
 /** Anything longer is not a typing mistake, and may be a secret in the wrong place. */
 const NAME_SHOWN_MAX = 24;
@@ -49,7 +49,7 @@ function bare(name: string, description: string): Command {
     .description(description)
     .version(VERSION)
     .exitOverride()
-    .configureOutput({ outputError: () => undefined });
+    .configureOutput({ writeOut: takeHelp, outputError: () => undefined });
 }
 
 export function addConfigFlag(command: Command): Command {
@@ -59,7 +59,7 @@ export function addConfigFlag(command: Command): Command {
 
 /**
  * Reads the arguments. Throws `USAGE` for a mistake, or commander's own error with exit code 0 if
- * help or version were requested and printed.
+ * help or version were requested; {@link runProgram} prints them.
  */
 export function parse(command: Command, argv: readonly string[]): void {
   try {
@@ -145,4 +145,9 @@ export function checkUtf8(flag: string, text: string | undefined, instead: strin
   if (text?.includes('\ufffd')) {
     throw usage(`${flag} is not valid UTF-8`, instead);
   }
+}
+
+/** A path as a shell takes it. */
+export function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,6 +1,6 @@
 /** `enc-server keys`: the keys that servers work with. */
 import { EXIT, type ExitCode } from '../errors.ts';
-import { addConfigFlag, CommandGroup, given } from './command-line.ts';
+import { addConfigFlag, CommandGroup, given, quoted } from './command-line.ts';
 import { addLifeCommands } from './keys-life.ts';
 import { note, print, usage } from './terminal.ts';
 
@@ -42,7 +42,8 @@ async function tlsInit(flags: TlsInitFlags, days: number): Promise<ExitCode> {
   const files = await initTls({ folder: out, hosts, days, renew });
   if (flags.json) await print(`${JSON.stringify({ files })}\n`);
   else await print(files.map((file) => `${file}\n`).join(''));
-  note(`servers: enc-server up --tls ${out}   clients: --tls-ca ${out}/ca.pem`);
+  const [folder, authority] = [quoted(out), quoted(`${out}/ca.pem`)];
+  note(`servers: enc-server up --tls ${folder}   clients: --tls-ca ${authority}`);
   return EXIT.done;
 }
 

@@ -36,6 +36,13 @@ export async function isTaken(bytes: string | Uint8Array): Promise<boolean> {
   }
 }
 
+let help = '';
+
+/** Takes help and version, which commander would write without waiting for {@link runProgram}. */
+export function takeHelp(text: string): void {
+  help += text;
+}
+
 /** Tells people something; never a result. */
 export function note(words: string): void {
   process.stderr.write(`${words}\n`);
@@ -54,14 +61,19 @@ export async function runProgram(
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   try {
-    return await run();
+    return await run().catch(printHelp);
   } catch (thrown) {
-    // Help and version have been printed by then.
-    if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.done;
     const error = toEncServerError(thrown);
     tell(name, error, json);
     return error.row.exit;
   }
+}
+
+/** Commander ends so where help or version were asked for. */
+async function printHelp(thrown: unknown): Promise<ExitCode> {
+  if (!(thrown instanceof CommanderError) || thrown.exitCode !== 0) throw thrown;
+  await print(help);
+  return EXIT.done;
 }
 
 function tell(name: string, error: EncServerError, json: boolean): void {

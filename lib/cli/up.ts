@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
 import { EXIT, type ExitCode } from '../errors.ts';
 import { checkListening } from '../net/host-policy.ts';
-import { loadFor, parse, port, program } from './command-line.ts';
+import { loadFor, parse, port, program, quoted } from './command-line.ts';
 import { ServerChild } from './server-child.ts';
 import {
   addBeFlags,
@@ -132,7 +132,7 @@ function serverFlag(host: string, fePort: number): string {
 }
 
 function tlsFlag({ tls, auth }: ServerFlags): string {
-  const ca = tls === undefined ? '' : ` --tls-ca ${join(tls, 'ca.pem')}`;
+  const ca = tls === undefined ? '' : ` --tls-ca ${quoted(join(tls, 'ca.pem'))}`;
   return auth ? `${ca} --token-file TOKEN_FILE` : ca;
 }
 

@@ -21,7 +21,7 @@ let flags: readonly string[];
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'enc-server-ts-access-'));
   data = join(folder, 'data');
-  tls = join(folder, 'tls');
+  tls = join(folder, 'own tls');
   tokenFile = join(folder, 'token');
   const made = await run('enc-server', ['keys', 'tls-init', '--out', tls]);
   assert.equal(made.code, 0, made.stderr);
@@ -35,6 +35,10 @@ before(async () => {
 after(async () => {
   await up.killAll();
   await rm(folder, { recursive: true, force: true });
+});
+
+test('what up says to try can be pasted into a shell', () => {
+  assert.match(up.stdout, /^try: .* --tls-ca '[^']+\/own tls\/ca\.pem' --token-file TOKEN_FILE$/m);
 });
 
 test('what tls-init and tokens write is for its owner alone, and never overwritten', async () => {

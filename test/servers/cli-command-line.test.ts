@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type ProgramName, run } from '../helpers/programs.ts';
+import { type ProgramName, pathOf, run, runCommand } from '../helpers/programs.ts';
 
 const PROGRAMS = ['enc-server', 'be-server', 'fe-server', 'be-client', 'fe-client'] as const;
 const KEY = 'ab'.repeat(32);
@@ -155,6 +155,17 @@ describe('every program', () => {
         const { code, stdout, stderr } = await run(program, [flag]);
         assert.deepEqual([code, stderr], [0, '']);
         assert.match(stdout.toString(), new RegExp(`^Usage: ${program} `));
+      }
+    });
+  });
+
+  it('does not end as if it had told where nothing could be written', async () => {
+    await inPairs(PROGRAMS, async (program) => {
+      for (const flag of ['--help', '--version']) {
+        const command = ['-c', 'exec "$@" >/dev/full', 'sh', process.execPath, pathOf(program)];
+        const { code, stderr } = await runCommand('sh', [...command, flag]);
+        assert.equal(code, 2, program);
+        assert.match(stderr, /FILE_ERROR cannot write to standard output \(ENOSPC\)/);
       }
     });
   });
