@@ -1,11 +1,13 @@
 /** How commands call a server: the flags, and the settings that result from them. */
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import { EncServerError } from '../errors.ts';
 import { type CallSettings, framesCallOf } from '../net/call-settings.ts';
 import { given } from './command-line.ts';
-import { fileError } from './terminal.ts';
+import { readBytes } from './record-io.ts';
+
+/** A token has at most 4096 characters; a much longer file is the wrong one. */
+const TOKEN_FILE_BYTES_MAX = 8192;
 
 export interface TlsFlags {
   readonly tlsCa?: string;
@@ -45,10 +47,7 @@ export function linkOf(
 }
 
 async function readTokenFile(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw fileError('cannot read the token from', path, cause);
-  });
-  const token = text.trim();
-  if (/^[\x21-\x7e]{1,4096}$/.test(token)) return token;
+  const token = (await readBytes(path, TOKEN_FILE_BYTES_MAX))?.toString('utf8').trim();
+  if (token !== undefined && /^[\x21-\x7e]{1,4096}$/.test(token)) return token;
   throw new EncServerError('FILE_ERROR', `${path} holds no token`, { hint: 'a token is one word' });
 }

@@ -127,8 +127,12 @@ function parseKey(text: Buffer): Buffer {
 
 /**
  * Reads a file, or standard input if there is no path; undefined if it has more than `bytesMax`.
+ * Rejects with `FILE_ERROR`.
  */
-async function readBytes(path: string | undefined, bytesMax: number): Promise<Buffer | undefined> {
+export async function readBytes(
+  path: string | undefined,
+  bytesMax: number,
+): Promise<Buffer | undefined> {
   const stream = path === undefined ? process.stdin : createReadStream(path);
   const chunks: Buffer[] = [];
   let bytes = 0;

@@ -1,15 +1,18 @@
 /** Secrets that people write, such as passphrases. */
-import { readFile } from 'node:fs/promises';
-import { buffer } from 'node:stream/consumers';
 import { ONE_LINE, readSecretFile } from '../config/text-file.ts';
-import { fileError, usage } from './terminal.ts';
+import { readBytes } from './record-io.ts';
+import { usage } from './terminal.ts';
 
-/** The text of a file, or of standard input for `-`, without its line end. Rejects with `USAGE`. */
+/** As for other settings; this also keeps an endless device from filling the memory. */
+const BYTES_MAX = 1024 * 1024;
+
+/**
+ * The text of a file, or of standard input for `-`, without its line end. Rejects with `USAGE`,
+ * `FILE_ERROR`.
+ */
 export async function readSecretText(path: string): Promise<Buffer> {
-  const reading = path === '-' ? buffer(process.stdin) : readFile(path);
-  const text = await reading.catch((cause: unknown) => {
-    throw fileError('cannot read the passphrase from', path, cause);
-  });
+  const text = await readBytes(path === '-' ? undefined : path, BYTES_MAX);
+  if (text === undefined) throw usage('what should be a passphrase is longer than 1 MiB');
   let end = text.length;
   while (end > 0 && (text[end - 1] === 0x0a || text[end - 1] === 0x0d)) end--;
   if (end > 0) return text.subarray(0, end);

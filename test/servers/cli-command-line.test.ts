@@ -7,7 +7,7 @@ import { type ProgramName, pathOf, run, runCommand } from '../helpers/programs.t
 
 const PROGRAMS = ['enc-server', 'be-server', 'fe-server', 'be-client', 'fe-client'] as const;
 const KEY = 'ab'.repeat(32);
-const CREATE = ['tokens', 'create', '--scopes', 'store', '--tokens', '/nowhere/tokens'];
+const CREATE = ['tokens', 'create', '--scopes', 'store', '--tokens', '/dev/null/tokens'];
 const OWN_FILE = fileURLToPath(import.meta.url);
 const NOT_REGULAR = /FILE_ERROR \/dev\/\w+ is no regular file\n/;
 
@@ -82,6 +82,12 @@ const MISTAKES: readonly (readonly [ProgramName, readonly string[], RegExp])[] =
     'enc-server',
     ['backup', 'restore', '/dev/null', '--be', 'localhost:1', '--key-file', OWN_FILE],
     NOT_REGULAR,
+  ],
+  ['fe-client', ['head', '--id', 'a', '--token-file', '/dev/zero'], /zero holds no token/],
+  [
+    'enc-server',
+    ['backup', 'verify', OWN_FILE, '--passphrase-file', '/dev/zero'],
+    /USAGE .*longer than 1 MiB/,
   ],
   ['fe-client', ['delete', '--id', 'a', '--key', KEY, '--key-file', 'x'], /exclude each other/],
   ['be-client', ['store', '--id', ''], /INVALID_ID/],
