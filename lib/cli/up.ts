@@ -1,7 +1,7 @@
 /** `enc-server up`: both servers as two processes, started and stopped together. */
 import { join } from 'node:path';
 import type { Config } from '../config/load.ts';
-import { EXIT, type ExitCode } from '../errors.ts';
+import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { checkListening } from '../net/host-policy.ts';
 import { loadFor, parse, port, program, quoted } from './command-line.ts';
 import { ServerChild } from './server-child.ts';
@@ -80,6 +80,12 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
       beClientConfigs: linkSettings(flags),
     },
   });
+  const { dialect } = config.beClientConfigs;
+  if (dialect !== 'frames') {
+    const hint = 'start fe-server alone for a back end of the family, or leave dialect out';
+    const words = `the back end that up starts is called in frames, not in ${dialect}`;
+    throw new EncServerError('BAD_CONFIG', words, { hint });
+  }
   checkListening(config.beServerConfigs);
   checkListening(config.feServerConfigs);
   return withQuietLog(config);

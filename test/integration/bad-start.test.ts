@@ -109,6 +109,14 @@ describe('a start beside another server', () => {
     assertRefused(await run('enc-server', [...args, ...workers]), 5, 'PORT_TAKEN', /--fe-port/);
   });
 
+  it('whose back end speaks another dialect than its front end is refused', async () => {
+    const env = { ENC_SERVER_TS_BECLIENTCONFIGS_DIALECT: 'python' };
+    // A port that is taken: so it ends in any case.
+    const args = ['up', '--data-dir', join(folder, 'mixed'), '--be-port', `${up.bePort}`];
+    const done = await run('enc-server', args, { env });
+    assertRefused(done, 2, 'BAD_CONFIG', /start fe-server alone/);
+  });
+
   it('that is served by several workers is refused as that of one is', async () => {
     const to = ['--be', `localhost:${up.bePort}`, '--port', '0', '--workers', '3'];
     const foreign = await run('fe-server', [...to, '--data-dir', join(folder, 'none')]);
