@@ -6,7 +6,13 @@ import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import type { Limits } from '../protocol/limits.ts';
-import { bindKeyring, checkStoreId, type KeyringMark, readKeyring, readStoreId } from '../store/meta.ts';
+import {
+  bindKeyring,
+  checkStoreId,
+  type KeyringMark,
+  readKeyring,
+  readStoreId,
+} from '../store/meta.ts';
 import {
   ALWAYS,
   type Condition,

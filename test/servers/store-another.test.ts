@@ -1,8 +1,14 @@
-/** A LevelDB store whose folder comes back as another one. */
+/** A store that comes back as another one. */
 import assert from 'node:assert/strict';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { BeService } from '../../lib/be/service.ts';
+import { Budget } from '../../lib/net/budget.ts';
+import { RequestContext } from '../../lib/net/request.ts';
+import { OWN_SESSION } from '../../lib/net/session.ts';
+import { DEFAULT_LIMITS } from '../../lib/protocol/limits.ts';
+import { META_KEYS, readKeyring } from '../../lib/store/meta.ts';
 import { openStore } from '../../lib/store/open.ts';
 import { until } from '../helpers/programs.ts';
 import {
@@ -14,6 +20,21 @@ import {
 } from '../helpers/store-values.ts';
 
 const BODY_BYTES = 8 * 1024 * 1024;
+
+it('is refused at a HELLO, if it was put in the place of the one before', async () => {
+  const store = await openStore({ kind: 'memory' });
+  const service = new BeService(store, new Budget(1024), DEFAULT_LIMITS);
+  const mark = { keyringId: Buffer.alloc(16, 1), epoch: 1 };
+  const hello = () =>
+    service.hello({ epoch: undefined }, mark, new RequestContext(OWN_SESSION, 10_000));
+  const { storeId } = await hello();
+  assert.deepEqual((await hello()).storeId, storeId);
+  // As a dropped database, in which nothing is.
+  for (const key of META_KEYS) await store.delete(key);
+  await rejectsWith(hello(), 'STORE_DAMAGED');
+  assert.equal(await readKeyring(store), undefined);
+  await store.close();
+});
 
 it('is not adopted in place of the one before, which is, once it is back', async () => {
   await withFolder(async (folder) => {
