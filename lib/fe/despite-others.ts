@@ -28,8 +28,13 @@ export async function despiteOthers<T>(
     }
     const pauseMs = Math.random() * Math.min(PAUSE_MS_MAX, PAUSE_MS * 2 ** (tries - 1));
     if (tries === TRIES_MAX || pauseMs >= context.remainingMs) {
-      throw new EncServerError('OVERLOADED', 'others keep writing this record');
+      throw othersGoOn();
     }
     await sleep(pauseMs);
   }
+}
+
+/** What is told when others keep writing a record that no condition of the caller's excludes. */
+export function othersGoOn(): EncServerError {
+  return new EncServerError('OVERLOADED', 'others keep writing this record');
 }

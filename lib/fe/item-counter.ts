@@ -8,9 +8,10 @@
 import { codeOf, EncServerError } from '../errors.ts';
 import { RequestContext } from '../net/request.ts';
 import { OWN_SESSION } from '../net/session.ts';
+import { despiteOthers } from './despite-others.ts';
 import { COUNTERS_NAMESPACE } from './reserved.ts';
 import type { FeService } from './service.ts';
-import { IF_ABSENT, ifRevision } from './write-condition.ts';
+import { ALWAYS, IF_ABSENT, ifRevision } from './write-condition.ts';
 
 /** Resolves to whether an item with this ID exists. */
 export type HasItem = (id: number, context: RequestContext) => Promise<boolean>;
@@ -49,8 +50,6 @@ const NONE = Number.NEGATIVE_INFINITY;
 const AHEAD = 256;
 /** How long another front end's write may go unnoticed by items that bring a free ID. */
 const CHECK_INTERVAL_MS = 100;
-/** Other front ends may write in between; the counter is then read again, at most this often. */
-const CHANGED_TRIES_MAX = 20;
 
 export class ItemCounter {
   readonly #service: FeService;
@@ -118,29 +117,32 @@ export class ItemCounter {
     this.#serving = false;
   }
 
+  /** Other front ends may write in between; the counter is then read again. */
   async #serve(wishes: readonly Wish[]): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      const context = new RequestContext(OWN_SESSION, this.#timeoutMs);
-      const known = await this.#current(context);
-      // It may have been raised meanwhile.
-      const current = this.#known?.highest ?? NONE;
-      const raised = Math.max(known.highest, current, ...wishes.map(({ floor }) => floor));
-      const draws = wishes.filter((wish) => wish.draws);
-      const granted = draws.slice(0, Number.MAX_SAFE_INTEGER - raised);
-      const highest = raised + granted.length;
+    const context = new RequestContext(OWN_SESSION, this.#timeoutMs);
+    await despiteOthers(ALWAYS, context, async () => {
       try {
-        if (isLow({ ...known, highest })) await this.#write(highest, known.revision, context);
-        else this.#known = { ...known, highest };
+        await this.#grant(wishes, context);
       } catch (error) {
-        if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw error;
         this.#known = undefined;
-        continue;
+        throw error;
       }
-      for (const [index, wish] of granted.entries()) wish.resolve(raised + 1 + index);
-      for (const wish of draws.slice(granted.length)) wish.reject(noneLeft());
-      for (const wish of wishes) if (!wish.draws) wish.resolve(wish.floor);
-      return;
-    }
+    });
+  }
+
+  async #grant(wishes: readonly Wish[], context: RequestContext): Promise<void> {
+    const known = await this.#current(context);
+    // It may have been raised meanwhile.
+    const current = this.#known?.highest ?? NONE;
+    const raised = Math.max(known.highest, current, ...wishes.map(({ floor }) => floor));
+    const draws = wishes.filter((wish) => wish.draws);
+    const granted = draws.slice(0, Number.MAX_SAFE_INTEGER - raised);
+    const highest = raised + granted.length;
+    if (isLow({ ...known, highest })) await this.#write(highest, known.revision, context);
+    else this.#known = { ...known, highest };
+    for (const [index, wish] of granted.entries()) wish.resolve(raised + 1 + index);
+    for (const wish of draws.slice(granted.length)) wish.reject(noneLeft());
+    for (const wish of wishes) if (!wish.draws) wish.resolve(wish.floor);
   }
 
   /** The known values, if nobody has written since. */

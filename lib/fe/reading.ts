@@ -13,6 +13,7 @@ import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
 import { CHANGED_TRIES_MAX, callOf, hasEnded, isExpired, notFound, noting } from './calls.ts';
+import { othersGoOn } from './despite-others.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
 import { claimRecord, readAgain } from './once.ts';
@@ -161,7 +162,8 @@ export class Reader {
         return await this.#readOnce(found, facts, acceptBytes, read);
       } catch (error) {
         // Somebody else was first: look at what is there now.
-        if (codeOf(error) !== 'CONFLICT' || tries >= CHANGED_TRIES_MAX) throw error;
+        if (codeOf(error) !== 'CONFLICT') throw error;
+        if (tries >= CHANGED_TRIES_MAX) throw othersGoOn();
       }
     }
   }

@@ -62,7 +62,6 @@ export function describeRecords(path: Path) {
         304: NOT_MODIFIED,
         403: WRONG_KEY,
         404: NOT_FOUND,
-        409: problemOf('Others read it at the same moment.'),
         410: ALREADY_READ,
         412: PRECONDITION_FAILED,
         413: TOO_LARGE,
