@@ -14,8 +14,8 @@
  *   may have been moved in between.
  */
 import type { BeCall } from '../be/client.ts';
-import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
-import { type Claim, decodeHead, encodeHead, type Head, isGrave } from '../crypto/head.ts';
+import type { RecordName } from '../crypto/envelope.ts';
+import { type Claim, decodeHead, encodeHead, isGrave } from '../crypto/head.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
@@ -82,8 +82,9 @@ export class Placement {
       const { storeKey, sealedId } = ring.active.seal(name);
       const head = encodeHead(sealedId, ring.rewrap(sealed.header, name), sealed.claim);
       const value = { head, body: sealed.body, expiryMs: storedUntil(ring, name, sealed.expiryMs) };
+      const isAny = condition.kind === 'always';
       const write = () => this.#putAt(ring, storeKey, value, condition, bound);
-      return ring.old === undefined ? write() : this.#settle(ring, name, bound).then(write);
+      return ring.old === undefined ? write() : this.#settle(ring, name, bound, isAny).then(write);
     });
   }
 
@@ -106,25 +107,29 @@ export class Placement {
     return withRing(this.#keeper, call, async (ring, bound) => {
       const storeKey = ring.active.storeKey(name);
       if (!ring.mayMeetGraves) return await this.#be.remove(storeKey, condition, bound);
-      await this.#settle(ring, name, bound);
+      await this.#settle(ring, name, bound, condition.kind === 'always');
       return await this.#removeKnowing(ring, storeKey, condition, bound);
     });
   }
 
   /** Moves a record from the old entry to the active one, if it still lies under the old one. */
   move(name: RecordName, call: BeCall): Promise<void> {
-    return withRing(this.#keeper, call, (ring, bound) => this.#settle(ring, name, bound));
+    return withRing(this.#keeper, call, (ring, bound) => this.#settle(ring, name, bound, false));
   }
 
-  /** Once it resolves, nothing lies under the old entry. */
-  async #settle(ring: Ring, name: RecordName, call: BeCall): Promise<void> {
+  /**
+   * Once it resolves, nothing lies under the old entry.
+   *
+   * @param isReplaced whether the record, whatever it is, is replaced or deleted next
+   */
+  async #settle(ring: Ring, name: RecordName, call: BeCall, isReplaced: boolean): Promise<void> {
     if (ring.old === undefined) return;
     const from = ring.old.storeKey(name);
     const stored = await orAbsent(this.#be.head(from, call));
     if (stored === undefined) return;
     this.#budget.count(stored.bodyBytes);
     try {
-      await this.#moveFrom(from, stored.bodyBytes, ring, name, call);
+      await this.#moveFrom(from, stored.bodyBytes, ring, name, call, isReplaced);
     } catch (error) {
       // Moved or not, the record is unchanged, so the caller can try again.
       if (codeOf(error) !== 'UNKNOWN_OUTCOME') throw error;
@@ -140,13 +145,15 @@ export class Placement {
     ring: Ring,
     name: RecordName,
     call: BeCall,
+    isReplaced: boolean,
   ): Promise<void> {
     const acceptBytes = Math.max(bodyBytes, SMALL_LANE_BYTES_MAX);
     const found = await orAbsent(this.#be.get(from, acceptBytes, call));
     if (found === undefined) return;
     const { revision, expiryMs, body = NO_BYTES } = found;
     const { storeKey, sealedId } = ring.active.seal(name);
-    const value = { head: headFor(found.head, ring, name, sealedId), body, revision, expiryMs };
+    const head = headFor(found.head, ring, name, sealedId, isReplaced);
+    const value = { head, body, revision, expiryMs };
     await orConflict(this.#be.put(storeKey, value, IF_ABSENT, call));
     await orConflict(this.#be.remove(from, ifRevision(revision), call));
   }
@@ -228,22 +235,22 @@ function changed(): EncServerError {
 }
 
 /**
- * A record's head under the active entry. One that cannot be read is moved as it is: its name can
- * then be written and deleted again.
+ * A record's head under the active entry. What is replaced next may be damaged: it is moved as it
+ * is, so that its name can be written and deleted again.
  */
-function headFor(old: Buffer, ring: Ring, name: RecordName, sealedId: Buffer): Buffer {
-  const { header, claim } = readableHead(old) ?? {};
-  return header === undefined ? old : encodeHead(sealedId, ring.rewrap(header, name), claim);
-}
-
-function readableHead(head: Buffer): Head | undefined {
+function headFor(
+  stored: Buffer,
+  ring: Ring,
+  name: RecordName,
+  sealedId: Buffer,
+  isReplaced: boolean,
+): Buffer {
   try {
-    const read = decodeHead(head);
-    decodeHeader(read.header);
-    return read;
+    const { header, claim } = decodeHead(stored);
+    return encodeHead(sealedId, ring.rewrap(header, name), claim);
   } catch (error) {
-    if (codeOf(error) === 'ALTERED') return undefined;
-    throw error;
+    if (!isReplaced || codeOf(error) !== 'ALTERED') throw error;
+    return stored;
   }
 }
 

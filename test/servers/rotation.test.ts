@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BeClient } from '../../lib/be/client.ts';
 import { decodeHeader } from '../../lib/crypto/envelope.ts';
-import { decodeHead } from '../../lib/crypto/head.ts';
+import { decodeHead, encodeHead } from '../../lib/crypto/head.ts';
 import { type Keyring, loadKeyring } from '../../lib/crypto/keyring.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { Ring } from '../../lib/fe/ring.ts';
@@ -153,13 +153,15 @@ describe('a keyring that is rotated', () => {
   });
 
   it('lets a damaged record be replaced and deleted, as ever, while graves may be met', async () => {
-    const damage = async (id: string) => {
+    /** All of the head, or only the envelope's header in it. */
+    const damage = async (id: string, inHeader = false) => {
       await client.store(id, Buffer.from('x'));
       const keyring = (await loadKeyring(path)) as Keyring;
       const be = new BeClient({ ...link(), keyring: async () => keyring });
       const name = { namespace: Buffer.alloc(0), id: Buffer.from(id) };
-      const key = new Ring(keyring).active.storeKey(name);
-      await be.put(key, { head: Buffer.of(1), body: Buffer.alloc(0), expiryMs: 0 }, ALWAYS);
+      const { storeKey, sealedId } = new Ring(keyring).active.seal(name);
+      const head = inHeader ? encodeHead(sealedId, Buffer.alloc(68, 9)) : Buffer.of(1);
+      await be.put(storeKey, { head, body: Buffer.alloc(0), expiryMs: 0 }, ALWAYS);
       be.close();
       await rejectsWith(client.head(id), 'ALTERED');
     };
@@ -173,9 +175,16 @@ describe('a keyring that is rotated', () => {
     assert.equal(await client.delete('damaged'), false);
     // Under the old entry, too, where a record is moved before its name is written.
     await damage('damaged');
-    await damage('damaged too');
+    await damage('damaged too', true);
     await rotate();
+    // A move by itself leaves both where they are.
+    const { failed } = await rotation.rewrap({});
+    assert.deepEqual(
+      failed.map(({ code }) => code),
+      ['ALTERED', 'ALTERED'],
+    );
     await rejectsWith(rotation.retire(), 'CONFLICT');
+    await rejectsWith(client.store('damaged too', Buffer.from('y'), { ifAbsent: true }), 'ALTERED');
     assert.equal((await client.store('damaged', Buffer.from('y'))).replaced, true);
     assert.equal(await client.delete('damaged too'), true);
     await rotation.rewrap({});
