@@ -11,7 +11,7 @@
 /** The map is renewed when this many entries more than it holds have been deleted. */
 const RENEW_AFTER = 16;
 
-/** As a `Map`. An iterator does not see what is changed after it was made. */
+/** As a `Map`, but for an iterator: it may or may not see what is changed after it was made. */
 export class TransientMap<K, V> implements Iterable<[K, V]> {
   #map = new Map<K, V>();
   #deleted = 0;

@@ -15,7 +15,7 @@ const BIN = (name: string) => fileURLToPath(new URL(`../../bin/${name}.js`, impo
 const ECHO = fileURLToPath(new URL('../echo.js', import.meta.url));
 const PAIR = (name: string) => fileURLToPath(new URL(`../pair/${name}.js`, import.meta.url));
 /** As our own servers collect garbage. */
-const PAIR_FLAGS = ['--no-parallel-scavenge'];
+const PAIR_FLAGS = ['--no-parallel-scavenge', '--heap-growing-percent=600'];
 
 /** Our servers, and how long each took from its start to its first answer, in milliseconds. */
 export interface OursRunning extends Running {

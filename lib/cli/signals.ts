@@ -14,7 +14,7 @@ const TERMINALS = [0, 1, 2].filter((descriptor) => isatty(descriptor));
 
 /** Resolves at the first signal; every further SIGINT or SIGTERM calls `hurry`. */
 export function firstSignal(hurry: () => void): Promise<void> {
-  prepare();
+  keepInspectorShut();
   return new Promise((resolve) => {
     let isFirst = true;
     for (const signal of SIGNALS) {
@@ -24,31 +24,37 @@ export function firstSignal(hurry: () => void): Promise<void> {
         resolve();
       });
     }
-    process.on(TERMINAL_GONE, () => {
-      isFirst = false;
-      resolve();
-    });
+    // Nobody hurries who ends a session whose terminal has just closed: it is no first one.
+    process.on(TERMINAL_GONE, resolve);
   });
 }
 
 /** For a process whose parent gets the same signals and decides when it ends. */
 export function ignoreSignals(): void {
-  prepare();
+  keepInspectorShut();
   for (const signal of [...SIGNALS, TERMINAL_GONE]) process.on(signal, () => undefined);
 }
 
-/** Also keeps what is in the memory of a server from other users, and out of files. */
-function prepare(): void {
-  if (process.listenerCount('SIGUSR1') > 0) return;
-  // Node opens its inspector at SIGUSR1, and every local user could then read the keys in there.
-  process.on('SIGUSR1', () => undefined);
-  // When Node ends and its terminal is gone, it aborts, which may leave a file of all its memory.
-  // The signal of that ends it first.
-  process.on('exit', () => {
-    if (TERMINALS.every((descriptor) => isatty(descriptor))) return;
-    process.removeAllListeners(TERMINAL_GONE);
-    process.kill(process.pid, TERMINAL_GONE);
-  });
+/**
+ * Node opens its inspector at SIGUSR1, and every local user could then read the keys in the memory
+ * of a server. A listener takes the signal.
+ */
+function keepInspectorShut(): void {
+  if (process.listenerCount('SIGUSR1') === 0) process.on('SIGUSR1', () => undefined);
+}
+
+/**
+ * When Node ends and its terminal is gone, it aborts, which may leave a file of all its memory with
+ * the keys in it. So the process is ended by the signal of that first.
+ */
+export function endWithoutTerminal(): void {
+  if (!process.listeners('exit').includes(endBySignal)) process.on('exit', endBySignal);
+}
+
+function endBySignal(): void {
+  if (TERMINALS.every((descriptor) => isatty(descriptor))) return;
+  process.removeAllListeners(TERMINAL_GONE);
+  process.kill(process.pid, TERMINAL_GONE);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The only place that uses standard output, standard error and exit codes. */
 import { CommanderError } from 'commander';
 import { EncServerError, EXIT, type ExitCode, toEncServerError } from '../errors.ts';
+import { endWithoutTerminal } from './signals.ts';
 
 const LOST = 'the disk behind it may be full, or the reader of the pipe gone';
 
@@ -60,6 +61,7 @@ export async function runProgram(
   // Each write reports its own error; without these, the event would end the process.
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
+  endWithoutTerminal();
   try {
     return await run().catch(printHelp);
   } catch (thrown) {

@@ -11,7 +11,7 @@ import type { BeService } from '../service.ts';
 
 const SUCCESS = Buffer.from('SUCCESS\n');
 /** This server has no RETRIEVE64. */
-const NOT_TEXT_HINT = 'the record is not one line of text; use be-client retrieve';
+const NOT_TEXT_HINT = 'use be-client retrieve';
 const PONG = Buffer.from('PONG\n');
 
 export class BeText implements TextSurface {
