@@ -154,20 +154,23 @@ export class HttpDoor {
     this.#underWay.add(response);
     if (this.#draining) lastOfConnection(response);
     response.once('close', () => this.#underWay.delete(response));
-    response.once('prefinish', () => this.#boundSending(socket, response));
+    response.once('prefinish', () => {
+      // Most answers are out at once.
+      if (socket.writableLength > 0) boundSending(response, this.#limits);
+    });
   }
+}
 
-  /**
-   * The answer is handed to the socket as a whole. Node looks once in each timeout whether the
-   * receiver has taken some of it, and ends the connection if it has not.
-   */
-  #boundSending(socket: Socket, response: ServerResponse): void {
-    // Most answers are out at once.
-    if (socket.writableLength === 0) return;
-    socket.setTimeout(this.#limits.sendTimeoutMs);
-    // Before Node's own listener, which sets the time between two requests.
-    response.prependOnceListener('finish', () => socket.setTimeout(silenceMs(this.#limits)));
-  }
+/**
+ * From now until the answer is out, its receiver has to take some of it in each `sendTimeoutMs`.
+ * Node looks whether it has only once in each of these times.
+ */
+export function boundSending(response: ServerResponse, limits: Limits): void {
+  const { socket } = response;
+  if (socket === null) return;
+  socket.setTimeout(limits.sendTimeoutMs);
+  // Before Node's own listener, which sets the time between two requests.
+  response.prependOnceListener('finish', () => socket.setTimeout(silenceMs(limits)));
 }
 
 /**

@@ -1,12 +1,16 @@
 /** Bodies of requests and replies, within the budget of the process. */
+import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { refuseNobody } from '../../../access.ts';
 import { EncServerError } from '../../../errors.ts';
 import type { Budget } from '../../../net/budget.ts';
+import { boundSending } from '../../../net/http-door.ts';
 import { checkAnswerable } from '../../../net/http-refusals.ts';
 import type { RequestContext } from '../../../net/request.ts';
+import type { Limits } from '../../../protocol/limits.ts';
 
 const NO_BYTES = Buffer.alloc(0);
+const SLICE_BYTES = 256 * 1024;
 
 /**
  * Reads a whole body. Its room is reserved before any of it is read (and before `100 Continue`),
@@ -47,6 +51,41 @@ export function ignoreType(
 ): void {
   raw.headers['content-type'] = undefined;
   done();
+}
+
+/**
+ * A hook that sends large answers in slices, each of which the receiver has to take within
+ * `sendTimeoutMs`. Of an answer that is handed over as a whole, TLS tells only when all of it is
+ * out, so that a slow receiver would seem to take nothing.
+ */
+export function sliceLarge(limits: Limits) {
+  return (
+    { method }: FastifyRequest,
+    reply: FastifyReply,
+    payload: unknown,
+    done: (error: null, payload?: unknown) => void,
+  ): void => {
+    const isStream = payload instanceof Readable;
+    const isLarge = isWhole(payload) && payload.length > SLICE_BYTES;
+    if (method !== 'HEAD' && (isStream || isLarge)) boundSending(reply.raw, limits);
+    if (method === 'HEAD' || !isLarge) {
+      done(null, payload);
+      return;
+    }
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    reply.header('content-length', bytes.length);
+    done(null, Readable.from(slicesOf(bytes), { objectMode: false, highWaterMark: SLICE_BYTES }));
+  };
+}
+
+function isWhole(payload: unknown): payload is string | Buffer {
+  return typeof payload === 'string' || Buffer.isBuffer(payload);
+}
+
+function* slicesOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+    yield bytes.subarray(at, at + SLICE_BYTES);
+  }
 }
 
 /** Counts the bytes of a reply until it is out. */
