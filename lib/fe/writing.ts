@@ -125,14 +125,12 @@ export class Writer {
       }
     }
     const found = await this.#find(name, context);
-    if (found === undefined) {
+    if (found === undefined || isExpired(found.header, found.askedAtMs)) {
       if (condition.kind === 'revision') throw changed();
       return await this.#placement.put(name, sealed, IF_ABSENT, callOf(context));
     }
     checkIsMeant(found, condition);
-    const proven = isExpired(found.header, found.askedAtMs)
-      ? unchanged(found)
-      : await this.#prove(found, name, { shown: oldKey, own: key }, context);
+    const proven = await this.#prove(found, name, { shown: oldKey, own: key }, context);
     return await this.#placement.put(name, sealed, proven, callOf(context));
   }
 
