@@ -32,7 +32,7 @@ import {
 import { CLAIMS_NAMESPACE } from './reserved.ts';
 import type { Ring } from './ring.ts';
 import { type RingKeeper, withRing } from './with-ring.ts';
-import { IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
+import { changed, IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
 
 export type { FoundHead, FoundRecord, RecordStore } from './lookup.ts';
 
@@ -228,10 +228,6 @@ export class Placement {
       if (removed !== undefined) return found !== undefined;
     }
   }
-}
-
-function changed(): EncServerError {
-  return new EncServerError('CONFLICT', 'the record has another revision');
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Under what condition a record is written or deleted. */
+import { EncServerError } from '../errors.ts';
 
 /** A revision has 8 bytes. */
 export type WriteCondition =
@@ -10,4 +11,9 @@ export const IF_ABSENT: WriteCondition = { kind: 'absent' };
 
 export function ifRevision(revision: Buffer): WriteCondition {
   return { kind: 'revision', revision };
+}
+
+/** The condition does not hold. */
+export function changed(): EncServerError {
+  return new EncServerError('CONFLICT', 'the record has another revision');
 }
