@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { it } from 'node:test';
+import { makeToken } from '../helpers/access.ts';
 import { http } from '../helpers/http.ts';
 import { startServers, temporaryFolder } from '../helpers/servers.ts';
 
@@ -105,6 +107,31 @@ it('under uniform errors no guess tells which IDs exist, whatever its length and
         assert.match(there.at(-1) ?? '', /^429 /);
       }
     }
+  } finally {
+    await close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it('under uniform errors a wrong key that a condition comes with is tried and counted once', async () => {
+  const folder = await temporaryFolder();
+  const tokens = join(folder, 'tokens.json');
+  const { token } = await makeToken(tokens, ['store', 'retrieve', 'delete', 'admin']);
+  const { fe, close } = await startServers({
+    feServerConfigs: { uniformErrors: true, auth: 'required', tokens, wrongKeysPerMinuteMax: 4 },
+  });
+  try {
+    const ask = (method: string, more: Readonly<Record<string, string>> = {}) => {
+      const headers = { Authorization: `Bearer ${token}`, ...more };
+      return http(fe.port, method, '/v1/records/there', { headers });
+    };
+    const { key } = (await ask('PUT')).json<{ key: string }>();
+    for (const condition of [{ 'If-Match': '*' }, { 'If-None-Match': '"another"' }]) {
+      const refused = await ask('DELETE', { 'Enc-Record-Key': guess(), ...condition });
+      assert.deepEqual([refused.status, refused.json()['code']], [412, 'CONFLICT']);
+    }
+    const deleted = await ask('DELETE', { 'Enc-Record-Key': key, 'If-Match': '*' });
+    assert.equal(deleted.status, 204, deleted.body.toString());
   } finally {
     await close();
     await rm(folder, { recursive: true, force: true });

@@ -7,7 +7,7 @@ import { expiryText } from '../../../protocol/expiry.ts';
 import { decodePercent } from '../../../protocol/percent.ts';
 import { orAbsent } from '../../lookup.ts';
 import type { ReadRecord } from '../../service.ts';
-import type { WriteCondition } from '../../write-condition.ts';
+import { changed, type WriteCondition } from '../../write-condition.ts';
 import { countReply, ignoreType, readBody } from './body.ts';
 import { entityTag, isModified, isSent, preconditionFailed, writeUnder } from './conditions.ts';
 import { contextOf, type HttpApp, type HttpHost } from './host.ts';
@@ -134,14 +134,16 @@ class RecordRoutes {
     const name = nameFrom(request);
     const context = contextOf(request, this.#host.limits);
     const key = keyOf(headersOf(request)['enc-record-key']);
-    await this.#underConditions(request, name, context, async (condition) => {
-      const isMeant =
-        condition.kind === 'absent'
-          ? // No record may be there, so there is nothing to delete.
-            (await this.#revisionOf(name, context)) === undefined
-          : (await service.delete(name, key, context, condition)) || condition.kind === 'always';
-      if (!isMeant) throw preconditionFailed();
+    const isMeant = await this.#underConditions(request, name, context, async (condition) => {
+      if (condition.kind === 'absent') {
+        // No record may be there, so there is nothing to delete.
+        if ((await this.#revisionOf(name, context)) !== undefined) throw changed();
+        return true;
+      }
+      return (await service.delete(name, key, context, condition)) || condition.kind === 'always';
     });
+    // Thrown here: to try again would be another guess at the key, where that is not told.
+    if (!isMeant) throw preconditionFailed();
     return reply.code(204).send();
   }
 
