@@ -25,7 +25,7 @@ import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
 import { checkMayPeek, hiding } from './uniform-errors.ts';
-import { ALWAYS, ifRevision, type WriteCondition } from './write-condition.ts';
+import { ALWAYS, changed, ifRevision, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
 
 export type { IdPage } from './listing.ts';
@@ -204,8 +204,8 @@ export class FeService {
 
   /**
    * Deletes a record; with a key, only if it is the right one. Resolves to whether there was a
-   * record. Rejects with `WRONG_KEY`, `KEY_REQUIRED`, `ALTERED`, `CONFLICT`, `OVERLOADED`,
-   * `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
+   * record, where uniform errors do not hide it. Rejects with `WRONG_KEY`, `KEY_REQUIRED`,
+   * `ALTERED`, `CONFLICT`, `OVERLOADED`, `UNAVAILABLE` or `UNKNOWN_OUTCOME`.
    */
   async delete(
     name: RecordName,
@@ -216,7 +216,10 @@ export class FeService {
     const { uniformErrors } = this.#options;
     const remove = async () => {
       context.caller.require('delete', name.namespace);
-      return await this.#writer.remove(name, key, condition, context);
+      const existed = await this.#writer.remove(name, key, condition, context);
+      // Uniform errors say of no record what they say of a wrong key.
+      if (!existed && condition.kind === 'revision' && !uniformErrors) throw changed();
+      return existed;
     };
     try {
       const existed = await this.noted('delete', name, context, remove);

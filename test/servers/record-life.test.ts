@@ -139,6 +139,9 @@ describe('conditions', () => {
     assert.equal(await client.delete(id, { ifRevision: revision }), true);
     await rejectsWith(client.head(id), 'NOT_FOUND');
     await rejectsWith(client.store(id, HELLO, { ifRevision: revision }), 'CONFLICT');
+    for (const proof of [{}, { key: second.key }]) {
+      await rejectsWith(client.delete(id, { ifRevision: revision, ...proof }), 'CONFLICT');
+    }
   });
 });
 
@@ -320,11 +323,15 @@ describe('uniform errors', () => {
   it('say of a wrong key what they say of no record', async () => {
     const client = clientOf(uniform);
     const id = newId();
-    await client.store(id, HELLO);
+    const { revision } = await client.store(id, HELLO);
     const wrong = await rejectsWith(client.retrieve(id, drawKey()), 'NOT_FOUND');
     const none = await rejectsWith(client.retrieve('none', drawKey()), 'NOT_FOUND');
     assert.equal(wrong.message, none.message);
-    assert.equal(await client.delete(id, { key: drawKey() }), false);
+    for (const one of [id, 'none']) {
+      assert.equal(await client.delete(one, { key: drawKey() }), false);
+      const meant = { key: drawKey(), ifRevision: revision };
+      assert.equal(await client.delete(one, meant), false);
+    }
     await rejectsWith(client.head(id), 'NOT_ALLOWED');
     const posted = await httpJson(uniform.fe.port, 'POST', '/data', { id: 1, data: 'x' });
     assert.equal(posted.status, 200);
