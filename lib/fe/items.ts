@@ -54,22 +54,20 @@ export class Items {
       throw new EncServerError('RECORD_TOO_LARGE', words);
     }
     // Both at once: an item above the counter is never overwritten, at worst skipped.
-    const [stored] = await Promise.allSettled([
+    const [stored, raised] = await Promise.allSettled([
       this.#store(item.id, record, context),
-      this.#counter.raise(item.id),
+      inTime(this.#counter.raise(item.id), context),
     ]);
     if (stored.status === 'rejected') throw stored.reason;
-    // If only the counter failed, the item is stored all the same: an error would make the caller
-    // send it again. Later claims skip its ID.
     if (stored.value) {
-      await this.#counter.raise(item.id).catch(() => undefined);
+      if (raised.status === 'fulfilled') await this.#tell(item.id, context);
       return item.id;
     }
     while (context.remainingMs > 0) {
-      const next = await this.#counter.claim(item.id);
+      const next = await inTime(this.#counter.claim(item.id), context);
       if (await this.#store(next, record, context)) return next;
     }
-    throw new EncServerError('TIMEOUT', 'no free ID was found in time');
+    throw noneInTime();
   }
 
   /** Rejects with `NOT_FOUND`, `ALTERED` or `UNAVAILABLE`. */
@@ -95,6 +93,14 @@ export class Items {
     return lowest(ids, limit);
   }
 
+  /**
+   * Raises the counter for an item that is stored. If that fails, it is stored all the same: an
+   * error would make the caller send it again. Later claims skip its ID.
+   */
+  async #tell(id: number, context: RequestContext): Promise<void> {
+    await inTime(this.#counter.raise(id), context).catch(() => undefined);
+  }
+
   async #has(id: number, context: RequestContext): Promise<boolean> {
     return (await orAbsent(this.#service.head(nameOf(id), context))) !== undefined;
   }
@@ -107,6 +113,26 @@ export class Items {
 }
 
 const PRUNE_ITEMS = 1_000;
+
+/**
+ * Counting serves many requests together, and may wait behind others: no request waits for that
+ * beyond its own time. Rejects with `TIMEOUT`.
+ */
+async function inTime<T>(counted: Promise<T>, { remainingMs }: RequestContext): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(noneInTime()), remainingMs);
+  });
+  try {
+    return await Promise.race([counted, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function noneInTime(): EncServerError {
+  return new EncServerError('TIMEOUT', 'no free ID was found in time');
+}
 
 function nameOf(id: number): { namespace: Buffer; id: Buffer } {
   return { namespace: ITEMS_NAMESPACE, id: Buffer.from(String(id), 'latin1') };

@@ -182,4 +182,17 @@ describe('items of two front ends', () => {
       await close();
     }
   });
+
+  it('are answered although the counter is not, which is not waited for again', async () => {
+    const { close, port, proxy } = await start({ feServerConfigs: { requestTimeoutMs: 1_000 } });
+    try {
+      assert.equal(await post(port, 1), 1);
+      mock.timers.tick(200);
+      proxy.hold(OPCODE.HEAD);
+      const again = proxy.hold(OPCODE.GET).then(() => 'the counter is read again');
+      assert.equal(await Promise.race([post(port, 2), again]), 2);
+    } finally {
+      await close();
+    }
+  });
 });
