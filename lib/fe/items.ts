@@ -65,7 +65,9 @@ export class Items {
     }
     while (context.remainingMs > 0) {
       const next = await inTime(this.#counter.claim(item.id), context);
-      if (await this.#store(next, record, context)) return next;
+      if (!(await this.#store(next, record, context))) continue;
+      await this.#tell(next, context);
+      return next;
     }
     throw noneInTime();
   }

@@ -183,6 +183,30 @@ describe('items of two front ends', () => {
     }
   });
 
+  it('do so although the highest was given out by whoever has lost the counter', async () => {
+    const { servers, close, port, proxy } = await start();
+    try {
+      const other = servers.fe.port;
+      assert.equal(await post(port, 1), 1);
+      const farCaught = proxy.hold(OPCODE.PUT);
+      const far = post(port, 42);
+      const letFarGo = await farCaught;
+      // Behind the one that finds its own ID taken.
+      const caught = proxy.hold(OPCODE.PUT, 1);
+      const next = post(port, 1);
+      const letGo = await caught;
+      mock.timers.tick(200);
+      assert.equal(await post(other, 1), 2);
+      letGo();
+      assert.equal(await next, 43);
+      assert.equal(await post(other, 1), 44);
+      letFarGo();
+      assert.equal(await far, 42);
+    } finally {
+      await close();
+    }
+  });
+
   it('are answered although the counter is not, which is not waited for again', async () => {
     const { close, port, proxy } = await start({ feServerConfigs: { requestTimeoutMs: 1_000 } });
     try {
