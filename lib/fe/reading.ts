@@ -28,6 +28,8 @@ export interface ReadRecord {
   readonly expiryMs: number;
   /** Whether this was the only time that it can be read. */
   readonly once: boolean;
+  /** Its reader has read it before: the revision is not the one that it had then. */
+  readonly again?: true;
 }
 
 /** The caller's record key, or the one that the server keeps. */
@@ -187,7 +189,8 @@ export class Reader {
     const key = this.#keyFor(header, read);
     noting(context, () => proveKey(header, name, key));
     const copy = await readAgain(placement, name, { header, claim }, reader, acceptBytes, call);
-    return this.#open({ ...copy, revision: found.revision }, facts, read);
+    const opened = this.#open({ ...copy, revision: found.revision }, facts, read);
+    return { ...opened, again: true };
   }
 
   async #readLegacy(found: FoundRecord, read: Read): Promise<ReadRecord> {

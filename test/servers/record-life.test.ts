@@ -286,6 +286,23 @@ describe('reading once', () => {
     const again = { ...reader, 'If-None-Match': '"another"' };
     assert.equal((await http(port, 'GET', path, { headers: again })).body.toString(), 'secret');
   });
+
+  it('over HTTP: its reader may repeat the request, its condition included', async () => {
+    const { port } = open.fe;
+    const path = `/v1/records/once${++ids}`;
+    const stored = await http(port, 'PUT', path, { headers: { 'Enc-Once': '1' }, body: 'secret' });
+    const headers = {
+      'Enc-Record-Key': stored.json<{ key: string }>().key,
+      'Enc-Reader': randomBytes(16).toString('hex'),
+      'If-Match': String(stored.headers['etag']),
+    };
+    for (let times = 0; times < 2; times++) {
+      assert.equal((await http(port, 'GET', path, { headers })).body.toString(), 'secret');
+      assert.equal((await http(port, 'HEAD', path, { headers })).status, 200);
+    }
+    const { 'Enc-Reader': _reader, ...stranger } = headers;
+    assert.equal((await http(port, 'GET', path, { headers: stranger })).status, 410);
+  });
 });
 
 describe('a new key', () => {

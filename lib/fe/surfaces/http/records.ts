@@ -79,7 +79,7 @@ class RecordRoutes {
     const claims = (revision: Buffer) => isSent(headers, revision);
     const found = await service.retrieve(name, key, context, { claims, reader: readerOf(headers) });
     tellLife(reply, found);
-    if (!isModified(headers, found.revision)) return reply.code(304).send();
+    if (!isModified(conditionsOn(found, headers), found.revision)) return reply.code(304).send();
     return this.#send(reply, found);
   }
 
@@ -102,7 +102,7 @@ class RecordRoutes {
     const looking = { claims: false, reader: readerOf(headers) };
     const found = await service.retrieve(name, keyOf(hexKey), context, looking);
     tellLife(reply, found);
-    if (!isModified(headers, found.revision)) return reply.code(304).send();
+    if (!isModified(conditionsOn(found, headers), found.revision)) return reply.code(304).send();
     return found.once ? reply.send() : this.#send(reply, found);
   }
 
@@ -188,6 +188,11 @@ function lifeOf(request: FastifyRequest): { expiryMs: number | undefined; once: 
   const untilMs = expires === undefined ? undefined : Date.parse(expires);
   const expiryMs = ttl === undefined ? untilMs : Date.now() + Number(ttl) * 1_000;
   return { expiryMs, once: once === '1' };
+}
+
+/** Of a reader that repeats its request, If-Match has held: its read itself ended that revision. */
+function conditionsOn({ again }: ReadRecord, headers: RecordHeaders): RecordHeaders {
+  return again ? { ...headers, 'if-match': undefined } : headers;
 }
 
 /** Headers of every answer about a record. */

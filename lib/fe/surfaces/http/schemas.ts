@@ -187,7 +187,7 @@ const reader = {
     .optional()
     .describe(
       'Random, 16 to 64 bytes in hexadecimal digits: who sends the same again within a minute ' +
-        'may read a record again that can be read once.',
+        'may read a record again that can be read once; If-Match is not looked at then.',
     ),
 };
 
