@@ -250,6 +250,9 @@ describe('POST /v1/batch', () => {
     for (const body of [{}, [], { items: 'x' }, { items }]) {
       assert.equal((await post(body)).status, 400);
     }
+    const unknown = await post({ items: [], ['x'.repeat(99)]: 1 });
+    assert.deepEqual([unknown.status, unknown.answer.code], [400, 'UNKNOWN_FIELD']);
+    assert.equal(unknown.answer.title, 'the body has a field that is not known');
     for (const type of ['text/plain', 'json']) {
       const call = { headers: { 'Content-Type': type }, body: '{"items":[]}' };
       assert.equal((await http(servers.fe.port, 'POST', '/v1/batch', call)).status, 400, type);

@@ -113,12 +113,15 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 const HEX_ID = 'an ID has 1 to 1024 bytes, each in two hexadecimal digits';
 
 function invalidInput(invalid: Invalid, request: FastifyRequest): EncServerError {
-  const path = invalid.validation[0]?.instancePath ?? '/';
+  const { instancePath: path = '/', keyword } = invalid.validation[0] ?? {};
   const [, name = ''] = path.split('/');
   const hint = 'see /docs for what is expected';
   const what = name === '' ? 'the body' : `"${name}"`;
   if (givenValue(invalid, name, request) === undefined) {
     return new EncServerError('MISSING_FIELD', `${what} is missing`, { hint });
+  }
+  if (keyword === 'unrecognized_keys') {
+    return new EncServerError('UNKNOWN_FIELD', `${what} has a field that is not known`, { hint });
   }
   const code = CODES[path] ?? 'INVALID_FIELD';
   return new EncServerError(code, `${what} is malformed`, {

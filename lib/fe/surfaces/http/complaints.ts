@@ -15,7 +15,7 @@ type Values = Readonly<Record<string, unknown>>;
 
 /** What the schema checks found. */
 export interface Invalid {
-  readonly validation: readonly { readonly instancePath: string }[];
+  readonly validation: readonly { readonly instancePath: string; readonly keyword?: string }[];
   readonly validationContext?: unknown;
 }
 
