@@ -143,22 +143,25 @@ export class Writer {
     keys: Proofs,
     context: RequestContext,
   ): Promise<WriteCondition> {
-    if (isLegacyHeader(found.header)) return await this.#proveByReading(name, keys, context);
+    if (isLegacyHeader(found.header)) return await this.#proveByReading(found, name, keys, context);
     proveByHeader(found.header, name, keys, context);
     return unchanged(found);
   }
 
   /** A record that the family sealed proves its key only by its body. */
   async #proveByReading(
+    { revision: expected }: FoundHead,
     name: RecordName,
     { shown, own }: Proofs,
     context: RequestContext,
   ): Promise<WriteCondition> {
     let refusal: unknown = keyRequired();
+    // Nothing is claimed, and no other record is taken for the one that was looked at.
+    const options = { claims: false, expected };
     for (const key of [shown, own]) {
       if (key === undefined) continue;
       try {
-        return unchanged(await this.#reader.read(name, key, {}, context));
+        return unchanged(await this.#reader.read(name, key, options, context));
       } catch (error) {
         if (codeOf(error) !== 'WRONG_KEY') throw error;
         if (key === shown) refusal = error;

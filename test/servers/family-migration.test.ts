@@ -16,7 +16,9 @@ import { drawKey, FeClient } from '../../lib/fe/client.ts';
 import { type FamilyEntry, FamilyRecords } from '../../lib/fe/family-records.ts';
 import { type EntrySource, Migration } from '../../lib/fe/migration.ts';
 import { statePathOf } from '../../lib/fe/migration-state.ts';
+import { OPCODE } from '../../lib/protocol/messages.ts';
 import { rejectsWith } from '../helpers/codes.ts';
+import { startHeldFe } from '../helpers/frame-proxy.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 import { ask, until } from '../helpers/wire.ts';
 
@@ -105,6 +107,27 @@ async function headers() {
 }
 
 describe('records of the Go servers', () => {
+  it('prove their key before a write, for which nothing else is read in their place', async () => {
+    const key = addGo('alice', 'hello');
+    await run();
+    const { revision } = await client.head('alice');
+    const held = await startHeldFe(servers);
+    const slow = new FeClient({ address: { host: '127.0.0.1', port: held.fe.port } });
+    try {
+      const caught = held.proxy.hold(OPCODE.GET);
+      const record = Buffer.from('late');
+      const writing = slow.store('alice', record, { oldKey: key, ifRevision: revision });
+      const letGo = await caught;
+      await client.store('alice', Buffer.from('read me'), { key, once: true });
+      letGo();
+      await rejectsWith(writing, 'CONFLICT');
+      assert.equal(await text('alice', key), 'read me');
+    } finally {
+      slow.close();
+      await held.close();
+    }
+  });
+
   it('open with their old keys, and are sealed anew by the first who has one', async () => {
     const key = addGo('alice', 'hello');
     addGo('bob', '');
