@@ -88,7 +88,7 @@ function cut(): EncServerError {
 }
 
 /** The error for a batch that is too long, the same in every dialect. */
-export function tooMany(): EncServerError {
+function tooMany(): EncServerError {
   const hint = `a batch has at most ${BATCH_ITEMS_MAX} items; send the rest in another`;
   return new EncServerError('INVALID_FIELD', 'the batch has too many items', { hint });
 }
