@@ -35,7 +35,9 @@ function nameHeaders(id) {
 
 /** Refused here as by the server: some of what people paste cannot be sent in a header. */
 function keyHeaders(key, name = 'Enc-Record-Key') {
-  if (!/^[0-9a-f]{64}$/i.test(key)) throw new Refusal(400, 'INVALID_KEY', 'invalid key', '');
+  // Records of the family may have keys of 16 and 24 bytes, too (docs/INTEROP.md).
+  const isKey = /^(?:[0-9a-f]{32}|[0-9a-f]{48}|[0-9a-f]{64})$/i.test(key);
+  if (!isKey) throw new Refusal(400, 'INVALID_KEY', 'invalid key', '');
   return { [name]: key };
 }
 

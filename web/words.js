@@ -2,8 +2,9 @@
 
 const WORDS = {
   NOT_FOUND: 'There is no such record. Look at the ID; it may have ended, or been deleted.',
-  WRONG_KEY: 'The key does not open this record. Look at it again: 64 digits, none missing.',
-  INVALID_KEY: 'That is no key. It has 64 hexadecimal digits, 0 to 9 and a to f.',
+  WRONG_KEY: 'The key does not open this record. Look at it again: all its digits, none missing.',
+  INVALID_KEY:
+    'That is no key. It has 64 hexadecimal digits, 0 to 9 and a to f; an old one has 32 or 48.',
   INVALID_ID: 'That is no ID: it has 1 to 1,024 bytes.',
   ALTERED: 'The stored bytes were changed. Ask whoever runs the server.',
   KEY_REQUIRED: 'To replace or delete what is there, show its key.',

@@ -122,6 +122,15 @@ describe('the forms of the console', options, () => {
       assert.doesNotMatch((await words.textContent()) ?? '', /There is a record/);
     }));
 
+  it('send keys of records of the family, which may have 16 or 24 bytes', () =>
+    withPage(browser, base, async (page) => {
+      for (const key of ['ab'.repeat(16), 'ab'.repeat(24)]) {
+        const asked = page.waitForRequest(RECORD);
+        await retrieve(page, 'of the family', key);
+        assert.equal((await (await asked).allHeaders())['enc-record-key'], key);
+      }
+    }));
+
   it('show the names of files as they are, and one for those that have none', () =>
     withPage(browser, base, async (page) => {
       for (const [name, shown] of [
