@@ -52,6 +52,7 @@ function wordsFor({ needsToken, ready, backEnd, store, tls, caller }) {
 
 const tokenForm = find('#token-form');
 let looks = 0;
+let shownLook = 0;
 
 /** Shows how the server is; resolves to its words, and whether it asks for a token, if known. */
 async function look() {
@@ -69,8 +70,10 @@ async function look() {
     if (error.code === 'UNAUTHENTICATED') needsToken = true;
     words = needsToken ? 'The access token is not valid' : wordsOf(error);
   }
-  // If another look has begun meanwhile, it knows better.
-  if (mine === looks) {
+  // What a later look found knows better. One that has only begun does not: where answers take
+  // longer than the time between two looks, there is always one.
+  if (mine > shownLook) {
+    shownLook = mine;
     const line = find('#state');
     // Changed only when it differs, so that screen readers do not repeat it.
     if (line.textContent !== words) line.textContent = words;

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
 import {
   holdNext,
@@ -204,6 +204,27 @@ describe('the console, where an access token is needed', options, () => {
       await enter(page, another);
       await page.getByText(/Ready · .* · token/).waitFor();
       assert.equal(await page.getByLabel('Text').first().inputValue(), 'typed');
+    }));
+
+  it('takes a token, and shows it, though each answer comes after the next look has begun', () =>
+    withPage(browser, base, async (page) => {
+      await page.clock.install();
+      await page.reload();
+      await page.getByText('An access token is needed').waitFor();
+      const token = await createToken();
+      await untilHeard(token, true);
+      let held: Route | undefined;
+      await page.route('**/v1/status', async (route) => {
+        const earlier = held;
+        held = route;
+        await earlier?.continue();
+      });
+      const sent = page.waitForRequest('**/v1/status');
+      await enter(page, token);
+      await sent;
+      await page.clock.fastForward(10_000);
+      await page.getByText(/Ready · .* · token/).waitFor();
+      await page.locator('#token-form').waitFor({ state: 'hidden' });
     }));
 
   it('says that what was entered is no token, and sends nothing', () =>
