@@ -51,6 +51,9 @@ function wordsFor({ needsToken, ready, backEnd, store, tls, caller }) {
 }
 
 const tokenForm = find('#token-form');
+server.onTokenRefused(() => {
+  tokenForm.hidden = false;
+});
 let looks = 0;
 let shownLook = 0;
 

@@ -19,9 +19,22 @@ export function mayBeDone({ status, code }) {
 }
 
 let token = '';
+let askForToken = () => undefined;
 
 export function setToken(text) {
   token = text;
+}
+
+/** @param {() => void} act called whenever the token, or none, that is sent now is refused */
+export function onTokenRefused(act) {
+  askForToken = act;
+}
+
+/** Sending a dead token counts as a wrong one each time, until the server hears nobody from here. */
+function forgetToken(refusal, sent) {
+  if (refusal.code !== 'UNAUTHENTICATED' || token !== sent) return;
+  token = '';
+  askForToken();
 }
 
 function access() {
@@ -64,6 +77,7 @@ export function store(record, told) {
     ...(once && { 'Enc-Once': '1' }),
     ...(ifAbsent && { 'If-None-Match': '*' }),
   };
+  const sent = token;
   // fetch() does not report how much of a body has been sent.
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -71,8 +85,10 @@ export function store(record, told) {
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => told(total === 0 ? 1 : loaded / total);
     request.onload = () => {
-      if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(refusalOf(request.status, request.responseText));
+      if (request.status < 300) return resolve(JSON.parse(request.responseText));
+      const refusal = refusalOf(request.status, request.responseText);
+      forgetToken(refusal, sent);
+      reject(refusal);
     };
     request.onerror = () => reject(noAnswer());
     request.send(body);
@@ -118,8 +134,7 @@ async function ask(method, path, { headers = {}, body } = {}) {
   }
   if (answer.ok) return answer;
   const refusal = refusalOf(answer.status, await answer.text());
-  // Each time a dead token is sent counts as a wrong one, until the server hears nobody from here.
-  if (refusal.code === 'UNAUTHENTICATED' && token === sent) token = '';
+  forgetToken(refusal, sent);
   throw refusal;
 }
 

@@ -178,6 +178,12 @@ describe('the console, where an access token is needed', options, () => {
     });
   }
 
+  async function revoke(token: string): Promise<void> {
+    const id = token.split('_')[1] ?? '';
+    await run('enc-server', ['tokens', 'revoke', id, '--data-dir', data]);
+    await untilHeard(token, false);
+  }
+
   it('asks for another token when its own is revoked, and sends the dead one no more', () =>
     withPage(browser, base, async (page) => {
       // The page looks every ten seconds; here the test says when.
@@ -188,9 +194,7 @@ describe('the console, where an access token is needed', options, () => {
       await enter(page, token);
       await page.getByText(/Ready · .* · token/).waitFor();
       await page.getByLabel('Text').first().fill('typed');
-      const id = token.split('_')[1] ?? '';
-      await run('enc-server', ['tokens', 'revoke', id, '--data-dir', data]);
-      await untilHeard(token, false);
+      await revoke(token);
       await page.clock.fastForward(10_000);
       await page.getByText('The access token is not valid').waitFor();
       await page.getByLabel('Access token').waitFor();
@@ -204,6 +208,24 @@ describe('the console, where an access token is needed', options, () => {
       await enter(page, another);
       await page.getByText(/Ready · .* · token/).waitFor();
       assert.equal(await page.getByLabel('Text').first().inputValue(), 'typed');
+    }));
+
+  it('asks for another token as soon as a store is refused, and sends the dead one no more', () =>
+    withPage(browser, base, async (page) => {
+      // No look of the page, which the test does not want, finds out first.
+      await page.clock.install();
+      await page.reload();
+      const token = await createToken();
+      await untilHeard(token, true);
+      await enter(page, token);
+      await page.locator('#token-form').waitFor({ state: 'hidden' });
+      await revoke(token);
+      await store(page, 'refused', 'x');
+      await page.locator('#store .error').getByText('give an access token above').waitFor();
+      assert.ok(await page.getByLabel('Access token').isVisible());
+      const next = page.waitForRequest(RECORD);
+      await page.getByRole('button', { name: 'Store it' }).click();
+      assert.equal((await (await next).allHeaders())['authorization'], undefined);
     }));
 
   it('takes a token, and shows it, though each answer comes after the next look has begun', () =>
