@@ -42,6 +42,8 @@ export function showError(within, error) {
 /** Runs the action of a button or a form, one at a time, and shows errors. */
 export async function doing(within, button, work) {
   if (button.disabled) return;
+  // What is disabled loses the focus: the button, and fields that the work disables.
+  const focused = document.activeElement;
   button.disabled = true;
   showError(within, undefined);
   try {
@@ -50,5 +52,6 @@ export async function doing(within, button, work) {
     showError(within, error);
   } finally {
     button.disabled = false;
+    if (document.activeElement === document.body) focused.focus();
   }
 }

@@ -45,7 +45,6 @@ export function recordForm(section, send) {
         file === undefined
           ? { body: new Blob([text.value]), type: TEXT }
           : { body: file, type: typeWithName(file) };
-      const focused = document.activeElement;
       // What is typed or chosen meanwhile would be taken for sent, and erased.
       fields.disabled = true;
       // It stays, since its key is shown nowhere else, but is not of what is sent now.
@@ -61,7 +60,6 @@ export function recordForm(section, send) {
       } finally {
         progress.hidden = true;
         fields.disabled = false;
-        if (document.activeElement === document.body) focused.focus();
       }
     });
   });

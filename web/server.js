@@ -30,7 +30,7 @@ export function onTokenRefused(act) {
   askForToken = act;
 }
 
-/** Sending a dead token counts as a wrong one each time, until the server hears nobody from here. */
+/** Each dead token that is sent counts as a wrong one, until the server hears nobody from here. */
 function forgetToken(refusal, sent) {
   if (refusal.code !== 'UNAUTHENTICATED' || token !== sent) return;
   token = '';

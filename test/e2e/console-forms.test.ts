@@ -61,6 +61,25 @@ describe('the forms of the console', options, () => {
       assert.equal(await page.getByLabel('A new item').inputValue(), 'the next');
     }));
 
+  it('give the focus back to what had it, where a store is refused', () =>
+    withPage(browser, base, async (page) => {
+      await store(page, 'focused', 'x');
+      await made(page).getByText('Stored as').waitFor();
+      await page.locator('#store-id').fill('focused');
+      for (const [had, key] of [
+        ['#store button[type="submit"]', 'Space'],
+        ['#store button[type="submit"]', 'Enter'],
+        ['#store-id', 'Enter'],
+      ] as const) {
+        const release = await holdNext(page, RECORD);
+        await page.locator(had).press(key);
+        await page.waitForFunction('document.activeElement === document.body');
+        release();
+        await page.locator('#store .error').getByText('show its key').waitFor();
+        assert.ok(await page.evaluate(`document.activeElement.matches('${had}')`));
+      }
+    }));
+
   it('name what was stored, and tell it from what then failed', () =>
     withPage(browser, base, async (page) => {
       await store(page, 'replaced', 'old');
