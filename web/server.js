@@ -85,10 +85,17 @@ export function store(record, told) {
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => told(total === 0 ? 1 : loaded / total);
     request.onload = () => {
-      if (request.status < 300) return resolve(JSON.parse(request.responseText));
-      const refusal = refusalOf(request.status, request.responseText);
-      forgetToken(refusal, sent);
-      reject(refusal);
+      if (request.status >= 300) {
+        const refusal = refusalOf(request.status, request.responseText);
+        forgetToken(refusal, sent);
+        return reject(refusal);
+      }
+      try {
+        resolve(JSON.parse(request.responseText));
+      } catch {
+        // Of something between, as the page of a proxy where one logs in.
+        reject(noAnswer());
+      }
     };
     request.onerror = () => reject(noAnswer());
     request.send(body);

@@ -102,6 +102,17 @@ describe('the forms of the console', options, () => {
       assert.ok(await page.getByLabel('Key of the record that it replaces').isHidden());
     }));
 
+  it('take a page of a proxy for no answer, and can be sent again', () =>
+    withPage(browser, base, async (page) => {
+      const login = { contentType: 'text/html', body: '<!doctype html><title>Log in</title>' };
+      await page.route(RECORD, (route) => route.fulfill(login), { times: 1 });
+      await store(page, 'behind a proxy', 'x');
+      await page.locator('#store .error').getByText('did not answer').waitFor();
+      await made(page).getByText('It may have been stored').waitFor();
+      await page.getByRole('button', { name: 'Store it' }).click();
+      await made(page).getByText('Stored as behind a proxy.').waitFor();
+    }));
+
   it('make links of every ID, also of one that begins with a byte order mark', () =>
     withPage(browser, base, async (page) => {
       await store(page, '\ufeffboss', 'under a mark');
