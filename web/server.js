@@ -15,7 +15,10 @@ const NO_ANSWER = 'NO_ANSWER';
 
 /** Whether a write that failed like this may have been done all the same. */
 export function mayBeDone({ status, code }) {
-  return code === NO_ANSWER || (status >= 500 && status !== 503);
+  if (status === 502 || status === 504) return true;
+  // Without a code it is not of the server, but of something between.
+  if (code === '') return status >= 500 && status !== 503;
+  return [NO_ANSWER, 'UNKNOWN_OUTCOME', 'INTERNAL'].includes(code);
 }
 
 let token = '';

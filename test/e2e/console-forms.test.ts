@@ -113,6 +113,25 @@ describe('the forms of the console', options, () => {
       await made(page).getByText('Stored as behind a proxy.').waitFor();
     }));
 
+  it('say that it may have been stored only where that is so', () =>
+    withPage(browser, base, async (page) => {
+      for (const [status, code, isUnsure] of [
+        [500, 'ALTERED', false],
+        [503, 'UNAVAILABLE', false],
+        [500, 'INTERNAL', true],
+        [502, 'UNKNOWN_OUTCOME', true],
+        [504, 'TIMEOUT', true],
+        [500, undefined, true],
+      ] as const) {
+        const answer = { status, json: { code, title: `this is ${code}` } };
+        await page.route(RECORD, (route) => route.fulfill(answer), { times: 1 });
+        await page.reload();
+        await store(page, 'perhaps', 'x');
+        await page.locator('#store .error').getByText(/./).waitFor();
+        assert.equal(await made(page).isVisible(), isUnsure, code);
+      }
+    }));
+
   it('make links of every ID, also of one that begins with a byte order mark', () =>
     withPage(browser, base, async (page) => {
       await store(page, '\ufeffboss', 'under a mark');
