@@ -96,30 +96,42 @@ export function retrieve() {
     id: find('#retrieve-id').value,
     key: find('#retrieve-key').value.trim(),
   });
-  const reset = () => {
+  // What was asked for last: the answer, and what failed, of anything before it is dropped.
+  let asked;
+  const reset = (id) => {
+    asked = { id };
     clearRecord(found);
     done.hidden = true;
+    return asked;
   };
   // The same token for the same record, so that it can be requested again if an answer was lost.
   const readers = new Map();
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     await doing(form, find('button[type="submit"]', form), async () => {
-      reset();
       const { id, key } = fields();
+      const mine = reset(id);
+      const isWanted = () => asked === mine;
       const reader = readers.get(`${id} ${key}`) ?? toHex(drawKey());
       readers.set(`${id} ${key}`, reader);
-      await showRecord(found, await server.retrieve(id, key, reader));
+      try {
+        await showRecord(found, await server.retrieve(id, key, reader), isWanted);
+      } catch (error) {
+        if (isWanted()) throw error;
+      }
     });
   });
   const button = find('#retrieve-delete');
   button.addEventListener('click', async () => {
     await doing(form, button, async () => {
-      reset();
       const { id, key } = fields();
+      reset(id);
       if (!form.reportValidity()) return;
       await server.remove(id, key);
-      done.textContent = 'Deleted: nothing is there any more.';
+      // Meanwhile the same record may have been shown, or another one, which stays.
+      if (asked.id === id) reset(id);
+      const name = make('bdi', {}, id);
+      done.replaceChildren('Deleted: nothing is there any more as ', name, '.');
       done.hidden = false;
     });
   });

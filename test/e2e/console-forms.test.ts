@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 import { NO_BROWSER, openBrowser } from '../helpers/browser.ts';
 import {
   holdNext,
@@ -162,6 +162,42 @@ describe('the forms of the console', options, () => {
       assert.notEqual(await download.failure(), null);
     }));
 
+  it('show no record beside the words that it is deleted, when the record comes late', () =>
+    withPage(browser, base, async (page) => {
+      await storeRaced(page);
+      const deleteMeanwhile = async (route: Route) => {
+        const response = await route.fetch();
+        await page.getByRole('button', { name: 'Delete it' }).click();
+        await page.getByText('Deleted: nothing is there any more').waitFor();
+        await route.fulfill({ response });
+      };
+      await page.route(RECORD, deleteMeanwhile, { times: 1 });
+      const record = page.waitForResponse((answer) => answer.request().method() === 'GET');
+      await page.getByRole('button', { name: 'Retrieve it' }).click();
+      await (await record).finished();
+      await page.getByRole('button', { name: 'Retrieve it', disabled: false }).waitFor();
+      assert.ok(await page.locator('#retrieve .found').isHidden());
+    }));
+
+  it('let go of a record that was shown while it was being deleted, and of no other', () =>
+    withPage(browser, base, async (page) => {
+      await store(page, 'other', 'another one');
+      await made(page).getByText('Stored as other.').waitFor();
+      const otherKey = await keyOf(page);
+      const found = page.locator('#retrieve .found');
+      for (const other of [false, true]) {
+        const key = await storeRaced(page);
+        const release = await holdNext(page, RECORD);
+        await page.getByRole('button', { name: 'Delete it' }).click();
+        await (other ? retrieve(page, 'other', otherKey) : retrieve(page, 'raced', key));
+        await found.getByText(other ? 'another one' : 'soon gone').waitFor();
+        release();
+        await page.getByText('Deleted: nothing is there any more').waitFor();
+        assert.equal(await found.isVisible(), other);
+        await page.getByText('nothing is there any more as raced.').waitFor();
+      }
+    }));
+
   it('do not say that there is a record where a delete lacks its key', () =>
     withPage(browser, base, async (page) => {
       await view(page, 'Retrieve');
@@ -212,6 +248,17 @@ describe('the forms of the console', options, () => {
       await page.getByText('or a file: choose one').first().waitFor();
     }));
 });
+
+/** Stored, and its ID and key entered where it is retrieved and deleted. */
+async function storeRaced(page: Page): Promise<string> {
+  await store(page, 'raced', 'soon gone');
+  await made(page).getByText('Stored as raced.').waitFor();
+  const key = await keyOf(page);
+  await view(page, 'Retrieve');
+  await page.locator('#retrieve-id').fill('raced');
+  await page.locator('#retrieve-key').fill(key);
+  return key;
+}
 
 async function dropFile(page: Page, section: string, name: string): Promise<void> {
   await page.evaluate(`{
