@@ -70,18 +70,21 @@ export class ItemCounter {
   }
 
   /**
-   * Resolves once the counter is at `id` or above. To be called again once the item is stored: what
-   * was known when that began may be too old by then. Rejects as a STORE does.
+   * Resolves once the counter is at `id` or above; nothing if it is, as mostly. To be called again
+   * once the item is stored: what was known when that began may be too old by then. Rejects as a
+   * STORE does.
    */
-  async raise(id: number): Promise<void> {
+  raise(id: number): Promise<unknown> | undefined {
     const known = this.#known;
     if (known === undefined || id > known.ceiling || Date.now() > this.#checkAtMs) {
-      await this.#join(id, false);
-    } else if (id > known.highest) {
+      return this.#join(id, false);
+    }
+    if (id > known.highest) {
       this.#known = { ...known, highest: id };
       // Early enough that nobody waits for it; if it fails, the next caller tries again.
       if (isLow(this.#known) && !this.#serving) this.#join(id, false).catch(() => undefined);
     }
+    return undefined;
   }
 
   /**

@@ -54,9 +54,10 @@ export class Items {
       throw new EncServerError('RECORD_TOO_LARGE', words);
     }
     // Both at once: an item above the counter is never overwritten, at worst skipped.
+    const counted = this.#counter.raise(item.id);
     const [stored, raised] = await Promise.allSettled([
       this.#store(item.id, record, context),
-      inTime(this.#counter.raise(item.id), context),
+      counted && inTime(counted, context),
     ]);
     if (stored.status === 'rejected') throw stored.reason;
     if (stored.value) {
@@ -100,7 +101,8 @@ export class Items {
    * error would make the caller send it again. Later claims skip its ID.
    */
   async #tell(id: number, context: RequestContext): Promise<void> {
-    await inTime(this.#counter.raise(id), context).catch(() => undefined);
+    const counted = this.#counter.raise(id);
+    if (counted !== undefined) await inTime(counted, context).catch(() => undefined);
   }
 
   async #has(id: number, context: RequestContext): Promise<boolean> {
