@@ -17,7 +17,7 @@ import type {
   StoredValue,
   Value,
 } from '../store/store.ts';
-import { BeService, type BeSession, type Welcome } from './service.ts';
+import { BeService, type BeSession, type IdentifiedStore, type Welcome } from './service.ts';
 import { Snapshots } from './snapshots.ts';
 import { tokenKey } from './token-key.ts';
 
@@ -42,7 +42,7 @@ class AuditedSnapshots extends Snapshots {
 export class AuditedBeService extends BeService {
   readonly #audit: AuditLog;
 
-  constructor(store: Store, budget: Budget, limits: Limits, audit: AuditLog) {
+  constructor(store: IdentifiedStore, budget: Budget, limits: Limits, audit: AuditLog) {
     super(store, budget, limits, new AuditedSnapshots(store, budget, audit));
     this.#audit = audit;
   }

@@ -6,13 +6,8 @@ import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import type { Limits } from '../protocol/limits.ts';
-import {
-  bindKeyring,
-  checkStoreId,
-  type KeyringMark,
-  readKeyring,
-  readStoreId,
-} from '../store/meta.ts';
+import { bindKeyring, type KeyringMark, readKeyring } from '../store/meta.ts';
+import type { OpenedStore } from '../store/open.ts';
 import {
   ALWAYS,
   type Condition,
@@ -47,8 +42,11 @@ export interface Welcome {
   readonly keyring: KeyringMark | undefined;
 }
 
+/** A store that knows which one it was when it was opened. */
+export type IdentifiedStore = Store & Pick<OpenedStore, 'confirmId'>;
+
 export class BeService {
-  readonly #store: Store;
+  readonly #store: IdentifiedStore;
   readonly #budget: Budget;
   readonly #limits: Limits;
   readonly #fence = new EpochFence();
@@ -56,10 +54,9 @@ export class BeService {
   readonly snapshots: Snapshots;
   /** Connections of front ends. */
   readonly #sessions = new Set<BeSession>();
-  #storeId: Buffer | undefined;
 
   constructor(
-    store: Store,
+    store: IdentifiedStore,
     budget: Budget,
     limits: Limits,
     snapshots = new Snapshots(store, budget),
@@ -81,9 +78,7 @@ export class BeService {
   ): Promise<Welcome> {
     caller.require('frontend');
     // A database that was dropped meanwhile, or replaced, is not one to begin anew in.
-    if (this.#storeId !== undefined) await checkStoreId(this.#store, this.#storeId);
-    const storeId = this.#storeId ?? (await readStoreId(this.#store));
-    this.#storeId = storeId;
+    const storeId = await this.#store.confirmId();
     if (mark === undefined) {
       return { storeId, keyring: await readKeyring(this.#store) };
     }

@@ -79,6 +79,14 @@ export class MongoLink {
     this.#lose('no server of MongoDB takes writes');
   }
 
+  /** Refuses everything until the right database is there: for one that is found to be another. */
+  distrust(reason: string): void {
+    if (!this.#isUp || this.#stop.signal.aborted) return;
+    const { log, place } = this.#options;
+    log?.('warn', 'MongoDB cannot be used', { place, reason });
+    this.#lose(reason);
+  }
+
   #loseStuck(): void {
     this.#isStuck = true;
     if (!this.#isUp || this.#stop.signal.aborted) return;

@@ -11,7 +11,7 @@
  * command but a scan names it), users and passwords, TLS, and the sweeping of expired values.
  */
 import type { Collection, MongoClient } from 'mongodb';
-import { EncServerError } from '../errors.ts';
+import { EncServerError, toEncServerError } from '../errors.ts';
 import { TransientSet } from '../transient.ts';
 import {
   GROUP_LIMITS,
@@ -22,7 +22,7 @@ import {
   type WriteKind,
 } from './group.ts';
 import { checkKey, checkScan } from './keys.ts';
-import { META_KEYS, type MetaStore } from './meta.ts';
+import { checkStoreId, type MetaStore } from './meta.ts';
 import { createClient, mongoPlace, valuesOf } from './mongo-client.ts';
 import { checkDocument, type ValueDocument } from './mongo-document.ts';
 import { notDone } from './mongo-error.ts';
@@ -30,6 +30,7 @@ import { MongoLink } from './mongo-link.ts';
 import { BESIDE_AFTER_MS, MongoReads, readPage } from './mongo-read.ts';
 import { MongoRefusals } from './mongo-refusals.ts';
 import { MongoStoreSnapshot } from './mongo-snapshot.ts';
+import { countFacts, storageBytes } from './mongo-stats.ts';
 import { MongoWriter } from './mongo-write.ts';
 import type { StoreLog } from './open.ts';
 import {
@@ -70,8 +71,6 @@ const LIMITS: GroupLimits = {
   besideCountMin: 64,
   besideAfterMs: BESIDE_AFTER_MS,
 };
-/** MongoDB's code for an unknown stage of a pipeline. */
-const NO_SUCH_STAGE = 40324;
 
 /**
  * The MongoDB store. Buffers given to it must not be changed before the call has resolved, and
@@ -87,6 +86,8 @@ export class MongoStore implements Store {
   readonly #reads: MongoReads;
   readonly #now: () => number;
   readonly #pages = new TransientSet<Promise<unknown>>();
+  /** Undefined until MongoDB was there for the first time. */
+  #storeId: Buffer | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(options: MongoStoreOptions, client: MongoClient) {
@@ -94,9 +95,8 @@ export class MongoStore implements Store {
     this.place = mongoPlace(uri, database);
     this.#now = now;
     this.#collection = valuesOf(client, database);
-    let storeId: Buffer | undefined;
     const prepare = async () => {
-      storeId = await identify(this.#unguarded(), storeId);
+      this.#storeId = await identify(this.#unguarded(), this.#storeId);
       await this.#createIndexes();
     };
     this.#link = new MongoLink({ client, place: this.place, prepare, log });
@@ -166,6 +166,20 @@ export class MongoStore implements Store {
     );
   }
 
+  async confirmId(): Promise<Buffer> {
+    this.#checkUp();
+    const storeId = this.#storeId;
+    if (storeId === undefined) throw new EncServerError('INTERNAL', 'MongoDB was not identified');
+    try {
+      await checkStoreId(this, storeId);
+    } catch (thrown) {
+      const error = toEncServerError(thrown);
+      if (error.code === 'STORE_DAMAGED') this.#link.distrust(error.message);
+      throw error;
+    }
+    return storeId;
+  }
+
   /** MongoDB deletes expired values by itself, through the index on `e`, about once a minute. */
   async sweepExpired(): Promise<number> {
     return 0;
@@ -176,8 +190,8 @@ export class MongoStore implements Store {
     this.#checkUp();
     const counts = [
       this.#collection.estimatedDocumentCount(),
-      this.#metaCount(),
-      this.#bytes(),
+      countFacts(this.#collection),
+      storageBytes(this.#collection),
     ] as const;
     try {
       const [all, facts, bytes] = await this.#track(this.#link.answered(Promise.all(counts)));
@@ -251,24 +265,6 @@ export class MongoStore implements Store {
       { key: { k: 1 }, sparse: true },
     ]);
     await this.#link.answered(creating);
-  }
-
-  /** Documents that are facts about the store rather than records. */
-  async #metaCount(): Promise<number> {
-    const filter = { _id: { $in: [...META_KEYS] } };
-    const found = this.#collection.find(filter, { projection: { _id: 1 } });
-    return (await found.toArray()).length;
-  }
-
-  async #bytes(): Promise<number> {
-    const pipeline = [{ $collStats: { storageStats: {} } }];
-    try {
-      const [stats] = await this.#collection.aggregate(pipeline).toArray();
-      return Number(stats?.['storageStats']?.['totalSize'] ?? 0);
-    } catch (thrown) {
-      if ((thrown as { code?: unknown }).code === NO_SUCH_STAGE) return 0;
-      throw thrown;
-    }
   }
 
   /** For identifying the database before the link is up. */

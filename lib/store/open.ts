@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { EncServerError } from '../errors.ts';
 import { DATABASE_NAME, lockFolder } from './folder-lock.ts';
 import type { GroupMeter } from './group.ts';
+import type { LevelStore } from './level.ts';
 import { checkStoreFormat, checkStoreId, type MetaStore, readStoreId } from './meta.ts';
 import type { Store, StoreStats } from './store.ts';
 
@@ -39,6 +40,11 @@ export interface OpenedStore extends Store {
   readonly place: string;
   /** The metrics of its writes. */
   readonly meter: GroupMeter;
+  /**
+   * Resolves to its ID, once it is sure that the database still has it. Rejects with `STORE_DAMAGED`
+   * if it was emptied or replaced; MongoDB is not used then until the right one is back.
+   */
+  confirmId(): Promise<Buffer>;
   /** Deletes at most `limit` values whose time has come; resolves to how many. */
   sweepExpired(limit: number): Promise<number>;
 }
@@ -62,9 +68,11 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
 }
 
 /** Identifies a store that was just opened; closes it if that fails. */
-async function identifyOpened(store: OpenedStore): Promise<Buffer> {
+async function identifyOpened(store: LevelStore): Promise<OpenedStore> {
   try {
-    return await identify(store);
+    const storeId = await identify(store);
+    const confirmId = () => checkStoreId(store, storeId).then(() => storeId);
+    return Object.assign(store, { confirmId });
   } catch (thrown) {
     await store.close();
     throw thrown;
@@ -93,8 +101,7 @@ async function openMemory(options: OpenStoreOptions): Promise<OpenedStore> {
   const { log, now } = options;
   const open = openMemoryLevel;
   const store = await LevelStore.open({ kind: 'memory', place: '', open, log, now });
-  await identifyOpened(store);
-  return store;
+  return await identifyOpened(store);
 }
 
 /**
@@ -128,7 +135,7 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
     if (storeId !== undefined) await checkSame(database, storeId);
     return database;
   };
-  let store: OpenedStore;
+  let store: LevelStore;
   try {
     store = await LevelStore.open({
       kind: 'level',
@@ -145,8 +152,9 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
     await release();
     throw thrown;
   }
-  storeId = await identifyOpened(store);
-  return store;
+  const opened = await identifyOpened(store);
+  storeId = await opened.confirmId();
+  return opened;
 }
 
 /** Sizes of the files in a folder. Opens none of them, as LevelDB's lock requires. */

@@ -50,6 +50,11 @@ export class PlainStore implements Store {
     return this.#slowly(key, () => this.#live(key));
   }
 
+  /** It is never another. */
+  async confirmId(): Promise<Buffer> {
+    return Buffer.alloc(16);
+  }
+
   getMany(keys: readonly Buffer[]): Promise<(StoredValue | undefined)[]> {
     return Promise.all(keys.map((key) => this.get(key)));
   }

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { startBe } from '../../lib/be/server.ts';
+import { BeService } from '../../lib/be/service.ts';
 import { silentLog } from '../../lib/log.ts';
+import { Budget } from '../../lib/net/budget.ts';
+import { RequestContext } from '../../lib/net/request.ts';
+import { OWN_SESSION } from '../../lib/net/session.ts';
+import { DEFAULT_LIMITS } from '../../lib/protocol/limits.ts';
 import { type OpenedStore, openStore } from '../../lib/store/open.ts';
 import { IF_ABSENT } from '../../lib/store/store.ts';
 import { MongoProxy } from '../helpers/mongo-proxy.ts';
@@ -124,6 +129,35 @@ function suite(): void {
       } finally {
         await store.close();
         await proxy.close();
+      }
+    });
+
+    it('does not adopt a database that was emptied under open connections', async () => {
+      const mongoDatabase = mongo.database();
+      const store = await openStore({ kind: 'mongo', mongoURI: mongo.uri, mongoDatabase });
+      const service = new BeService(store, new Budget(1024), DEFAULT_LIMITS);
+      const mark = { keyringId: Buffer.alloc(16, 1), epoch: 1 };
+      const hello = () =>
+        service.hello({ epoch: undefined }, mark, new RequestContext(OWN_SESSION, 10_000));
+      try {
+        await store.put(recordKey(1), value('kept'));
+        await withClient(mongo.uri, async (client) => {
+          const values = client.db(mongoDatabase).collection('values');
+          const kept = await values.find().toArray();
+          await values.deleteMany({});
+          await rejectsWith(hello(), 'STORE_DAMAGED');
+          assert.match(service.unreadyReason() ?? '', /another than before/);
+          await rejectsWith(store.put(recordKey(2), value('x')), 'UNAVAILABLE');
+          await rejectsWith(store.get(recordKey(1)), 'UNAVAILABLE');
+          await rejectsWith(hello(), 'UNAVAILABLE');
+          assert.equal(await values.countDocuments(), 0);
+          await values.insertMany(kept);
+        });
+        await healthy(store);
+        await hello();
+        assert.equal((await store.get(recordKey(1)))?.body?.toString(), 'kept');
+      } finally {
+        await store.close();
       }
     });
 

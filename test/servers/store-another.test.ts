@@ -27,10 +27,18 @@ it('is refused at a HELLO, if it was put in the place of the one before', async 
   const mark = { keyringId: Buffer.alloc(16, 1), epoch: 1 };
   const hello = () =>
     service.hello({ epoch: undefined }, mark, new RequestContext(OWN_SESSION, 10_000));
-  const { storeId } = await hello();
-  assert.deepEqual((await hello()).storeId, storeId);
-  // As a dropped database, in which nothing is.
-  for (const key of META_KEYS) await store.delete(key);
+  const kept = await store.confirmId();
+  // As a dropped database, in which nothing is; no front end was there before.
+  const drop = () => Promise.all(META_KEYS.map((key) => store.delete(key)));
+  const facts = await Promise.all(META_KEYS.map((key) => store.get(key)));
+  await drop();
+  await rejectsWith(hello(), 'STORE_DAMAGED');
+  for (const key of META_KEYS) assert.equal(await store.head(key), undefined);
+  for (const [index, fact] of facts.entries()) {
+    if (fact?.body) await store.put(META_KEYS[index] as Buffer, { ...fact, body: fact.body });
+  }
+  assert.deepEqual((await hello()).storeId, kept);
+  await drop();
   await rejectsWith(hello(), 'STORE_DAMAGED');
   assert.equal(await readKeyring(store), undefined);
   await store.close();
