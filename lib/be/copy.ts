@@ -53,8 +53,8 @@ export class StoreCopy {
 
   /**
    * Connects to both; the target adopts the keyring of the source. Rejects with `KEYRING_MISMATCH`
-   * if it has another, `STORE_DAMAGED` if the source has records and no keyring, `UNAVAILABLE`,
-   * `NOT_ALLOWED`.
+   * if it has another, `NOT_ALLOWED` also if the source may have records and has no keyring,
+   * `UNAVAILABLE`.
    */
   static async open(from: BeClientOptions, to: BeClientOptions): Promise<StoreCopy> {
     const keyring = await keyringOf(from);
@@ -148,12 +148,16 @@ export class StoreCopy {
   }
 }
 
-/** Records without a keyring must not be passed over as if there were none. */
+/**
+ * Records without a keyring must not be passed over as if there were none. A back end of an older
+ * release shows not even that there are none.
+ */
 async function checkNoRecords(source: BeClient): Promise<void> {
   const page = source.scan(Buffer.of(TABLE.RECORDS), undefined, 1);
   if ((await orUndefined(page, 'NOT_ALLOWED')) !== undefined) return;
-  throw new EncServerError('STORE_DAMAGED', 'the source has records, but no keyring', {
-    hint: 'its database may have been replaced or emptied while it ran; restore a backup',
+  const words = 'the source has no keyring, and may have records';
+  throw new EncServerError('NOT_ALLOWED', words, {
+    hint: 'if its release is older than this one, update it; else it has records that lost their keyring: restore a backup',
   });
 }
 
