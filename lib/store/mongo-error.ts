@@ -7,7 +7,7 @@ import { EncServerError } from '../errors.ts';
 /**
  * MongoDB's codes for missing rights and a wrong password, and hosted MongoDB's code for either.
  */
-const REFUSALS: readonly unknown[] = [13, 18, 8000];
+const REFUSALS: readonly number[] = [13, 18, 8000];
 /** Hosted MongoDB's code says this, and also that there is no room. */
 const HOSTED_REFUSAL = 8000;
 /** MongoDB's code for a disk without room. */
@@ -57,10 +57,16 @@ export function isRefusal(thrown: unknown): boolean {
 }
 
 function commandRefusal(thrown: unknown): number | undefined {
+  return codesOf(thrown).find((code) => REFUSALS.includes(code));
+}
+
+/** The codes of an error and of what caused it. */
+function codesOf(thrown: unknown): number[] {
+  const codes: number[] = [];
   for (let error = thrown; error instanceof Error; error = error.cause) {
-    if ('code' in error && REFUSALS.includes(error.code)) return Number(error.code);
+    if ('code' in error && typeof error.code === 'number') codes.push(error.code);
   }
-  return undefined;
+  return codes;
 }
 
 /** The error for a failed read, or a write that was not begun. */
@@ -83,6 +89,8 @@ function wordsOf(refusal: number | undefined): string {
 export function maybeDone(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
   if (isRefusal(thrown)) return notDone(thrown);
+  const failure = singleFailure(thrown);
+  if (failure !== undefined) return refusedOne(failure.code);
   const words = 'MongoDB did not answer; the write may or may not have been done';
   return new EncServerError('UNKNOWN_OUTCOME', words, { cause: thrown });
 }
@@ -92,9 +100,7 @@ export function maybeDone(thrown: unknown): EncServerError {
  * holds for others as well; undefined if it did not.
  */
 export function refusalOf(thrown: unknown): number | undefined {
-  const whole = commandRefusal(thrown);
-  if (whole !== undefined) return whole;
-  const codes = writeFailures(thrown).map(({ code }) => code);
+  const codes = [...codesOf(thrown), ...writeFailures(thrown).map(({ code }) => code)];
   return codes.find((code) => REFUSALS.includes(code) || code === NO_ROOM);
 }
 
@@ -121,6 +127,13 @@ function refusedOne(code: number): EncServerError {
   }
   const words = `MongoDB failed (${code}); the write may or may not have been done`;
   return new EncServerError('UNKNOWN_OUTCOME', words);
+}
+
+/** The driver throws the failure of a command's only write itself. */
+function singleFailure(thrown: unknown): WriteFailure | undefined {
+  const { code, index } = thrown as Partial<WriteFailure>;
+  const isOne = typeof code === 'number' && typeof index === 'number';
+  return isOne ? { code, index } : undefined;
 }
 
 function writeFailures(thrown: unknown): readonly WriteFailure[] {

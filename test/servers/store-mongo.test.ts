@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
-import { MongoBulkWriteError, MongoNetworkError, type MongoServerError } from 'mongodb';
+import { MongoBulkWriteError, MongoNetworkError, MongoServerError } from 'mongodb';
 import { EncServerError } from '../../lib/errors.ts';
 import { createClient, mongoPlace, valuesOf } from '../../lib/store/mongo-client.ts';
 import {
@@ -24,7 +24,6 @@ import {
   notDone,
   reasonOf,
 } from '../../lib/store/mongo-error.ts';
-import { MongoRefusals } from '../../lib/store/mongo-refusals.ts';
 import { openStore } from '../../lib/store/open.ts';
 import { recordKey, rejectsWith, value } from '../helpers/store-values.ts';
 
@@ -158,6 +157,10 @@ describe('errors of the driver', () => {
       ['UNAVAILABLE', 'UNAVAILABLE'],
     );
     assert.deepEqual([isRefusal(notDone(refused)), isRefusal(broken)], [true, false]);
+    const single = (code: number) => new MongoServerError({ index: 0, code, errmsg: secret });
+    const codes = [14031, 121, 11602].map((code) => maybeDone(single(code)).code);
+    assert.deepEqual(codes, ['UNAVAILABLE', 'UNAVAILABLE', 'UNKNOWN_OUTCOME']);
+    assert.equal(maybeDone(new MongoServerError({ ok: 0, code: 14031 })).code, 'UNKNOWN_OUTCOME');
     const ours = new EncServerError('STORE_DAMAGED', 'x');
     assert.deepEqual([notDone(ours), maybeDone(ours)], [ours, ours]);
     for (const error of [notDone(broken), maybeDone(broken), notDone(refused)]) {
@@ -184,28 +187,6 @@ describe('errors of the driver', () => {
     const wrapped = new MongoBulkWriteError(lost as unknown as MongoServerError, {} as never);
     const whole = bulkFailure(wrapped);
     assert.deepEqual([whole.duplicates.size, whole.unknown?.code], [0, 'UNKNOWN_OUTCOME']);
-  });
-});
-
-describe('refused writes', () => {
-  it('are told, once, until a write succeeds', async () => {
-    const logged: string[] = [];
-    const refusals = new MongoRefusals((level, message, facts) =>
-      logged.push(`${level} ${message} ${facts?.['code']}`),
-    );
-    const fails = (error: unknown) => refusals.watch(Promise.reject(error)).catch(() => undefined);
-    await fails(new MongoNetworkError('lost'));
-    await fails({ writeErrors: [{ index: 0, code: 11000 }] });
-    assert.equal(refusals.reason, undefined);
-    await fails({ writeErrors: [{ index: 0, code: 14031 }] });
-    assert.equal(refusals.reason, 'MongoDB refuses writes (14031)');
-    for (let time = 0; time < 2; time++) await fails(Object.assign(new Error(), { code: 13 }));
-    assert.equal(refusals.reason, 'MongoDB refuses writes (13)');
-    assert.equal(await refusals.watch(Promise.resolve(7)), 7);
-    assert.equal(refusals.reason, undefined);
-    const refused = 'error MongoDB refuses writes';
-    const again = 'info MongoDB takes writes again undefined';
-    assert.deepEqual(logged, [`${refused} 14031`, `${refused} 13`, again]);
   });
 });
 
