@@ -142,6 +142,13 @@ export class MongoLink {
   }
 }
 
+/** The driver reads the files of the connection string when it connects; a folder opens as well. */
+function isFileError(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  const { syscall, code } = cause as NodeJS.ErrnoException;
+  return syscall === 'open' || code === 'EISDIR';
+}
+
 function startError(cause: unknown): EncServerError {
   if (isRefusal(cause)) {
     return new EncServerError('BAD_CONFIG', 'MongoDB refuses the user or password of mongoURI', {
@@ -149,8 +156,7 @@ function startError(cause: unknown): EncServerError {
       cause,
     });
   }
-  // The driver reads such files when it connects.
-  if (cause instanceof Error && 'syscall' in cause && cause.syscall === 'open') {
+  if (isFileError(cause)) {
     return new EncServerError('BAD_CONFIG', 'a file that mongoURI names cannot be read', {
       hint: 'check the paths in mongoURI, such as that of tlsCAFile, and their permissions',
       cause,

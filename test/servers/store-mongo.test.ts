@@ -233,14 +233,16 @@ describe('a store without MongoDB', () => {
     await rejectsWith(openStore({ kind: 'mongo', mongoURI: 'mongodb://h' }), 'BAD_CONFIG');
   });
 
-  it('does not open if a file is missing that the connection string names', async () => {
-    const mongoURI = 'mongodb://127.0.0.1:1/?tls=true&tlsCAFile=/no-such-folder/secret.pem';
-    const opening = openStore({ kind: 'mongo', mongoURI, mongoDatabase: 'none' });
-    await assert.rejects(opening, (thrown: EncServerError) => {
-      assert.equal(thrown.code, 'BAD_CONFIG');
-      assert.doesNotMatch(thrown.describe(), /secret/);
-      return true;
-    });
+  it('does not open if a file is missing that the connection string names, or a folder', async () => {
+    for (const path of ['/no-such-folder/secret.pem', '/']) {
+      const mongoURI = `mongodb://127.0.0.1:1/?tls=true&tlsCAFile=${path}`;
+      const opening = openStore({ kind: 'mongo', mongoURI, mongoDatabase: 'none' });
+      await assert.rejects(opening, (thrown: EncServerError) => {
+        assert.equal(thrown.code, 'BAD_CONFIG');
+        assert.doesNotMatch(thrown.describe(), /secret/);
+        return true;
+      });
+    }
   });
 
   it('opens, refuses everything, and closes', async () => {
