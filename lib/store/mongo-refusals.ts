@@ -44,7 +44,9 @@ export class MongoRefusals {
 
   #note(code: number | undefined): void {
     if (code === undefined) return;
-    if (code !== this.#code) this.#log?.('error', 'MongoDB refuses writes', { code });
+    // What was told before its time was up is news again: the server turns red again.
+    if (code !== this.#code || this.reason === undefined)
+      this.#log?.('error', 'MongoDB refuses writes', { code });
     this.#code = code;
     this.#sinceMs = performance.now();
   }

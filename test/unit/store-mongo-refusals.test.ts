@@ -1,6 +1,6 @@
 /** What MongoDB's refusals to write leave behind: `lib/store/mongo-refusals.ts`. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
 import { MongoNetworkError, MongoServerError } from 'mongodb';
 import { MongoRefusals } from '../../lib/store/mongo-refusals.ts';
 
@@ -31,5 +31,23 @@ describe('refused writes', () => {
     const again = 'info MongoDB takes writes again undefined';
     const full = `${refused} 14031`;
     assert.deepEqual(logged, [full, again, full, again, full, `${refused} 13`, again]);
+  });
+
+  it('are told again once half a minute has passed without one', async () => {
+    let nowMs = 0;
+    mock.method(performance, 'now', () => nowMs);
+    try {
+      let told = 0;
+      const refusals = new MongoRefusals(() => told++);
+      for (const ms of [0, 20_000, 45_000, 76_000]) {
+        nowMs = ms;
+        const failing = Promise.reject(new MongoServerError({ ok: 0, code: 13 }));
+        await assert.rejects(refusals.watch(failing));
+        assert.equal(refusals.reason, 'MongoDB refuses writes (13)');
+        assert.equal(told, ms < 76_000 ? 1 : 2);
+      }
+    } finally {
+      mock.restoreAll();
+    }
   });
 });
