@@ -30,7 +30,7 @@ Errors name the place of a setting, never its value.
 - A secret can also be kept in a file, outside the environment and the configuration: its variable
   with \`_FILE\` at the end names that file. A line end at the end of the file is not part of the
   secret. Giving both the secret and its file is an error. The file is not read by a program that
-  has no use for the secret, nor where a flag gives it.
+  does not use the section, nor where a flag gives the secret.
 `;
 
 const ABOUT: Readonly<Record<SectionName, string>> = {

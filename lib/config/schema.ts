@@ -22,9 +22,9 @@ import { ENOUGH_FOR_WORKERS, enoughForWorkers } from './worker-share.ts';
 
 const MIB = 1024 * 1024;
 const WORKERS_MAX = 64;
-/** `*`, a name, or `.` and a name; an address in brackets is always known, and does no harm. */
-const HOST_NAME = String.raw`(?:\*|\.?[\w-]+(?:\.[\w-]+)*|\[[\da-fA-F:.]+\])`;
-const HOST_NAMES = new RegExp(`^(?:${HOST_NAME}(?:[\\s,]+${HOST_NAME})*)?$`);
+/** `*`, a name, or `.` and a name; an IPv6 address is always known, and does no harm. */
+const HOST_NAME = String.raw`(?:\*|\.?[\w-]+(?:\.[\w-]+)*\.?|\[[\da-fA-F:.]+\]|[\da-fA-F]*:[\da-fA-F]*:[\da-fA-F:.]*)`;
+const HOST_NAMES = new RegExp(`^[\\s,]*(?:${HOST_NAME}(?:[\\s,]+${HOST_NAME})*[\\s,]*)?$`);
 const MONGO_URI = /^mongodb(?:\+srv)?:\/\/\S+$/;
 
 /** Whoever gives a token for it wants the keyring sealed, and would take an open one for that. */
@@ -33,8 +33,8 @@ function namesKeyService(section: { keyringTransitUrl: string; keyringTransitTok
 }
 
 const NAMES_KEY_SERVICE = {
-  path: ['keyringTransitUrl'],
-  message: 'expected the URL of the key service, as keyringTransitToken is given',
+  path: ['keyringTransitToken'],
+  message: 'expected keyringTransitUrl, too: the URL of the key service',
 };
 
 /** One schema for each section, in the order of `docs/CONFIG.md`. */

@@ -9,7 +9,7 @@ import { type LoadOptions, loadConfig } from '../../lib/config/load.ts';
 import { EncServerError } from '../../lib/errors.ts';
 import { DEFAULT_LIMITS, limitsFor } from '../../lib/protocol/limits.ts';
 
-const NAMES = 'vault, a-b.example .corp.example,[::1], *';
+const NAMES = ' ,vault, a-b.example .corp.example svc.local.,[::1], ::1 fe80::1, *,';
 const HOME = { HOME: '/home/u' };
 let folder: string;
 
@@ -293,7 +293,7 @@ describe('values', () => {
 
   it('for a key service without its place are an error, as the keyring would not be sealed', async () => {
     const said = await complaint('{"feServerConfigs": {"keyringTransitToken": "hush"}}');
-    assert.match(said, /feServerConfigs\.keyringTransitUrl: expected the URL of the key service/);
+    assert.match(said, /feServerConfigs\.keyringTransitToken: expected keyringTransitUrl, too/);
     assert.doesNotMatch(said, /hush/);
   });
 
