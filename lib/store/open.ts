@@ -68,9 +68,13 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
 }
 
 /** Identifies a store that was just opened; closes it if that fails. */
-async function identifyOpened(store: LevelStore): Promise<OpenedStore> {
+async function identifyOpened(
+  store: LevelStore,
+  identified: (storeId: Buffer) => void = () => undefined,
+): Promise<OpenedStore> {
   try {
     const storeId = await identify(store);
+    identified(storeId);
     const confirmId = () => checkStoreId(store, storeId).then(() => storeId);
     return Object.assign(store, { confirmId });
   } catch (thrown) {
@@ -152,9 +156,9 @@ async function openLevel(options: OpenStoreOptions): Promise<OpenedStore> {
     await release();
     throw thrown;
   }
-  const opened = await identifyOpened(store);
-  storeId = await opened.confirmId();
-  return opened;
+  return await identifyOpened(store, (id) => {
+    storeId = id;
+  });
 }
 
 /** Sizes of the files in a folder. Opens none of them, as LevelDB's lock requires. */

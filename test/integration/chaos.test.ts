@@ -47,7 +47,8 @@ const MUTATIONS: readonly (Mutation & { readonly promise: string })[] = [
     promise: 'no group of writes is dropped',
     file: 'lib/store/level-write.js',
     from: 'await writeSynced(database, edits);',
-    to: '{ if (Math.random() > 0.05) await writeSynced(database, edits); }',
+    // Without its own facts, which are in table 0, a store is not used at all.
+    to: '{ if (Math.random() > 0.05 || edits[0].key[0] === 0) await writeSynced(database, edits); }',
   },
   {
     promise: 'a condition holds when the write is done',
