@@ -6,7 +6,7 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SCOPES, type Scope } from '../access.ts';
-import { EncServerError } from '../errors.ts';
+import { EncServerError, errnoOf } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
 import { replaceFile, withFileLock } from '../secret-file.ts';
 import { isTokenId } from './token.ts';
@@ -39,7 +39,7 @@ export async function readTokens(path: string): Promise<TokenEntry[]> {
   try {
     file = await open(path, 'r');
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (errnoOf(thrown) === 'ENOENT') return [];
     throw fileError(path, 'it cannot be opened', thrown);
   }
   try {
@@ -76,7 +76,7 @@ export async function changeTokens(
     });
   } catch (thrown) {
     if (thrown instanceof EncServerError) throw thrown;
-    const reason = (thrown as NodeJS.ErrnoException).code ?? 'unknown reason';
+    const reason = errnoOf(thrown) ?? 'unknown reason';
     throw fileError(path, `it cannot be written (${reason})`, thrown);
   }
 }

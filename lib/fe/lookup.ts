@@ -4,10 +4,10 @@
  */
 
 import type { BeClient, ScanItem, StoredHead } from '../be/client.ts';
-import type { RecordName } from '../crypto/envelope.ts';
+import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
 import { type Claim, decodeHead, GRAVE_HEAD, isGrave } from '../crypto/head.ts';
 import { codeOf, orUndefined } from '../errors.ts';
-import { isExpired, notFound } from './calls.ts';
+import { hasEnded, isExpired, notFound } from './calls.ts';
 import type { Ring } from './ring.ts';
 
 /** The operations that are used of the back end. */
@@ -59,10 +59,16 @@ export const GRAVE = { head: GRAVE_HEAD, body: NO_BYTES, expiryMs: 0 };
  */
 export function isGone({ head }: StoredHead, askedAtMs: number): boolean {
   if (isGrave(head)) return true;
+  const endMs = endOf(head);
+  return endMs !== undefined && hasEnded(endMs, askedAtMs);
+}
+
+/** When a record ends, in milliseconds since 1970; 0 is never, undefined if its head is damaged. */
+export function endOf(head: Buffer): number | undefined {
   try {
-    return isExpired(decodeHead(head).header, askedAtMs);
+    return decodeHeader(decodeHead(head).header).expiryMs;
   } catch (error) {
-    if (codeOf(error) === 'ALTERED') return false;
+    if (codeOf(error) === 'ALTERED') return undefined;
     throw error;
   }
 }

@@ -158,22 +158,30 @@ export class Placement {
     await orConflict(this.#be.remove(from, ifRevision(revision), call));
   }
 
-  async #putAt(
+  #putAt(
     ring: Ring,
     storeKey: Buffer,
     value: PutValue,
     condition: WriteCondition,
     call: BeCall,
   ): Promise<Written> {
-    if (condition.kind === 'absent' || (condition.kind === 'always' && ring.mayMeetGraves)) {
-      return await this.#putCounting(storeKey, value, condition, call);
-    }
-    if (condition.kind === 'revision' && ring.mayMeetGraves) {
-      // The store keeps a record beyond its end, and would still find the revision.
-      const askedAtMs = Date.now();
-      const there = await orAbsent(this.#be.head(storeKey, call));
-      if (there === undefined || isGone(there, askedAtMs)) throw changed();
-    }
+    if (condition.kind === 'absent') return this.#putCounting(storeKey, value, condition, call);
+    if (!ring.mayMeetGraves) return this.#be.put(storeKey, value, condition, call);
+    return condition.kind === 'always'
+      ? this.#putCounting(storeKey, value, condition, call)
+      : this.#putOver(storeKey, value, condition, call);
+  }
+
+  /** A put by revision. The store keeps a record beyond its end, and would still find that. */
+  async #putOver(
+    storeKey: Buffer,
+    value: PutValue,
+    condition: WriteCondition,
+    call: BeCall,
+  ): Promise<Written> {
+    const askedAtMs = Date.now();
+    const there = await orAbsent(this.#be.head(storeKey, call));
+    if (there === undefined || isGone(there, askedAtMs)) throw changed();
     return await this.#be.put(storeKey, value, condition, call);
   }
 

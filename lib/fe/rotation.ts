@@ -5,13 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeClient, ScanItem } from '../be/client.ts';
-import { decodeHeader } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
 import type { Keyring } from '../crypto/keyring.ts';
 import { activateEntry, addEntry, numberOf, retireEntry } from '../crypto/keyring-states.ts';
 import { codeOf, EncServerError, toEncServerError } from '../errors.ts';
 import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyring-job.ts';
-import { type RecordStore, scanAll } from './lookup.ts';
+import { endOf, type RecordStore, scanAll } from './lookup.ts';
 import type { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { ifRevision } from './write-condition.ts';
@@ -233,16 +232,6 @@ export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): 
       // By now something else lies there, or nothing.
       if (codeOf(error) !== 'CONFLICT' && codeOf(error) !== 'NOT_FOUND') throw error;
     }
-  }
-}
-
-/** When a record ends, in milliseconds since 1970; 0 is never, undefined if its head is damaged. */
-function endOf(head: Buffer): number | undefined {
-  try {
-    return decodeHeader(decodeHead(head).header).expiryMs;
-  } catch (error) {
-    if (codeOf(error) === 'ALTERED') return undefined;
-    throw error;
   }
 }
 

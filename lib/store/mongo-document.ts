@@ -19,9 +19,10 @@
  * `_id` has them in order; the others are scanned by `k`, since hexadecimal is in their order.
  */
 import { EncServerError } from '../errors.ts';
+import { HEAD_BYTES_MAX } from '../protocol/limits.ts';
 import { endOfPrefix } from './keys.ts';
 import { REVISION_BYTES, type StoredHead, type StoredValue, TABLE, type Value } from './store.ts';
-import { HEAD_BYTES_MAX, shownKey } from './value.ts';
+import { shownKey } from './value.ts';
 
 /** The only collection. */
 export const COLLECTION_NAME = 'values';

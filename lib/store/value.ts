@@ -15,7 +15,7 @@
  * lies apart, so that heads, scans and conditions never load it.
  */
 import { EncServerError } from '../errors.ts';
-import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
+import { FRAME_BYTES_CEILING, HEAD_BYTES_MAX } from '../protocol/limits.ts';
 import { readMs, writeMs } from './keys.ts';
 import {
   type Condition,
@@ -25,8 +25,6 @@ import {
   type Value,
 } from './store.ts';
 
-/** Longest head, in bytes. */
-export const HEAD_BYTES_MAX = 4096;
 /** Longest body, in bytes: what a frame can bring. */
 export const BODY_BYTES_MAX = FRAME_BYTES_CEILING;
 /** Longest body that lies with its head, in bytes: one block of LevelDB. */
