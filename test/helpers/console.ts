@@ -66,6 +66,7 @@ export async function holdNext(page: Page, url: string): Promise<() => void> {
   return release;
 }
 
-export const made = (page: Page) => page.locator('#store .made');
+/** What the last store made; that of the one before it stays on the page, but marked so. */
+export const made = (page: Page) => page.locator('#store .made:not(.before)');
 export const keyOf = async (page: Page) =>
   (await page.locator('#store [data-what="The key"]').textContent()) ?? '';
