@@ -93,7 +93,7 @@ export class ClientProgram {
   async #setting(flags: SharedFlags): Promise<ClientSetting> {
     const config = await loadFor(this.#command.name(), {
       file: flags.config,
-      flags: { [this.#section]: await callFlags(flags) },
+      flags: { [this.#section]: await callFlags(flags), testParams: {} },
     });
     return {
       ...linkOf(config[this.#section]),

@@ -36,8 +36,8 @@ function runServer(role: Role, command: Command, argv: readonly string[]): Promi
     preload(role).catch(() => undefined);
     const settings =
       role === 'be'
-        ? { beServerConfigs: beSettings(flags) }
-        : { feServerConfigs: feSettings(flags), beClientConfigs: linkSettings(flags) };
+        ? { beServerConfigs: beSettings(flags), log: {} }
+        : { feServerConfigs: feSettings(flags), beClientConfigs: linkSettings(flags), log: {} };
     // Loaded when needed: help and mistakes on the command line do not need it.
     const { loadConfig } = await import('../config/load.ts');
     const { config, warnings } = await loadConfig({ file: flags.config, flags: settings });

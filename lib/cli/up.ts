@@ -78,6 +78,7 @@ async function readConfig(flags: ServerFlags): Promise<Config> {
       beServerConfigs: beSettings({ ...flags, auth: false }),
       feServerConfigs: feSettings(flags),
       beClientConfigs: linkSettings(flags),
+      log: {},
     },
   });
   const { dialect } = config.beClientConfigs;

@@ -21,7 +21,8 @@ in this order; a later one overrides an earlier one:
 The file is YAML or JSON, which may have trailing commas and comments that begin with \`#\`. The
 same name twice is an error, and so is a name that is not on this page: the error says which known
 name is nearest.
-Errors name the place of a setting, never its value.
+Errors name the place of a setting, never its value. A program checks the values of the sections
+that it uses, so that a mistake in the settings of one server does not stop another, or a client.
 
 - Numbers and booleans may be strings. A boolean is one of \`true\`, \`yes\`, \`on\`, \`1\`, or one
   of \`false\`, \`no\`, \`off\`, \`0\`.

@@ -35,8 +35,8 @@ export interface LoadOptions {
   /** `--config`: overrides `ENC_SERVER_TS_CONFIG_PATH` and the file of the package. */
   readonly file?: string | undefined;
   /**
-   * The sections that it names are those that the program uses: secrets of others are not read from
-   * their files. All are used if it is not given.
+   * The sections that it names are those that the program uses: what others give is not checked,
+   * and they have their defaults. All are used if it is not given.
    */
   readonly flags?: PartialConfig;
   /** Default: the environment of this process. */
@@ -52,7 +52,7 @@ export interface Loaded {
 }
 
 /**
- * Reads and checks the whole configuration. The result is frozen.
+ * Reads the configuration, and checks its names and the sections that are used. The result is frozen.
  * @throws EncServerError `BAD_CONFIG`, with the place of each setting that is wrong. No value
  * is ever in the message: it may be a secret, or a secret in the wrong place.
  */
@@ -67,7 +67,7 @@ export async function loadConfig(options: LoadOptions = {}): Promise<Loaded> {
   const fileLayer = await readLayer(file, named === undefined);
   const layers = [...(fileLayer ? [fileLayer] : []), environment, settings];
   return {
-    config: freeze(complete(check(layers), layers, env)),
+    config: freeze(complete(check(layers, isUsed), layers, env)),
     file: fileLayer && file,
     warnings: [...(fileLayer?.warnings ?? []), ...environment.warnings],
   };
@@ -89,9 +89,11 @@ function commandLine(flags: PartialConfig): Layer {
   return { settings: flags as Layer['settings'], place };
 }
 
-function check(layers: readonly Layer[]): ParsedConfig {
+function check(layers: readonly Layer[], isUsed: (section: string) => boolean): ParsedConfig {
   const merged = merge(layers);
   if (meansMongo(layers)) put(merged, 'beServerConfigs', 'store', 'mongo');
+  // What is wrong in settings that nobody reads must stop nobody.
+  for (const section of Object.keys(merged)) if (!isUsed(section)) delete merged[section];
   const result = configSchema.safeParse(merged);
   if (result.success) return result.data;
   const complaints = result.error.issues.map((issue) => complaintOf(issue, layers));

@@ -52,6 +52,18 @@ describe('the client programs', () => {
     assert.match(stderr, /^fe-client: ENC_SERVER_TS_KYE .*ENC_SERVER_TS_KEY\n$/);
   });
 
+  it('are not stopped by settings that only others use', async () => {
+    const env = {
+      ENC_SERVER_TS_FESERVERCONFIGS_KEYRINGTRANSITTOKEN: 'hush',
+      ENC_SERVER_TS_BESERVERCONFIGS_AUDITLOG: '/none',
+      ENC_SERVER_TS_LOG_LEVEL: 'loud',
+    };
+    for (const client of [fe, be]) {
+      const { code, stderr } = await client(['delete', '--id', 'nothing'], { env });
+      assert.deepEqual([code, stderr], [0, '']);
+    }
+  });
+
   it('try themselves', async () => {
     assert.equal((await fe([])).code, 0);
     assert.equal((await be(['--json'])).stdout.toString().trim().split('\n').length, 4);

@@ -192,6 +192,30 @@ describe('secrets in files', () => {
     await assert.rejects(used, { code: 'BAD_CONFIG' });
   });
 
+  it('of sections that a program does not use stop nobody, but for unknown names', async () => {
+    const env = {
+      HOME: '/home/u',
+      ENC_SERVER_TS_FESERVERCONFIGS_KEYRINGTRANSITTOKEN: 'hush',
+      ENC_SERVER_TS_BESERVERCONFIGS_STORE: 'paper',
+      ENC_SERVER_TS_BESERVERCONFIGS_MONGOURI: 'hush',
+      ENC_SERVER_TS_TESTPARAMS_ID: '\n',
+      ENC_SERVER_TS_LOG_LEVEL: 'loud',
+    };
+    const text = '{"beServerConfigs": {"auditLog": "/a"}, "feServerConfigs": {"port": -1}}';
+    const file = join(folder, 'wrong.json');
+    await writeFile(file, text);
+    const flags = { feClientConfigs: { timeoutMs: '3s' } };
+    const { config } = await loadConfig({ env, file, flags });
+    assert.equal(config.feClientConfigs.timeoutMs, 3_000);
+    assert.equal(config.feServerConfigs.port, 7777);
+    for (const section of ['feServerConfigs', 'beServerConfigs', 'testParams', 'log']) {
+      const used = loadConfig({ env, file, flags: { ...flags, [section]: {} } });
+      await assert.rejects(used, { code: 'BAD_CONFIG' }, section);
+    }
+    await writeFile(file, '{"beServerConfigs": {"stroe": "level"}}');
+    await assert.rejects(loadConfig({ env, file, flags }), /unknown key stroe/);
+  });
+
   it('of the token have two names, of which one is given', async () => {
     const file = await secretFile('hush');
     const env = { ENC_SERVER_TS_TOKEN_FILE: file };

@@ -361,8 +361,9 @@ describe('the command line', () => {
 });
 
 describe('the store', () => {
-  const store = async (text: string, env: object = {}, flags: LoadOptions['flags'] = {}) =>
-    (await loadText(text, { env: { ...HOME, ...env }, flags })).config.beServerConfigs.store;
+  const store = async (text: string, env: object = {}, flags?: LoadOptions['flags']) =>
+    (await loadText(text, { env: { ...HOME, ...env }, ...(flags && { flags }) })).config
+      .beServerConfigs.store;
   const uri = 'mongodb://h';
 
   it('is mongo where the last to say anything of it gives a URI alone', async () => {
