@@ -5,6 +5,7 @@ import { BeClient } from '../be/client.ts';
 import { parseDurationMs } from '../config/quantity.ts';
 import { EXIT, type ExitCode, toEncServerError } from '../errors.ts';
 import { FeClient } from '../fe/client.ts';
+import { timerMs } from '../net/timer.ts';
 import { addTlsFlags, type CallFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
 import { address, duration, given, loadFor, parse, program } from './command-line.ts';
 import { firstSignal } from './signals.ts';
@@ -29,8 +30,6 @@ interface Asker {
 }
 
 const INTERVAL_MS = 2_000;
-/** The longest time that a timer takes; more would count as none. In milliseconds. */
-const INTERVAL_MAX_MS = 2 ** 31 - 1;
 /** Cursor to the top left, and everything below it erased (ECMA-48, CUP and ED). */
 const REDRAW = '\x1b[H\x1b[J';
 
@@ -82,7 +81,7 @@ async function watch(askers: readonly Asker[], flags: StatusFlags): Promise<Look
   const stopping = new AbortController();
   const { signal } = stopping;
   void firstSignal(() => process.exit(EXIT.internal)).then(() => stopping.abort());
-  const intervalMs = Math.min(parseDurationMs(flags.interval) ?? INTERVAL_MS, INTERVAL_MAX_MS);
+  const intervalMs = timerMs(parseDurationMs(flags.interval) ?? INTERVAL_MS);
   let last: Look[] = [];
   for (;;) {
     const looks = await lookAt(askers, signal);

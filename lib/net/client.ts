@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EncServerError, type ErrorCode, toEncServerError } from '../errors.ts';
 import type { FieldEntry } from '../protocol/fields.ts';
 import { type Address, type Answer, Lane, type LaneOptions, type Request } from './lane.ts';
+import { timerMs } from './timer.ts';
 
 /** How a caller limits one request. */
 export interface CallOptions {
@@ -57,8 +58,6 @@ export interface FrameClientOptions extends LaneOptions {
 
 const RETRY_FIRST_MS = 20;
 const RETRY_MAX_MS = 500;
-/** A longer timer would fire at once. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export class FrameClient {
   readonly #options: FrameClientOptions;
@@ -67,7 +66,7 @@ export class FrameClient {
   /** @throws EncServerError `INVALID_FIELD` */
   constructor(options: FrameClientOptions) {
     checkOptions(options);
-    const connectTimeoutMs = Math.min(options.connectTimeoutMs, TIMER_MS_MAX);
+    const connectTimeoutMs = timerMs(options.connectTimeoutMs);
     this.#options = { ...options, connectTimeoutMs };
     this.#lanes = Array.from({ length: options.connections }, () => new Lane(this.#options));
   }

@@ -2,6 +2,7 @@
  * The gRPC server of a port (grpc-js), given its connections by the door. Every call goes through a
  * {@link GrpcCall}, which identifies its caller and holds room for it, before its handler sees it.
  */
+import type { Http2Server } from 'node:http2';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import {
@@ -20,6 +21,7 @@ import { GrpcCall, type GrpcConnection, type GrpcMethodFacts } from './grpc-call
 import type { GrpcSurface } from './grpc-door.ts';
 import { GrpcHealth } from './grpc-health.ts';
 import { readingStrictly } from './grpc-requests.ts';
+import { boundTimeout } from './grpc-timeout.ts';
 import { peerOf } from './peer.ts';
 import type { RequestContext } from './request.ts';
 import { Slots } from './slots.ts';
@@ -45,6 +47,7 @@ export interface GrpcOptions {
 
 /** The part of the byte budget that the messages one connection is sending may hold. */
 const BUDGET_SHARE = 1 / 4;
+const TIMEOUT_HEADER = 'grpc-timeout';
 const HEALTH_PROTO = 'grpc/health/v1/health.proto';
 const HEALTH: GrpcMethodFacts = { operation: 'other', isProbe: true };
 
@@ -75,6 +78,7 @@ export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): Grpc
   server.addService(readingStrictly(healthDefinition), health.implementation);
   server.addService(readingStrictly(definition), implement(options.methods));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  boundDeadlines(server);
   return {
     inject(socket) {
       connections.add(socket);
@@ -90,6 +94,20 @@ export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): Grpc
       server.forceShutdown();
     },
   };
+}
+
+/**
+ * grpc-js computes a deadline in 32 bits, so that a far one comes out as one that is over. Nothing
+ * of its own lets us at the header before; its HTTP/2 server does.
+ */
+function boundDeadlines(server: Server): void {
+  const servers: ReadonlyMap<Http2Server, unknown> = server['http2Servers'];
+  for (const http2 of servers.keys()) {
+    http2.prependListener('stream', (_stream, headers) => {
+      const timeout = headers[TIMEOUT_HEADER];
+      if (typeof timeout === 'string') headers[TIMEOUT_HEADER] = boundTimeout(timeout);
+    });
+  }
 }
 
 function methodFacts(

@@ -13,6 +13,7 @@ import { answerConnect, answerExpectation, isSending, owe, takeNoMore } from './
 import type { DialectHandler } from './listener.ts';
 import { refusalIn } from './refusals.ts';
 import { sayAndClose } from './refuser.ts';
+import { timerMs } from './timer.ts';
 
 /** A Node server that does not listen, and what belongs to it. */
 export interface HttpSurface {
@@ -178,7 +179,7 @@ export function boundSending(response: ServerResponse, limits: Limits): void {
  * with an answer.
  */
 function silenceMs({ sendTimeoutMs, receiveTimeoutMs, requestTimeoutMs }: Limits): number {
-  return sendTimeoutMs + receiveTimeoutMs + requestTimeoutMs;
+  return timerMs(sendTimeoutMs + receiveTimeoutMs + requestTimeoutMs);
 }
 
 function lastOfConnection(response: ServerResponse): void {

@@ -106,6 +106,15 @@ test('a deadline that ends the work has its code; it is counted so, and its room
   assert.deepEqual(outcomesOf(served), ['TIMEOUT']);
 });
 
+test('a deadline beyond what a timer takes is not over at once', async () => {
+  const messages = [Buffer.concat([field(1, 'far'), field(2, 'v')])];
+  for (const timeout of ['2147483S', '2147484S', '35792M', '597H', '1200 H', '99999999H']) {
+    const headers = { 'grpc-timeout': timeout };
+    const ended = await be.call({ path: `${BE}/StoreRecord`, messages, headers });
+    assert.equal(ended.status, status.OK, timeout);
+  }
+});
+
 test('what is refused before a handler is counted by its code, and its room is free', async () => {
   let handled = 0;
   const served = await startGrpc(
