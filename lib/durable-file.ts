@@ -49,7 +49,8 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function giveTo({ uid, gid }: Owner, file: FileHandle): Promise<void> {
+/** A file that is that owner's already is left alone, as only root may give files away. */
+export async function giveTo({ uid, gid }: Owner, file: FileHandle): Promise<void> {
   const made = await file.stat();
   if (made.uid !== uid || made.gid !== gid) await file.chown(uid, gid);
 }

@@ -1,10 +1,11 @@
 /** Where a record goes: standard output, a file that is there, or one that is made. */
 import { randomBytes } from 'node:crypto';
-import { fstatSync, writeFile as writeDescriptor } from 'node:fs';
+import { fstatSync, type Stats, writeFile as writeDescriptor } from 'node:fs';
 import {
   constants,
   type FileHandle,
   open,
+  realpath,
   rename,
   stat,
   unlink,
@@ -12,7 +13,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { syncFolder, writeAt } from '../durable-file.ts';
+import { giveTo, syncFolder, writeAt } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { realPathOf } from '../secret-file.ts';
 import type { ClientSetting } from './client-flags.ts';
@@ -44,7 +45,7 @@ async function wayTo(path: string): Promise<RecordFile> {
   const known = await stat(path).catch(() => undefined);
   if (known === undefined) return await newFile(await realPathOf(path));
   if (known.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-  return known.isFile() ? await knownFile(path, known.size) : directFile(path);
+  return known.isFile() ? await knownFile(path) : directFile(path);
 }
 
 /** The number in a name such as `/dev/stdout` or `/proc/self/fd/3`. */
@@ -69,11 +70,52 @@ function directFile(path: string): RecordFile {
 }
 
 /**
- * Written in place, so that it stays what it is to others: its owner, mode, links and mount, also
- * in a folder that takes no new file. It is what it was until the record is there.
+ * Replaced by a whole one, so that neither a power cut nor a failure leaves half of a record; where
+ * that would not be the same file to others, it is written in place. Whoever may not write it may
+ * not replace it either, so it is opened anyway.
  */
-async function knownFile(path: string, size: number): Promise<RecordFile> {
+async function knownFile(path: string): Promise<RecordFile> {
   const file = await open(path, constants.O_WRONLY);
+  const known = await file.stat();
+  const inPlace = placedFile(file, known.size);
+  const whole = await replacement(path, known).catch(() => undefined);
+  if (whole === undefined) return inPlace;
+  return {
+    async write(record) {
+      try {
+        await whole.write(record);
+      } catch (cause) {
+        // A file that is a mount of its own cannot be replaced.
+        if ((cause as NodeJS.ErrnoException).syscall === 'rename') return inPlace.write(record);
+        await inPlace.drop();
+        throw cause;
+      }
+      await inPlace.drop();
+    },
+    async drop() {
+      await whole.drop();
+      await inPlace.drop();
+    },
+  };
+}
+
+/**
+ * Undefined where a new file would not be the same: one with other names, one that the path leads
+ * to only through a process that has it open, one that may have an access control list. Node cannot
+ * read such a list, and its mask stands in the place of the group's permissions: as a mode they
+ * could let the group read the record.
+ */
+async function replacement(path: string, known: Stats): Promise<RecordFile | undefined> {
+  const real = await realpath(path);
+  const { dev, ino } = await stat(real);
+  const isThere = dev === known.dev && ino === known.ino;
+  const mayHaveList = ((known.mode >> 3) & ~known.mode & 0o7) !== 0;
+  if (!isThere || known.nlink !== 1 || mayHaveList) return undefined;
+  return await newFile(real, known);
+}
+
+/** Its owner, mode, links and mount stay. It is what it was until the record is there. */
+function placedFile(file: FileHandle, size: number): RecordFile {
   return {
     async write(record) {
       try {
@@ -99,8 +141,12 @@ async function overwrite(file: FileHandle, record: Buffer, size: number): Promis
   await file.truncate(record.length);
 }
 
-/** The name appears only when the record is complete on disk. */
-async function newFile(path: string): Promise<RecordFile> {
+/**
+ * The name appears only when the record is complete on disk.
+ *
+ * @param known the file that has the name now
+ */
+async function newFile(path: string, known?: Stats): Promise<RecordFile> {
   const aside = join(dirname(path), `.enc-${randomBytes(8).toString('hex')}.part`);
   // Decrypted content is readable by its owner only.
   const stopCleaning = removeAtSignal(aside);
@@ -113,6 +159,12 @@ async function newFile(path: string): Promise<RecordFile> {
     await unlink(aside).catch(() => undefined);
     stopCleaning();
   };
+  if (known !== undefined) {
+    await takeAfter(known, file).catch(async (cause) => {
+      await drop();
+      throw cause;
+    });
+  }
   return {
     async write(record) {
       try {
@@ -130,6 +182,12 @@ async function newFile(path: string): Promise<RecordFile> {
     },
     drop,
   };
+}
+
+/** The mode comes last: the system takes some of its bits away when the owner changes. */
+async function takeAfter(known: Stats, file: FileHandle): Promise<void> {
+  await giveTo(known, file);
+  await file.chmod(known.mode & 0o7777);
 }
 
 /**

@@ -52,6 +52,56 @@ test('a file that is there keeps its owner, its mode and its other names', async
   });
 });
 
+test('a file that is there is replaced whole, with its owner and mode, also through a link', async () => {
+  await withFolder(async (folder) => {
+    const [path, name] = [join(folder, 'record'), join(folder, 'link')];
+    await symlink('record', name);
+    for (const mode of [0o600, 0o644, 0o4755]) {
+      await writeFile(path, 'before');
+      await giveAway(path);
+      await chmod(path, mode);
+      const before = await stat(path);
+      const old = await open(path, 'r');
+      await write(name, 'after');
+      assert.equal(await old.readFile('utf8'), 'before');
+      await old.close();
+      assert.equal(await readFile(path, 'utf8'), 'after');
+      const { uid, gid, mode: kept } = await stat(path);
+      assert.deepEqual([uid, gid, kept], [before.uid, before.gid, before.mode]);
+      assert.ok((await lstat(name)).isSymbolicLink());
+      assert.deepEqual(await readdir(folder), ['link', 'record']);
+    }
+  });
+});
+
+test('a file that may have an access control list is written in place', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'record');
+    await writeFile(path, 'before');
+    await chmod(path, 0o640);
+    const { ino } = await stat(path);
+    await write(path, 'after');
+    assert.deepEqual([(await stat(path)).ino, await readFile(path, 'utf8')], [ino, 'after']);
+  });
+});
+
+test('a file of somebody else is written in place, and one that may not be written is kept', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'record');
+    await writeFile(path, 'before');
+    await chmod(path, 0o666);
+    await chmod(folder, 0o777);
+    const { uid, ino } = await stat(path);
+    await notAsRoot(() => write(path, 'after'));
+    assert.deepEqual([(await stat(path)).uid, await readFile(path, 'utf8')], [uid, 'after']);
+    if (process.geteuid?.() === 0) assert.equal((await stat(path)).ino, ino);
+    await giveAway(path);
+    await chmod(path, 0o444);
+    await notAsRoot(() => assert.rejects(openRecordFile(path), /cannot write .*\(EACCES\)/));
+    assert.deepEqual(await readdir(folder), ['record']);
+  });
+});
+
 test('a file in a folder that takes no new one is written', async () => {
   await withFolder(async (folder) => {
     const path = join(folder, 'record');
@@ -116,13 +166,20 @@ test('what is open already is written on', async () => {
 test('a file for which there is no room is what it was', async () => {
   await withFolder(async (folder) => {
     const path = join(folder, 'record');
-    await writeFile(path, 'before');
     const then = `await file.write(Buffer.alloc(100_000, 'x'));`;
     const limited = ['-c', 'ulimit -f 8; exec "$@"', 'sh', ...program(path, then)];
-    const { stderr } = spawnSync('sh', limited, { encoding: 'utf8' });
-    assert.match(stderr, /cannot write .*\(EFBIG\)/);
-    assert.equal(await readFile(path, 'utf8'), 'before');
-    assert.deepEqual(await readdir(folder), ['record']);
+    for (const [before, mode] of [
+      ['before', 0o640],
+      ['before', 0o600],
+      ['before'.repeat(20_000), 0o600],
+    ] as const) {
+      await writeFile(path, before);
+      await chmod(path, mode);
+      const { stderr } = spawnSync('sh', limited, { encoding: 'utf8' });
+      assert.match(stderr, /cannot write .*\(EFBIG\)/);
+      assert.ok((await readFile(path, 'utf8')) === before);
+      assert.deepEqual(await readdir(folder), ['record']);
+    }
   });
 });
 
