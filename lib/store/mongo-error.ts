@@ -21,6 +21,8 @@ const LEAVES_OPEN: readonly number[] = [
 ];
 /** MongoDB's code for a key that is there already. */
 const DUPLICATE_KEY = 11000;
+/** MongoDB's codes for an index that has the fields or the name of another. */
+const INDEX_CONFLICTS: readonly number[] = [85, 86];
 
 interface WriteFailure {
   readonly index: number;
@@ -54,6 +56,11 @@ export function reasonOf(thrown: unknown): string {
 /** Whether MongoDB is there but refuses this user, which waiting does not mend. */
 export function isRefusal(thrown: unknown): boolean {
   return commandRefusal(thrown) !== undefined;
+}
+
+/** Whether an index could not be made since another one has its fields or its name. */
+export function isIndexConflict(thrown: unknown): boolean {
+  return codesOf(thrown).some((code) => INDEX_CONFLICTS.includes(code));
 }
 
 function commandRefusal(thrown: unknown): number | undefined {

@@ -52,7 +52,8 @@ export class MongoLink {
    * the background.
    *
    * @throws EncServerError `BAD_CONFIG` if MongoDB refuses its user, or a newer release made the
-   *   database, or a file that the connection string names cannot be read; `STORE_DAMAGED`
+   *   database, or another index stands in the way of ours, or a file that the connection string
+   *   names cannot be read; `STORE_DAMAGED`
    */
   async start(): Promise<void> {
     const error = await this.#attempt();

@@ -26,6 +26,7 @@ import { checkStoreId, type MetaStore } from './meta.ts';
 import { createClient, mongoPlace, valuesOf } from './mongo-client.ts';
 import { checkDocument, type ValueDocument } from './mongo-document.ts';
 import { notDone } from './mongo-error.ts';
+import { createIndexes } from './mongo-indexes.ts';
 import { MongoLink } from './mongo-link.ts';
 import { BESIDE_AFTER_MS, MongoReads, readPage } from './mongo-read.ts';
 import { MongoRefusals } from './mongo-refusals.ts';
@@ -97,7 +98,7 @@ export class MongoStore implements Store {
     this.#collection = valuesOf(client, database);
     const prepare = async () => {
       this.#storeId = await identify(this.#unguarded(), this.#storeId);
-      await this.#createIndexes();
+      await createIndexes(this.#collection, this.#link.answered);
     };
     this.#link = new MongoLink({ client, place: this.place, prepare, log });
     const { answered } = this.#link;
@@ -256,15 +257,6 @@ export class MongoStore implements Store {
     const tracked = work.finally(() => this.#pages.delete(tracked));
     this.#pages.add(tracked);
     return tracked;
-  }
-
-  /** Both are sparse, so that they hold only documents that have the field. */
-  async #createIndexes(): Promise<void> {
-    const creating = this.#collection.createIndexes([
-      { key: { e: 1 }, expireAfterSeconds: 0, sparse: true },
-      { key: { k: 1 }, sparse: true },
-    ]);
-    await this.#link.answered(creating);
   }
 
   /** For identifying the database before the link is up. */

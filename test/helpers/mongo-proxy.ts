@@ -1,6 +1,7 @@
 /** A TCP proxy before MongoDB, which breaks connections as a network does. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { BSON } from 'mongodb';
 
 const TARGET = /^mongodb:\/\/(?:[^@/]*@)?([^:/?,]+)(?::(\d+))?/;
 
@@ -16,6 +17,8 @@ export class MongoProxy {
   #swallows = false;
   /** How the command whose answer is lost names itself. */
   #command: Buffer | undefined;
+  /** What is answered in place of MongoDB. */
+  #reply: { readonly command: Buffer; readonly document: BSON.Document } | undefined;
 
   private constructor(target: { host: string; port: number }, server: Server) {
     const address = server.address();
@@ -49,7 +52,12 @@ export class MongoProxy {
   /** The answer to the next command of this name is thrown away; its connection stays. */
   swallowAnswerTo(command: string): void {
     this.swallowedBytes = 0;
-    this.#command = Buffer.from(`\x02${command}\0`, 'latin1');
+    this.#command = commandName(command);
+  }
+
+  /** MongoDB gets every command of this name, and its callers get this answer. */
+  answerTo(command: string, document: BSON.Document): void {
+    this.#reply = { command: commandName(command), document };
   }
 
   /** Breaks every connection, and refuses new ones. */
@@ -85,16 +93,40 @@ export class MongoProxy {
       });
     }
     let isLost = false;
+    let reply: BSON.Document | undefined;
     client.on('data', (chunk) => {
       if (this.#command !== undefined && chunk.includes(this.#command)) {
         isLost = true;
         this.#command = undefined;
       }
+      if (this.#reply !== undefined && chunk.includes(this.#reply.command)) {
+        reply = this.#reply.document;
+      }
       mongo.write(chunk);
     });
     mongo.on('data', (chunk) => {
-      if (this.#swallows || isLost) this.swallowedBytes += chunk.length;
+      if (reply !== undefined) {
+        client.write(answerInstead(chunk, reply));
+        reply = undefined;
+      } else if (this.#swallows || isLost) this.swallowedBytes += chunk.length;
       else client.write(chunk);
     });
   }
+}
+
+/** A command's name as it begins the command. */
+function commandName(command: string): Buffer {
+  return Buffer.from(`\x02${command}\0`, 'latin1');
+}
+
+/** An OP_MSG that answers the same command as another one. */
+function answerInstead(answer: Buffer, document: BSON.Document): Buffer {
+  // The header stays but for its length; flags and the kind of the section are zero.
+  const message = Buffer.concat([
+    answer.subarray(0, 16),
+    Buffer.alloc(5),
+    BSON.serialize(document),
+  ]);
+  message.writeInt32LE(message.length);
+  return message;
 }
