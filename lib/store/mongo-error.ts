@@ -96,6 +96,8 @@ function wordsOf(refusal: number | undefined): string {
 export function maybeDone(thrown: unknown): EncServerError {
   if (thrown instanceof EncServerError) return thrown;
   if (isRefusal(thrown)) return notDone(thrown);
+  const concern = concernFailure(thrown);
+  if (concern !== undefined) return unconfirmed(concern, thrown);
   const failure = singleFailure(thrown);
   if (failure !== undefined) return refusedOne(failure.code);
   const words = 'MongoDB did not answer; the write may or may not have been done';
@@ -122,7 +124,7 @@ export function bulkFailure(thrown: unknown): BulkFailure {
   }
   // Without failures of single writes it failed as a whole. With them, the others succeeded, unless
   // too few servers have them.
-  const isUnknown = failures.length === 0 || lacksServers(thrown);
+  const isUnknown = failures.length === 0 || concernFailure(thrown) !== undefined;
   const { result } = thrown as { result?: { upsertedIds?: BulkFailure['created'] } };
   const created = result?.upsertedIds ?? {};
   return { duplicates, refused, created, unknown: isUnknown ? maybeDone(thrown) : undefined };
@@ -148,8 +150,24 @@ function writeFailures(thrown: unknown): readonly WriteFailure[] {
   return failures === undefined ? [] : [failures].flat();
 }
 
-/** Whether fewer servers have the writes than required. */
-function lacksServers(thrown: unknown): boolean {
-  const { result } = thrown as { result?: { getWriteConcernError?(): unknown } };
-  return result?.getWriteConcernError?.() !== undefined;
+/**
+ * The code of the reason why fewer members than required are known to have what was written;
+ * undefined if that did not happen. The driver has it in one place for a single write, and in
+ * another for several.
+ */
+function concernFailure(thrown: unknown): number | undefined {
+  interface Concerned {
+    readonly writeConcernError?: { readonly code: number };
+    getWriteConcernError?(): { readonly code?: number | undefined } | undefined;
+  }
+  const { result } = thrown as { result?: Concerned };
+  return (result?.getWriteConcernError?.() ?? result?.writeConcernError)?.code;
+}
+
+function unconfirmed(code: number, cause: unknown): EncServerError {
+  const words = `too few members of MongoDB confirmed the write (${code}); it may or may not last`;
+  return new EncServerError('UNKNOWN_OUTCOME', words, {
+    hint: 'look whether it was done before doing it again; check the members of the replica set',
+    cause,
+  });
 }

@@ -55,7 +55,7 @@ export class MongoProxy {
     this.#command = commandName(command);
   }
 
-  /** MongoDB gets every command of this name, and its callers get this answer. */
+  /** MongoDB gets the next command of this name, and its caller this answer in place of its own. */
   answerTo(command: string, document: BSON.Document): void {
     this.#reply = { command: commandName(command), document };
   }
@@ -101,6 +101,7 @@ export class MongoProxy {
       }
       if (this.#reply !== undefined && chunk.includes(this.#reply.command)) {
         reply = this.#reply.document;
+        this.#reply = undefined;
       }
       mongo.write(chunk);
     });

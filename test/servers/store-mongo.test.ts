@@ -180,7 +180,10 @@ describe('errors of the driver', () => {
     assert.deepEqual(refusals, ['3 UNAVAILABLE', '4 UNKNOWN_OUTCOME']);
     assert.equal(partly.unknown, undefined);
 
-    const lacking = bulkFailure({ writeErrors, result: { getWriteConcernError: () => ({}) } });
+    const lacking = bulkFailure({
+      writeErrors,
+      result: { getWriteConcernError: () => ({ code: 64 }) },
+    });
     assert.equal(lacking.unknown?.code, 'UNKNOWN_OUTCOME');
 
     const lost = new MongoNetworkError('lost');
