@@ -7,6 +7,7 @@
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { COUNT_BOUNDS, Histogram, SECONDS_BOUNDS } from '../metrics.ts';
 import { TransientMap, TransientSet } from '../transient.ts';
+import { Beside } from './beside.ts';
 import type { Condition, PutResult, Value } from './store.ts';
 
 /** Bounds of a {@link GroupCommit}. */
@@ -119,10 +120,7 @@ export class GroupCommit {
   #waitingBytes = 0;
   /** Whether the next group is formed at the end of this turn. */
   #isForming = false;
-  /** Runs while a group waits for those under way. */
-  #patience: NodeJS.Timeout | undefined;
-  /** Whether it ran out. */
-  #isLate = false;
+  readonly #beside: Beside;
   readonly #idleWaiters: (() => void)[] = [];
 
   constructor(
@@ -133,6 +131,9 @@ export class GroupCommit {
     this.#writer = writer;
     this.#limits = limits;
     this.#readyListener = readyListener;
+    const { groupsAtOnceMax: atOnceMax = 1, besideCountMin = 1, besideAfterMs } = limits;
+    const bounds = { atOnceMax, besideCountMin, besideAfterMs };
+    this.#beside = new Beside(bounds, () => this.#formNext());
   }
 
   /** Takes a write, or rejects it with `OVERLOADED`. */
@@ -154,7 +155,7 @@ export class GroupCommit {
     // The first waiting write of each key; the later ones are linked to it.
     const failed = this.#ready;
     this.#ready = [];
-    this.#endPatience();
+    this.#beside.end();
     this.#waitingBytes = 0;
     this.#lastOfKey.clear();
     for (const write of [...this.#underWay].flat()) {
@@ -176,10 +177,7 @@ export class GroupCommit {
   }
 
   get #mayBegin(): boolean {
-    if (this.#isForming || this.#ready.length === 0) return false;
-    const { groupsAtOnceMax = 1, besideCountMin = 1 } = this.#limits;
-    if (this.#underWay.size >= groupsAtOnceMax) return false;
-    return this.#underWay.size === 0 || this.#ready.length >= besideCountMin || this.#isLate;
+    return !this.#isForming && this.#beside.mayBegin(this.#ready.length, this.#underWay.size);
   }
 
   get #isIdle(): boolean {
@@ -197,7 +195,7 @@ export class GroupCommit {
    */
   #formNext(): void {
     if (!this.#mayBegin) {
-      this.#beginPatience();
+      if (this.#ready.length > 0 && !this.#isForming) this.#beside.wait();
       return;
     }
     this.#isForming = true;
@@ -248,29 +246,13 @@ export class GroupCommit {
     if (this.#mayBegin) void this.#write(this.#takeGroup());
   }
 
-  #beginPatience(): void {
-    const { besideAfterMs } = this.#limits;
-    const isWaiting = this.#ready.length > 0 && !this.#isForming && !this.#isLate;
-    if (besideAfterMs === undefined || !isWaiting) return;
-    this.#patience ??= setTimeout(() => {
-      this.#isLate = true;
-      this.#formNext();
-    }, besideAfterMs);
-  }
-
-  #endPatience(): void {
-    clearTimeout(this.#patience);
-    this.#patience = undefined;
-    this.#isLate = false;
-  }
-
   #noteIdle(): void {
     if (!this.#isIdle) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
   #takeGroup(): Write[] {
-    this.#endPatience();
+    this.#beside.end();
     const { groupBytesMax, groupCountMax } = this.#limits;
     let count = 0;
     let bytes = 0;

@@ -1,5 +1,6 @@
 /** Reading from MongoDB: many values in one lookup, and pages. */
 import type { Collection } from 'mongodb';
+import { Beside } from './beside.ts';
 import type { Answered } from './mongo-answers.ts';
 import {
   decodeHead,
@@ -77,14 +78,20 @@ class ReadLane {
   #waiting: Read[] = [];
   #findCount = 0;
   #isForming = false;
-  /** Runs while reads wait for the lookups under way. */
-  #patience: NodeJS.Timeout | undefined;
+  readonly #beside: Beside;
   readonly #idleWaiters: (() => void)[] = [];
 
   /** @param find - settles every read, and never rejects */
   constructor(kind: ReadKind, find: (reads: readonly Read[]) => Promise<void>) {
     this.#kind = kind;
     this.#find = find;
+    const { besideCountMin } = kind;
+    const bounds = {
+      atOnceMax: FINDS_AT_ONCE_MAX,
+      besideCountMin,
+      besideAfterMs: BESIDE_AFTER_MS,
+    };
+    this.#beside = new Beside(bounds, () => this.#formNext());
   }
 
   add(read: Read): void {
@@ -101,20 +108,13 @@ class ReadLane {
     return !this.#isForming && this.#findCount === 0;
   }
 
-  /** @param isLate - whether a lookup that waits has waited long enough */
-  #formNext(isLate = false): void {
+  #formNext(): void {
     if (this.#isForming || this.#waiting.length === 0) return;
-    if (this.#findCount >= FINDS_AT_ONCE_MAX) return;
-    const isSmall = this.#findCount > 0 && this.#waiting.length < this.#kind.besideCountMin;
-    if (isSmall && !isLate) {
-      this.#patience ??= setTimeout(() => {
-        this.#patience = undefined;
-        this.#formNext(true);
-      }, BESIDE_AFTER_MS);
+    if (!this.#beside.mayBegin(this.#waiting.length, this.#findCount)) {
+      this.#beside.wait();
       return;
     }
-    clearTimeout(this.#patience);
-    this.#patience = undefined;
+    this.#beside.end();
     this.#isForming = true;
     setImmediate(() => {
       this.#isForming = false;
