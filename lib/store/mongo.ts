@@ -32,6 +32,7 @@ import { BESIDE_AFTER_MS, MongoReads, readPage } from './mongo-read.ts';
 import { MongoRefusals } from './mongo-refusals.ts';
 import { MongoStoreSnapshot } from './mongo-snapshot.ts';
 import { countFacts, storageBytes } from './mongo-stats.ts';
+import { watchRegularly } from './mongo-watch.ts';
 import { MongoWriter } from './mongo-write.ts';
 import type { StoreLog } from './open.ts';
 import {
@@ -86,6 +87,7 @@ export class MongoStore implements Store {
   readonly #refusals: MongoRefusals;
   readonly #reads: MongoReads;
   readonly #now: () => number;
+  readonly #watch: { stop(): void };
   readonly #pages = new TransientSet<Promise<unknown>>();
   /** Undefined until MongoDB was there for the first time. */
   #storeId: Buffer | undefined;
@@ -106,6 +108,7 @@ export class MongoStore implements Store {
     this.#writer = new MongoWriter(this.#collection, now, answered, this.#refusals);
     this.#reads = new MongoReads(this.#collection, now, answered);
     this.#queue = new GroupCommit((group) => this.#writeGroup(group), LIMITS);
+    this.#watch = watchRegularly(() => this.confirmId());
   }
 
   /**
@@ -225,6 +228,7 @@ export class MongoStore implements Store {
   }
 
   async #finish(): Promise<void> {
+    this.#watch.stop();
     // From here on `#closing` refuses new requests; earlier ones are finished.
     await this.#queue.idle();
     await this.#reads.idle();
