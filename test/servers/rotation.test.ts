@@ -161,8 +161,11 @@ describe('a keyring that is rotated', () => {
       const name = { namespace: Buffer.alloc(0), id: Buffer.from(id) };
       const { storeKey, sealedId } = new Ring(keyring).active.seal(name);
       const head = inHeader ? encodeHead(sealedId, Buffer.alloc(68, 9)) : Buffer.of(1);
-      await be.put(storeKey, { head, body: Buffer.alloc(0), expiryMs: 0 }, ALWAYS);
-      be.close();
+      try {
+        await be.put(storeKey, { head, body: Buffer.alloc(0), expiryMs: 0 }, ALWAYS);
+      } finally {
+        be.close();
+      }
       await rejectsWith(client.head(id), 'ALTERED');
     };
     await damage('damaged');
@@ -212,7 +215,7 @@ describe('a keyring that is rotated', () => {
 });
 
 describe('what stands in the way of a rotation', () => {
-  it('is a front end that does not know the new entry: it is waited for, then told', async () => {
+  it('is a front end that does not know the new entry: it is waited for, then told', async (t) => {
     const copy = `${servers.folder}/other-keyring.json`;
     await copyFile(path, copy);
     const { config } = servers;
@@ -227,8 +230,11 @@ describe('what stands in the way of a rotation', () => {
       },
       silentLog,
     );
+    // Here, as what stays open if this test fails keeps the process.
+    t.after(() => stale.close());
     const address = { host: '127.0.0.1', port: stale.port };
     const other = new FeClient({ address, attemptsMax: 1 });
+    t.after(() => other.close());
     const { key } = await client.store('both', Buffer.from('see it'));
     await other.retrieve('both', key);
     // One step in the file of the first alone: the pending entry is activated in the second's.
@@ -259,8 +265,6 @@ describe('what stands in the way of a rotation', () => {
     await until(async () => (await other.retrieve('both', key)) !== undefined);
     await rotation.rewrap({});
     await rotation.retire();
-    other.close();
-    await stale.close();
   });
 
   it('is an older copy of the keyring: nothing is added to it, and no server starts', async () => {
@@ -281,8 +285,9 @@ describe('what stands in the way of a rotation', () => {
     await rotation.retire();
   });
 
-  it('is another keyring, none, or a back end that is away', async () => {
+  it('is another keyring, none, or a back end that is away', async (t) => {
     const theirs = await startServers();
+    t.after(() => theirs.close());
     const other = new Rotation({ path: theirs.config.feServerConfigs.keyring, link: link() });
     await rejectsWith(other.add(), 'KEYRING_MISMATCH');
     await rm(theirs.config.feServerConfigs.keyring);
