@@ -12,7 +12,7 @@ import { KEY_BYTES } from '../protocol/limits.ts';
 import { callOf, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import type { FoundRecord, Placement } from './placement.ts';
-import { ifRevision } from './write-condition.ts';
+import { ifUnchanged } from './write-condition.ts';
 
 export { isLegacyHeader } from '../crypto/legacy.ts';
 
@@ -59,7 +59,7 @@ export class LegacyRecords {
     if (key.length !== KEY_BYTES) return revision;
     const flags = ENVELOPE_FLAG.callersKey | ENVELOPE_FLAG.legacy;
     const sealed = { ...seal({ name, key, record, flags }), expiryMs: 0 };
-    const unchanged = ifRevision(revision);
+    const unchanged = ifUnchanged(revision);
     this.#budget.count(sealed.body.length);
     try {
       return (await this.#placement.put(name, sealed, unchanged, callOf(context))).revision;

@@ -12,7 +12,7 @@ import { EncServerError } from '../errors.ts';
 import { orAbsent } from './lookup.ts';
 import type { FoundRecord, Placement } from './placement.ts';
 import { CLAIMS_NAMESPACE } from './reserved.ts';
-import { ALWAYS, ifRevision } from './write-condition.ts';
+import { ALWAYS, ifUnchanged } from './write-condition.ts';
 
 /** How long the reader that claimed a record may read it again, in milliseconds. */
 const READ_AGAIN_MS = 60_000;
@@ -43,7 +43,7 @@ export async function claimRecord(
   }
   const claim = { atMs, reader: reader === undefined ? NO_READER : hashOf(reader) };
   const tombstone = { header, body: NO_BYTES, claim, expiryMs: endOf(found, atMs + TOMBSTONE_MS) };
-  await placement.put(name, tombstone, ifRevision(revision), call);
+  await placement.put(name, tombstone, ifUnchanged(revision), call);
 }
 
 /**

@@ -106,7 +106,10 @@ export class Placement {
   remove(name: RecordName, condition: WriteCondition, call: BeCall): Promise<boolean> {
     return withRing(this.#keeper, call, async (ring, bound) => {
       const storeKey = ring.active.storeKey(name);
-      if (!ring.mayMeetGraves) return await this.#be.remove(storeKey, condition, bound);
+      if (!ring.mayMeetGraves) {
+        if (isStated(condition)) await this.#refuseGone(storeKey, bound);
+        return await this.#be.remove(storeKey, condition, bound);
+      }
       await this.#settle(ring, name, bound, condition.kind === 'always');
       return await this.#removeKnowing(ring, storeKey, condition, bound);
     });
@@ -166,23 +169,20 @@ export class Placement {
     call: BeCall,
   ): Promise<Written> {
     if (condition.kind === 'absent') return this.#putCounting(storeKey, value, condition, call);
-    if (!ring.mayMeetGraves) return this.#be.put(storeKey, value, condition, call);
-    return condition.kind === 'always'
-      ? this.#putCounting(storeKey, value, condition, call)
-      : this.#putOver(storeKey, value, condition, call);
+    const put = () => this.#be.put(storeKey, value, condition, call);
+    if (isStated(condition)) return this.#refuseGone(storeKey, call).then(put);
+    const counts = ring.mayMeetGraves && condition.kind === 'always';
+    return counts ? this.#putCounting(storeKey, value, condition, call) : put();
   }
 
-  /** A put by revision. The store keeps a record beyond its end, and would still find that. */
-  async #putOver(
-    storeKey: Buffer,
-    value: PutValue,
-    condition: WriteCondition,
-    call: BeCall,
-  ): Promise<Written> {
+  /**
+   * For a revision that only the caller names. The store may keep a record beyond its end, in a
+   * rotation or by its own clock, and would still find that.
+   */
+  async #refuseGone(storeKey: Buffer, call: BeCall): Promise<void> {
     const askedAtMs = Date.now();
     const there = await orAbsent(this.#be.head(storeKey, call));
-    if (there === undefined || isGone(there, askedAtMs)) throw changed();
-    return await this.#be.put(storeKey, value, condition, call);
+    if (there !== undefined && isGone(there, askedAtMs)) throw changed();
   }
 
   /**
@@ -236,6 +236,11 @@ export class Placement {
       if (removed !== undefined) return found !== undefined;
     }
   }
+}
+
+/** Whether nobody has looked yet at what the condition is about. */
+function isStated(condition: WriteCondition): boolean {
+  return condition.kind === 'revision' && condition.isSeen !== true;
 }
 
 /**

@@ -14,7 +14,7 @@ import { isLegacyHeader } from './legacy.ts';
 import { orAbsent } from './lookup.ts';
 import type { FoundHead, Placement, SealedRecord, Written } from './placement.ts';
 import type { Reader } from './reading.ts';
-import { changed, IF_ABSENT, ifRevision, type WriteCondition } from './write-condition.ts';
+import { changed, IF_ABSENT, ifUnchanged, type WriteCondition } from './write-condition.ts';
 
 export type WritePolicy = 'open' | 'key-proof';
 
@@ -213,7 +213,7 @@ export function checkIsMeant({ revision }: FoundHead, condition: WriteCondition)
 }
 
 function unchanged({ revision }: Pick<FoundHead, 'revision'>): WriteCondition {
-  return ifRevision(revision);
+  return ifUnchanged(revision);
 }
 
 function keyRequired(): EncServerError {

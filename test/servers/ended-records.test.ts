@@ -64,6 +64,8 @@ async function checkIsAbsentToWriters(written: Awaited<ReturnType<typeof endedRe
   for (const [index, { id, key, revision }] of written.entries()) {
     const meant = { ifRevision: revision, oldKey: key };
     await rejectsWith(client.store(id, RECORD, meant), 'CONFLICT');
+    await rejectsWith(client.store(id, RECORD, { ifRevision: revision }), 'CONFLICT');
+    await rejectsWith(client.delete(id, { ifRevision: revision }), 'CONFLICT');
     // Where there is nothing, no key is a wrong one.
     const oldKey = index === 0 ? key : drawKey();
     const { replaced } = await client.store(id, RECORD, { oldKey });
@@ -72,11 +74,11 @@ async function checkIsAbsentToWriters(written: Awaited<ReturnType<typeof endedRe
 }
 
 describe('a record that has ended', () => {
-  it('counts as absent to who shows its key, by a store whose clock is behind', async () => {
+  it('counts as absent to writers, by a store whose clock is behind', async () => {
     await checkIsAbsentToWriters(await endedRecords(['behind', 'behind too'], keepLonger));
   });
 
-  it('counts as absent to who shows its key, while graves may be met', async () => {
+  it('counts as absent to writers, while graves may be met', async () => {
     const rotation = new Rotation({ path, link: link() });
     await rotation.add();
     await rotation.activate(WAIT_MS, () => undefined);
