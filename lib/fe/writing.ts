@@ -14,6 +14,7 @@ import { isLegacyHeader } from './legacy.ts';
 import { orAbsent } from './lookup.ts';
 import type { FoundHead, Placement, SealedRecord, Written } from './placement.ts';
 import type { Reader } from './reading.ts';
+import { Turns } from './turns.ts';
 import { changed, IF_ABSENT, ifUnchanged, type WriteCondition } from './write-condition.ts';
 
 export type WritePolicy = 'open' | 'key-proof';
@@ -42,6 +43,7 @@ export class Writer {
   readonly #reader: Reader;
   readonly #policy: WritePolicy;
   readonly #takesConditions: boolean;
+  readonly #turns = new Turns();
 
   /** Without conditions, the record may change between proof and write. */
   constructor(placement: Placement, reader: Reader, policy: WritePolicy, takesConditions: boolean) {
@@ -61,13 +63,23 @@ export class Writer {
     proof: WriteProof,
     context: RequestContext,
   ): Promise<Written> {
+    const put = () => this.#put(name, sealed, proof, context);
+    return this.#turns.pass(name, context)?.then(put) ?? put();
+  }
+
+  #put(
+    name: RecordName,
+    sealed: SealedRecord,
+    proof: WriteProof,
+    context: RequestContext,
+  ): Promise<Written> {
     const { condition, oldKey, kept } = proof;
     const isProven = oldKey !== undefined || (this.#policy === 'key-proof' && !kept);
     if (!isProven || condition.kind === 'absent') {
       return this.#placement.put(name, sealed, condition, callOf(context));
     }
     const put = () => this.#putProven(name, sealed, proof, context);
-    return despiteOthers(condition, context, put);
+    return despiteOthers(condition, context, put, this.#turns.of(name, context));
   }
 
   /**
@@ -80,6 +92,7 @@ export class Writer {
     condition: WriteCondition,
     context: RequestContext,
   ): Promise<boolean> {
+    await this.#turns.pass(name, context);
     if (key === undefined) {
       if (this.#policy === 'key-proof' && !mayDeleteAnything(name, context)) {
         // Nobody looked, so the words do not say that there is a record.
@@ -88,7 +101,7 @@ export class Writer {
       return await this.#placement.remove(name, condition, callOf(context));
     }
     const remove = () => this.#removeProven(name, key, condition, context);
-    return await despiteOthers(condition, context, remove);
+    return await despiteOthers(condition, context, remove, this.#turns.of(name, context));
   }
 
   async #removeProven(

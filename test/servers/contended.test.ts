@@ -1,12 +1,14 @@
 /** Many who write one record at a time, none of whom expects anything of it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { drawKey } from '../../lib/fe/client.ts';
+import { drawKey, FeClient } from '../../lib/fe/client.ts';
+import { rejectsWith } from '../helpers/codes.ts';
 import { type HttpCall, http } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
 const WRITERS = 24;
 const ROUNDS = 8;
+const RECORD = Buffer.from('x');
 
 let servers: TestServers;
 
@@ -52,5 +54,28 @@ describe('a record that many write', () => {
       [...new Set(codes.flat())].filter((code) => !allowed.test(code)),
       [],
     );
+  });
+
+  it('is deleted by its key in the end, though others never stop writing it', async () => {
+    const address = { host: '127.0.0.1', port: servers.fe.port };
+    const client = new FeClient({ address, attemptsMax: 1 });
+    const [key, other] = [drawKey(), drawKey()];
+    let isOver = false;
+    const write = async () => {
+      while (!isOver) await client.store('steady', RECORD, { key });
+    };
+    await client.store('steady', RECORD, { key });
+    const writers = Promise.all(Array.from({ length: WRITERS }, write));
+    try {
+      for (let round = 0; round < ROUNDS; round++) {
+        // Another key never gets there, however often the record changes.
+        await rejectsWith(client.delete('steady', { key: other }), 'WRONG_KEY');
+        assert.equal(await client.delete('steady', { key }), true);
+        await client.store('steady', RECORD, { key });
+      }
+    } finally {
+      isOver = true;
+      await writers.finally(() => client.close());
+    }
   });
 });
