@@ -120,23 +120,35 @@ async function rewrap(flags: RewrapFlags, ratePerSecond: number | undefined): Pr
   void firstSignal(() => process.exit(EXIT.internal)).then(() => stopping.abort());
   const { update: progress, end } = await openProgress();
   const { signal } = stopping;
-  const { moved, failed } = await rotation.rewrap({ ratePerSecond, progress, signal }).finally(end);
+  const rewrapping = rotation.rewrap({ ratePerSecond, progress, signal });
+  const { moved, failed, damagedKeys } = await rewrapping.finally(end);
   const isWhole = failed.length === 0 && !signal.aborted;
-  if (flags.json) await printJson({ moved, failed, complete: isWhole });
+  if (flags.json) await printJson({ moved, failed, damagedKeys, complete: isWhole });
   else await print(`moved ${moved} records, ${failed.length} failed\n`);
   for (const { storeKey, code } of failed.slice(0, FAILED_SHOWN_MAX)) {
     note(`${code} ${storeKey}`);
   }
+  noteDamagedKeys(damagedKeys);
   if (signal.aborted) note('stopped; run it again to go on');
   else if (isWhole) note('next: enc-server keys retire');
-  if (failed.length > 0) return EXIT.wrongKey;
+  if (failed.length > 0 || damagedKeys.length > 0) return EXIT.wrongKey;
   return signal.aborted ? EXIT.internal : EXIT.done;
 }
 
 async function retire(flags: LifeFlags): Promise<ExitCode> {
-  const keyring = await (await openRotation(flags)).retire();
+  const damagedKeys: string[] = [];
+  const rotation = await openRotation(flags);
+  const keyring = await rotation.retire((storeKey) => damagedKeys.push(storeKey));
+  noteDamagedKeys(damagedKeys);
   note('back the keyring up; older copies of it are refused from now on');
   return await tell(keyring, flags);
+}
+
+/** Such records are in the way of nothing, so only words tell of them. */
+function noteDamagedKeys(damagedKeys: readonly string[]): void {
+  if (damagedKeys.length === 0) return;
+  note(`${damagedKeys.length} kept keys are damaged, and stay wrapped under an earlier entry:`);
+  for (const storeKey of damagedKeys.slice(0, FAILED_SHOWN_MAX)) note(`ALTERED ${storeKey}`);
 }
 
 async function tell(keyring: Keyring, { json }: LifeFlags): Promise<ExitCode> {

@@ -256,7 +256,7 @@ function headFor(
 ): Buffer {
   try {
     const { header, claim } = decodeHead(stored);
-    return encodeHead(sealedId, ring.rewrap(header, name), claim);
+    return encodeHead(sealedId, ring.rewrapIfWhole(header, name), claim);
   } catch (error) {
     if (!isReplaced || codeOf(error) !== 'ALTERED') throw error;
     return stored;

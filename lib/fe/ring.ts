@@ -6,7 +6,7 @@ import { decodeHeader, type RecordName } from '../crypto/envelope.ts';
 import type { EntryState, Keyring, KeyringEntry } from '../crypto/keyring.ts';
 import { Pseudonymizer } from '../crypto/pseudonym.ts';
 import { rewrapHeader, unwrapKey, type WrapSecret } from '../crypto/wrap.ts';
-import { EncServerError } from '../errors.ts';
+import { codeOf, EncServerError } from '../errors.ts';
 
 /** Many times the duration of a sweep after an entry was retired, in milliseconds. */
 const SWEEP_MS_MAX = 600_000;
@@ -57,6 +57,27 @@ export class Ring {
     const { wrapKeyNumber } = decodeHeader(header);
     if (wrapKeyNumber === undefined || wrapKeyNumber === this.wrapEntry.number) return header;
     return rewrapHeader(header, name, this.#wrapperOf(header), this.wrapEntry);
+  }
+
+  /**
+   * As {@link rewrap}, for a record that is moved: a kept key that nothing unwraps stays as it is,
+   * so that one damaged record does not keep the rotation from ending. Its secret stays in the
+   * keyring, so nothing is lost by it. Throws `ALTERED` for any other damage.
+   */
+  rewrapIfWhole(header: Buffer, name: RecordName): Buffer {
+    return this.keepsWholeKey(header, name) ? this.rewrap(header, name) : header;
+  }
+
+  /** Whether a header keeps no key, or one that can be unwrapped. Throws `ALTERED` as above. */
+  keepsWholeKey(header: Buffer, name: RecordName): boolean {
+    if (decodeHeader(header).wrapKeyNumber === undefined) return true;
+    try {
+      this.unwrap(header, name).fill(0);
+      return true;
+    } catch (error) {
+      if (codeOf(error) !== 'ALTERED') throw error;
+      return false;
+    }
   }
 
   #wrapperOf(header: Buffer): WrapSecret {

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeClient, ScanItem } from '../be/client.ts';
+import { decodeHeader } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
 import type { Keyring } from '../crypto/keyring.ts';
 import { activateEntry, addEntry, numberOf, retireEntry } from '../crypto/keyring-states.ts';
@@ -27,6 +28,11 @@ export interface Rewrapped {
   readonly moved: number;
   /** Those that could not be moved, with the reason. They lie where they were. */
   readonly failed: readonly { readonly storeKey: string; readonly code: string }[];
+  /**
+   * Store keys of moved records whose kept key nothing unwraps: it is still wrapped, damaged as it
+   * is, under an earlier entry.
+   */
+  readonly damagedKeys: readonly string[];
 }
 
 const LOOK_INTERVAL_MS = 200;
@@ -58,9 +64,10 @@ export class Rotation extends KeyringJob {
 
   /**
    * Retires the old entry. Rejects with `CONFLICT` while a record lies under it. If no entry is old
-   * any more, completes what an earlier attempt left.
+   * any more, completes what an earlier attempt left. `damaged` is told the store key of each record
+   * whose kept key could not be wrapped anew: see {@link Rewrapped}.
    */
-  async retire(): Promise<Keyring> {
+  async retire(damaged: (storeKey: string) => void = () => undefined): Promise<Keyring> {
     let keyring = await this.read();
     if (numberOf(keyring, 'old') !== undefined || !keyring.entries.some(isRetired)) {
       await this.#check(retireEntry);
@@ -70,7 +77,7 @@ export class Rotation extends KeyringJob {
     // Once greeted, no earlier move is executed any more, and graves are no longer needed.
     await this.withBe(keyring, async (be) => {
       await be.greet(keyring);
-      await sweepLeftovers(be, new Ring(keyring));
+      await sweepLeftovers(be, new Ring(keyring), damaged);
     });
     return keyring;
   }
@@ -132,6 +139,7 @@ class Mover {
   readonly #placement: Placement;
   readonly #options: RewrapOptions;
   readonly #failed: { storeKey: string; code: string }[] = [];
+  readonly #damagedKeys: string[] = [];
   #moved = 0;
   #all = 0;
   #nextAtMs = 0;
@@ -148,7 +156,7 @@ class Mover {
     const moves = this.#keys();
     const workers = Array.from({ length: MOVES_AT_ONCE }, () => this.#work(moves));
     await Promise.all(workers);
-    return { moved: this.#moved, failed: this.#failed };
+    return { moved: this.#moved, failed: this.#failed, damagedKeys: this.#damagedKeys };
   }
 
   async #work(moves: AsyncGenerator<ScanItem>): Promise<void> {
@@ -167,9 +175,12 @@ class Mover {
       try {
         const { old } = this.#ring;
         if (old === undefined) return;
-        const name = old.open(key, decodeHead(head).sealedId);
+        const { sealedId, header } = decodeHead(head);
+        const name = old.open(key, sealedId);
+        const isWhole = this.#ring.keepsWholeKey(header, name);
         await this.#placement.move(name, { timeoutMs: RECORD_TIMEOUT_MS });
         this.#moved++;
+        if (!isWhole) this.#damagedKeys.push(this.#ring.active.storeKey(name).toString('hex'));
         return;
       } catch (thrown) {
         const { code, row } = toEncServerError(thrown);
@@ -211,15 +222,21 @@ async function refuseUnlessEmpty(be: BeClient, { old, epoch }: Ring): Promise<vo
 
 /**
  * Removes what was left for the sake of moves: graves, and the extended storage of expiring
- * records. No move of an older epoch may be under way any more.
+ * records. No move of an older epoch may be under way any more. `damaged` is told of the records
+ * whose kept key is still wrapped under an earlier entry.
  */
-export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): Promise<void> {
+export async function sweepLeftovers(
+  be: RecordStore,
+  { active, wrapEntry, epoch }: Ring,
+  damaged: (storeKey: string) => void = () => undefined,
+): Promise<void> {
   for await (const { key, head, revision, expiryMs } of scanAll(be, active.entryPrefix, epoch)) {
     const unchanged = ifRevision(revision);
     const endMs = isGrave(head) ? 0 : endOf(head);
     // A damaged record is no leftover, and must not keep the graves after it from being removed.
     if (endMs === undefined) continue;
     const isOver = isGrave(head) || (endMs !== 0 && endMs <= Date.now());
+    if (!isOver && isWrappedByAnother(head, wrapEntry.number)) damaged(key.toString('hex'));
     if (!isOver && (endMs === 0 || expiryMs <= endMs || decodeHead(head).claim)) continue;
     try {
       if (isOver) {
@@ -233,6 +250,11 @@ export async function sweepLeftovers(be: RecordStore, { active, epoch }: Ring): 
       if (codeOf(error) !== 'CONFLICT' && codeOf(error) !== 'NOT_FOUND') throw error;
     }
   }
+}
+
+function isWrappedByAnother(head: Buffer, number: number): boolean {
+  const { wrapKeyNumber } = decodeHeader(decodeHead(head).header);
+  return wrapKeyNumber !== undefined && wrapKeyNumber !== number;
 }
 
 function isRetired({ state }: { readonly state: string }): boolean {
