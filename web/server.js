@@ -12,6 +12,8 @@ export class Refusal extends Error {
 
 /** No answer came, so the outcome is unknown. */
 const NO_ANSWER = 'NO_ANSWER';
+/** Longer than a server waits, by default, before it says that something takes too long. */
+const SILENCE_MS = 30_000;
 
 /** Whether a write that failed like this may have been done all the same. */
 export function mayBeDone({ status, code }) {
@@ -58,7 +60,7 @@ function keyHeaders(key, name = 'Enc-Record-Key') {
 }
 
 export async function status() {
-  return await (await ask('GET', '/v1/status')).json();
+  return await inJson(ask('GET', '/v1/status'));
 }
 
 /**
@@ -108,8 +110,7 @@ export function store(record, told) {
 /** @param {string} reader with the same value, a record that can be read once can be read again */
 export async function retrieve(id, key, reader) {
   const headers = { ...nameHeaders(id), ...keyHeaders(key), 'Enc-Reader': reader };
-  const answer = await ask('GET', '/v1/record', { headers });
-  return { body: await answer.blob(), type: answer.headers.get('Content-Type') ?? '' };
+  return await ask('GET', '/v1/record', { headers });
 }
 
 /** @param {string} key empty if there is none */
@@ -121,31 +122,60 @@ export async function remove(id, key) {
 /** @returns {Promise<number[]>} */
 export async function itemIds(after, limit) {
   const range = after === undefined ? `limit=${limit}` : `after=${after}&limit=${limit}`;
-  return await (await ask('GET', `/data?${range}`)).json();
+  return await inJson(ask('GET', `/data?${range}`));
 }
 
 export async function item(id) {
-  return await (await ask('GET', `/data/${id}`)).json();
+  return await inJson(ask('GET', `/data/${id}`));
 }
 
 export async function addItem(id, data) {
   const headers = { 'Content-Type': 'application/json' };
   const body = JSON.stringify({ id, data });
-  return await (await ask('POST', '/data', { headers, body })).json();
+  return await inJson(ask('POST', '/data', { headers, body }));
 }
 
 async function ask(method, path, { headers = {}, body } = {}) {
   const sent = token;
+  const silence = new AbortController();
+  let timer;
+  const heard = () => {
+    clearTimeout(timer);
+    // Sending a body may take any time, and is not reported.
+    if (body === undefined) timer = setTimeout(() => silence.abort(), SILENCE_MS);
+  };
   let answer;
+  let content;
   try {
-    answer = await fetch(path, { method, headers: { ...access(), ...headers }, body });
+    heard();
+    const { signal } = silence;
+    answer = await fetch(path, { method, headers: { ...access(), ...headers }, body, signal });
+    content = await contentOf(answer, heard);
   } catch {
-    throw noAnswer();
+    throw silence.signal.aborted ? new Refusal(0, 'SILENT', 'no answer', '') : noAnswer();
+  } finally {
+    clearTimeout(timer);
   }
-  if (answer.ok) return answer;
-  const refusal = refusalOf(answer.status, await answer.text());
+  if (answer.ok) return content;
+  const refusal = refusalOf(answer.status, await content.body.text());
   forgetToken(refusal, sent);
   throw refusal;
+}
+
+/** However large it is: `heard` is called with each part that comes. */
+async function contentOf({ headers, body }, heard) {
+  const type = headers.get('Content-Type') ?? '';
+  const parts = [];
+  const reader = body?.getReader();
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader.read()) {
+    heard();
+    parts.push(part.value);
+  }
+  return { body: new Blob(parts, { type }), type };
+}
+
+async function inJson(asked) {
+  return JSON.parse(await (await asked).body.text());
 }
 
 function noAnswer() {

@@ -8,6 +8,8 @@ import { wordsOf } from './words.js';
 
 const RANDOM_ID_BYTES = 16;
 const ITEMS_AT_ONCE = 50;
+/** Fewer than the connections of a browser: an item that waits for one would seem to be silent. */
+const ASKED_AT_ONCE = 4;
 
 function show(section, ...children) {
   const made = find('.made', section);
@@ -182,14 +184,25 @@ export function items() {
     try {
       return row(id, (await server.item(id)).data);
     } catch (error) {
+      // Of the others there would be as little, each after the same time.
+      if (error.code === 'SILENT') throw error;
       return row(id, wordsOf(error), { class: 'unread' });
     }
+  };
+  const rowsOf = async (ids) => {
+    const rows = [];
+    const left = ids.entries();
+    const worker = async () => {
+      for (const [at, id] of left) rows[at] = await rowOf(id);
+    };
+    await Promise.all(Array.from({ length: ASKED_AT_ONCE }, worker));
+    return rows;
   };
   const load = async () => {
     const mine = lists;
     try {
       const ids = await server.itemIds(last, ITEMS_AT_ONCE);
-      const rows = await Promise.all(ids.map(rowOf));
+      const rows = await rowsOf(ids);
       if (mine !== lists) return;
       list.append(...rows);
       last = ids.at(-1) ?? last;

@@ -17,6 +17,7 @@ const WORDS = {
   NOT_ALLOWED: 'You may not do that here. Ask whoever runs the server.',
   TIMEOUT: 'It took too long. Try again.',
   NO_ANSWER: 'The server did not answer. Look at your connection, then try again.',
+  SILENT: 'The server has sent nothing for 30 seconds. Look at your connection, then try again.',
   UNKNOWN_OUTCOME: 'The answer got lost: it may have been done. Try again, with the same key.',
   KEYRING_MISSING: 'The server lacks its keyring. Ask whoever runs it.',
   CUT_LINK:
