@@ -162,13 +162,17 @@ export class HttpDoor {
   }
 }
 
+const bounded = new WeakSet<ServerResponse>();
+
 /**
  * From now until the answer is out, its receiver has to take some of it in each `sendTimeoutMs`.
  * Node looks whether it has only once in each of these times.
  */
 export function boundSending(response: ServerResponse, limits: Limits): void {
   const { socket } = response;
-  if (socket === null) return;
+  // An answer in slices is bounded from its start, and comes here again when all of it is handed on.
+  if (socket === null || bounded.has(response)) return;
+  bounded.add(response);
   socket.setTimeout(limits.sendTimeoutMs);
   // Before Node's own listener, which sets the time between two requests.
   response.prependOnceListener('finish', () => socket.setTimeout(silenceMs(limits)));

@@ -1,8 +1,12 @@
 /** Answers over HTTP that their receiver does not take. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { test } from 'node:test';
+import { boundSending } from '../../lib/net/http-door.ts';
+import { DEFAULT_LIMITS } from '../../lib/protocol/limits.ts';
 import { http } from '../helpers/http.ts';
 import { until } from '../helpers/programs.ts';
 import { startServers } from '../helpers/servers.ts';
@@ -30,5 +34,23 @@ test('a receiver who reads nothing is cut, and what it held is given back', asyn
     socket.destroy();
   } finally {
     await servers.close();
+  }
+});
+
+test('an answer is bounded once, however often that is asked for', async () => {
+  const heard: number[] = [];
+  const server = createServer((_, response) => {
+    const before = response.listenerCount('finish');
+    for (let times = 0; times < 2; times++) boundSending(response, DEFAULT_LIMITS);
+    heard.push(response.listenerCount('finish') - before);
+    response.end('x');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    await http((server.address() as AddressInfo).port, 'GET', '/');
+    assert.deepEqual(heard, [1]);
+  } finally {
+    server.close();
+    server.closeAllConnections();
   }
 });
