@@ -112,20 +112,28 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 /** An ID over `/records`. */
 const HEX_ID = 'an ID has 1 to 1024 bytes, each in two hexadecimal digits';
 
+/** Where an input is wrong. */
+export const EXPECTED = 'see /docs for what is expected';
+
+/** `what` has it: words for the input, which quote nothing of it. */
+export function unknownField(what: string): EncServerError {
+  const words = `${what} has a field that is not known`;
+  return new EncServerError('UNKNOWN_FIELD', words, { hint: EXPECTED });
+}
+
 function invalidInput(invalid: Invalid, request: FastifyRequest): EncServerError {
   const { instancePath: path = '/', keyword } = invalid.validation[0] ?? {};
   const [, name = ''] = path.split('/');
-  const hint = 'see /docs for what is expected';
   const what = name === '' ? 'the body' : `"${name}"`;
   if (givenValue(invalid, name, request) === undefined) {
-    return new EncServerError('MISSING_FIELD', `${what} is missing`, { hint });
+    return new EncServerError('MISSING_FIELD', `${what} is missing`, { hint: EXPECTED });
   }
   if (keyword === 'unrecognized_keys') {
-    return new EncServerError('UNKNOWN_FIELD', `${what} has a field that is not known`, { hint });
+    return unknownField(what);
   }
   const code = CODES[path] ?? 'INVALID_FIELD';
   return new EncServerError(code, `${what} is malformed`, {
-    ...(code === 'INVALID_FIELD' && { hint }),
+    ...(code === 'INVALID_FIELD' && { hint: EXPECTED }),
     ...(code === 'INVALID_ID' && GO_RECORDS.test(routeOf(request)) && { hint: HEX_ID }),
   });
 }

@@ -9,7 +9,7 @@ import { doBatch, type ItemOutcome, shareOf } from '../../batches.ts';
 import { namespaceFor } from '../../reserved.ts';
 import type { FeService } from '../../service.ts';
 import { ALWAYS, IF_ABSENT, ifRevision } from '../../write-condition.ts';
-import { StatusError } from './answers.ts';
+import { EXPECTED, StatusError, unknownField } from './answers.ts';
 import { countReply } from './body.ts';
 import { conflictAs } from './conditions.ts';
 import { FAILURES, problemOf } from './failures-document.ts';
@@ -98,14 +98,11 @@ function opOf(item: unknown): string | undefined {
 function checked(item: unknown): schemas.HttpBatchItem {
   const { success, data, error } = schemas.batchItem.safeParse(item);
   if (success) return data;
-  const hint = 'see /docs for what is expected';
-  if (error.issues[0]?.code === 'unrecognized_keys') {
-    throw new EncServerError('UNKNOWN_FIELD', 'the item has a field that is not known', { hint });
-  }
+  if (error.issues[0]?.code === 'unrecognized_keys') throw unknownField('the item');
   const [name = 'op'] = error.issues[0]?.path ?? [];
   const known = /^[a-zA-Z0-9]{1,16}$/.test(String(name)) ? `"${String(name)}"` : 'it';
   const words = `the item is malformed: ${known} is missing or wrong`;
-  throw new EncServerError('INVALID_FIELD', words, { hint });
+  throw new EncServerError('INVALID_FIELD', words, { hint: EXPECTED });
 }
 
 async function doItem(
