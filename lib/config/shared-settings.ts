@@ -105,7 +105,7 @@ export function transport(portDefault: number, certificateScopes: string) {
     ),
     sendTimeoutMs: duration(
       limits.sendTimeoutMs,
-      'For a receiver to take something more of its replies; over HTTP up to twice as long. On a fast network the system may tell only every 2 MiB that something was taken.',
+      'For a receiver to take something more of its replies; over HTTP up to twice as long. On a fast network Linux tells only when a third of its send buffer is free again, up to 2 MiB (net.ipv4.tcp_wmem): a receiver has to take 2 MiB in each such time, with 30 s 70 KiB a second.',
     ),
     requestTimeoutMs: duration(limits.requestTimeoutMs, 'For a request that names no deadline.'),
     drainTimeoutMs: duration(10_000, 'For requests under way to end when the server stops.'),
