@@ -24,6 +24,9 @@ export function isKeyOf(header: Buffer, name: RecordName, key: Buffer): boolean 
   }
 }
 
+/** Met before a key could be tried: whoever asks may not have the record's. */
+export class KeyUntried extends EncServerError {}
+
 /**
  * Slows down callers that try many wrong keys. A key as short as those of the family is one of
  * them: an answer of its own would tell that there is a record.

@@ -5,11 +5,11 @@
  */
 import { ENVELOPE_FLAG, type RecordName, seal } from '../crypto/envelope.ts';
 import { openLegacy } from '../crypto/legacy.ts';
-import { codeOf, EncServerError } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
-import { callOf, noting } from './calls.ts';
+import { callOf, KeyUntried, noting } from './calls.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import type { FoundRecord, Placement } from './placement.ts';
 import { ifUnchanged } from './write-condition.ts';
@@ -40,7 +40,7 @@ export class LegacyRecords {
   open({ body }: FoundRecord, key: Buffer, context: RequestContext): Buffer {
     if (this.#keeper.ring.keyring.legacy !== true) {
       const hint = 'its key was not used before enc-server migrate finish; migrate it again';
-      throw new EncServerError('ALTERED', "the family's records are no longer opened", { hint });
+      throw new KeyUntried('ALTERED', "the family's records are no longer opened", { hint });
     }
     return noting(context, () => openLegacy(body, key));
   }

@@ -12,7 +12,15 @@ import { codeOf, EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
-import { CHANGED_TRIES_MAX, callOf, hasEnded, isExpired, notFound, noting } from './calls.ts';
+import {
+  CHANGED_TRIES_MAX,
+  callOf,
+  hasEnded,
+  isExpired,
+  KeyUntried,
+  notFound,
+  noting,
+} from './calls.ts';
 import { othersGoOn } from './despite-others.ts';
 import type { KeyringKeeper } from './keeper.ts';
 import { isLegacyHeader, LegacyRecords } from './legacy.ts';
@@ -117,8 +125,7 @@ export class Reader {
       const sizeBytes = error.sizeBytes ?? 0;
       if (tries > CHANGED_TRIES_MAX) throw error;
       if (sizeBytes > recordBytesMax + SEAL_OVERHEAD_BYTES) {
-        await this.#proveByHeader(read);
-        throw new EncServerError('RECORD_TOO_LARGE', `a sealed record of ${sizeBytes} bytes`);
+        throw await this.#tooLarge(read, sizeBytes);
       }
       const roomBytes = Math.min(2 * sizeBytes, budget.shareBytesMax);
       await budget.reserved(roomBytes, read.context);
@@ -134,13 +141,14 @@ export class Reader {
   }
 
   /** What is told of a record that is not read is for callers with its key. */
-  async #proveByHeader({ name, key, context }: Read): Promise<void> {
+  async #tooLarge({ name, key, context }: Read, sizeBytes: number): Promise<EncServerError> {
     const { header, askedAtMs } = await this.#options.placement.head(name, callOf(context));
     if (isExpired(header, askedAtMs)) throw notFound();
+    const words = `a sealed record of ${sizeBytes} bytes`;
     // A record of the family proves its key only by its body.
-    if (key !== 'kept' && !isLegacyHeader(header)) {
-      noting(context, () => proveKey(header, name, key));
-    }
+    if (isLegacyHeader(header)) return new KeyUntried('RECORD_TOO_LARGE', words);
+    if (key !== 'kept') noting(context, () => proveKey(header, name, key));
+    return new EncServerError('RECORD_TOO_LARGE', words);
   }
 
   async #readWithin(acceptBytes: number, read: Read): Promise<ReadRecord> {

@@ -11,7 +11,6 @@ import {
   type RecordName,
 } from '../crypto/envelope.ts';
 import { randomKey } from '../crypto/random.ts';
-import { codeOf } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import { boundedExpiryMs } from '../protocol/expiry.ts';
@@ -24,7 +23,7 @@ import { alreadyRead } from './once.ts';
 import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
-import { checkMayPeek, hiding } from './uniform-errors.ts';
+import { checkMayPeek, hiding, isUnproven, noteGuess } from './uniform-errors.ts';
 import { ALWAYS, changed, ifRevision, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
 
@@ -226,7 +225,8 @@ export class FeService {
       if (uniformErrors && !existed && key !== undefined) context.noteWrongKey();
       return existed;
     } catch (error) {
-      if (!uniformErrors || codeOf(error) !== 'WRONG_KEY') throw error;
+      if (!uniformErrors || !isUnproven(error)) throw error;
+      noteGuess(error, context);
       return false;
     }
   }
@@ -263,24 +263,28 @@ export class FeService {
     // A record that the family sealed proves its key by its body, when it is opened.
     if (!isDone && !isLegacy) noting(context, () => proveKey(header, name, oldKey));
     if (claim !== undefined) throw alreadyRead(claim);
-    checkIsMeant(found, condition);
-    return isDone ? { revision } : await this.#rekeyFound(name, oldKey, newKey, found, context);
+    if (!isLegacy) checkIsMeant(found, condition);
+    if (isDone) return { revision };
+    return await this.#rekeyFound(name, [oldKey, newKey], found, condition, context);
   }
 
   /** Opens what is there and writes it back, if it is unchanged. Does not claim the record. */
   async #rekeyFound(
     name: RecordName,
-    oldKey: Buffer,
-    newKey: Buffer,
-    { header, revision: looked }: FoundHead,
+    [oldKey, newKey]: readonly [Buffer, Buffer],
+    found: FoundHead,
+    meant: WriteCondition,
     context: RequestContext,
   ): Promise<{ readonly revision: Buffer }> {
+    const { header, revision: looked } = found;
     const { flags, expiryMs: endMs } = decodeHeader(header);
     const expiryMs = boundedExpiryMs(endMs);
     // Flags and expiry come from the head, so it must be the same record.
     const options = { claims: false, expected: looked };
     const read = await this.#reader.read(name, oldKey, options, context);
     const { record, contentType, revision } = read;
+    // Now the key of a record that the family sealed is proven, too.
+    checkIsMeant(found, meant);
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
     const condition = ifRevision(revision);
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };

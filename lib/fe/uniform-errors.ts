@@ -3,7 +3,7 @@ import { hasScope, isKnown } from '../access.ts';
 import type { RecordName } from '../crypto/record-name.ts';
 import { codeOf, EncServerError } from '../errors.ts';
 import type { RequestContext } from '../net/request.ts';
-import { notFound } from './calls.ts';
+import { KeyUntried, notFound } from './calls.ts';
 import { isReserved } from './reserved.ts';
 
 /** Without a key, the answer would tell which IDs exist. Throws `NOT_ALLOWED`. */
@@ -22,10 +22,19 @@ export function hiding<T>(
 ): Promise<T> {
   if (!isHiding) return done;
   return done.catch((error: unknown) => {
-    const isWrong = codeOf(error) === 'WRONG_KEY';
-    if (!isWrong && codeOf(error) !== 'NOT_FOUND') throw error;
-    // A guess at a record that is not there counts as well: the limit must not tell them apart.
-    if (!isWrong) context.noteWrongKey();
+    if (!isUnproven(error) && codeOf(error) !== 'NOT_FOUND') throw error;
+    noteGuess(error, context);
     throw notFound();
   });
+}
+
+/** Whether an error is for callers who have not proven that they have the record's key. */
+export function isUnproven(error: unknown): boolean {
+  return codeOf(error) === 'WRONG_KEY' || error instanceof KeyUntried;
+}
+
+/** A guess at what cannot be opened counts as well: the limit must not tell it from a wrong key. */
+export function noteGuess(error: unknown, context: RequestContext): void {
+  // That was noted as it was tried.
+  if (codeOf(error) !== 'WRONG_KEY') context.noteWrongKey();
 }

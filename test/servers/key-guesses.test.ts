@@ -1,12 +1,15 @@
 /** Who has no key of a record is told nothing by guessing, in whatever place the guess stands. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { FamilyRecords } from '../../lib/fe/family-records.ts';
+import { Migration } from '../../lib/fe/migration.ts';
 import { makeToken } from '../helpers/access.ts';
 import { http } from '../helpers/http.ts';
-import { startServers, temporaryFolder } from '../helpers/servers.ts';
+import { until } from '../helpers/programs.ts';
+import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
 
 const guess = () => randomBytes(32).toString('hex');
 
@@ -135,5 +138,91 @@ it('under uniform errors a wrong key that a condition comes with is tried and co
   } finally {
     await close();
     await rm(folder, { recursive: true, force: true });
+  }
+});
+
+/** Moves records here as the family's Go servers sealed them. */
+async function moveGoRecords(
+  { folder, be }: TestServers,
+  records: readonly (readonly [id: string, key: Buffer, record: Buffer])[],
+): Promise<Migration> {
+  const [secret, nonce] = [randomBytes(32), randomBytes(12)];
+  const sealed = (key: Buffer, text: Buffer) => {
+    const cipher = createCipheriv(`aes-${8 * key.length}-gcm` as 'aes-256-gcm', key, nonce);
+    const parts = [nonce, cipher.update(text), cipher.final(), cipher.getAuthTag()];
+    return Buffer.concat(parts).toString('hex');
+  };
+  const entries = records.map(([id, key, record], index) => ({
+    position: `${index}`,
+    id: sealed(secret, Buffer.from(id)),
+    record: sealed(key, record),
+  }));
+  const link = { address: { host: '127.0.0.1', port: be.port } };
+  const migration = new Migration({ path: join(folder, 'fe', 'keyring.json'), link });
+  const source = {
+    place: 'here',
+    count: async () => entries.length,
+    async *documents(after = '') {
+      yield* entries.filter(({ position }) => position > after);
+    },
+  };
+  await migration.run(source, new FamilyRecords({ key: secret, nonce }), false, () => undefined);
+  return migration;
+}
+
+it('under uniform errors records of the family are not told from none, opened or not', async () => {
+  const servers = await startServers({
+    feServerConfigs: {
+      uniformErrors: true,
+      wrongKeysPerMinuteMax: 5,
+      trustedProxies: '127.0.0.0/8, ::1',
+      recordBytesMax: 100_000,
+    },
+  });
+  let callers = 0;
+  const ask = async (method: string, path: string, more: Readonly<Record<string, string>> = {}) => {
+    const told = [];
+    const from = `192.0.2.${++callers}`;
+    for (let tries = 0; tries < 8; tries++) {
+      const headers = { 'Enc-Record-Key': guess(), 'X-Forwarded-For': from, ...more };
+      const { status, body } = await http(servers.fe.port, method, path, { headers });
+      told.push(`${status} ${body}`);
+    }
+    return told;
+  };
+  const checkUntold = async () => {
+    for (const condition of [{}, { 'If-Match': '"0000000000000000"' }, { 'If-None-Match': '*' }]) {
+      const rekey = { 'Enc-Old-Key': guess(), ...condition };
+      for (const [method, more, end] of [
+        ['GET', {}, ''],
+        ['DELETE', {}, ''],
+        ['POST', rekey, '/rekey'],
+      ] as const) {
+        const none = await ask(method, `/v1/records/none${end}`, more);
+        assert.match(none.at(-1) ?? '', /^429 /);
+        for (const id of ['there', 'large']) {
+          assert.deepEqual(await ask(method, `/v1/records/${id}${end}`, more), none, method + id);
+        }
+      }
+    }
+  };
+  try {
+    // Short keys: with those, reading does not seal a record anew.
+    const key = randomBytes(16);
+    const migration = await moveGoRecords(servers, [
+      ['there', key, Buffer.from('x')],
+      ['large', key, Buffer.alloc(200_000)],
+    ]);
+    const read = async () => {
+      const headers = { 'Enc-Record-Key': key.toString('hex'), 'X-Forwarded-For': '198.51.100.1' };
+      return (await http(servers.fe.port, 'GET', '/v1/records/there', { headers })).status;
+    };
+    await until('the records to be opened', async () => (await read()) === 200 || undefined);
+    await checkUntold();
+    await migration.finish(true);
+    await until('the end of that', async () => (await read()) !== 200 || undefined);
+    await checkUntold();
+  } finally {
+    await servers.close();
   }
 });
