@@ -1,7 +1,7 @@
 /**
  * An attack, in a process of its own: `node attack.js PORT SECONDS`. 1,000 connections that each
- * send one byte a second of a request that never ends, and 5 MB/s of garbage on fresh connections.
- * Prints what it did and the processor time that it took as JSON.
+ * send one byte a second of a request that never ends, 40 that announce large requests which never
+ * arrive, and 5 MB/s of garbage on fresh connections. Prints what it did and the processor time that it took as JSON.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
@@ -14,6 +14,14 @@ const SLOW_TICK_MS = 10;
 const REQUEST = Buffer.from(
   `GET /data HTTP/1.1\r\nHost: localhost\r\nX-Slow: ${'a'.repeat(9_999)}`,
 );
+
+/** As often as a connection that announced one is closed, another does. */
+const ANNOUNCED_TICK_MS = 100;
+const ANNOUNCED_COUNT = 40;
+const ANNOUNCED = [
+  Buffer.from([0, 0x7f, 0, 0, 1, 2]),
+  Buffer.from('POST /data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n{'),
+];
 
 let opened = 0;
 let refused = 0;
@@ -52,6 +60,19 @@ const drip = setInterval(() => {
   }
 }, SLOW_TICK_MS);
 
+const announced = Array.from({ length: ANNOUNCED_COUNT }, (_, index) => announce(index));
+const announcing = setInterval(() => {
+  for (const [index, one] of announced.entries()) {
+    if (one.destroyed || one.writableEnded) announced[index] = announce(index);
+  }
+}, ANNOUNCED_TICK_MS);
+
+function announce(index: number): Socket {
+  const socket = open();
+  socket.write(ANNOUNCED[index % ANNOUNCED.length] as Buffer);
+  return socket;
+}
+
 let garbage = open();
 const spray = setInterval(() => {
   const bytes = (GARBAGE_BYTES_PER_S * GARBAGE_TICK_MS) / 1_000;
@@ -66,6 +87,7 @@ const spray = setInterval(() => {
 setTimeout(() => {
   clearInterval(drip);
   clearInterval(spray);
+  clearInterval(announcing);
   const used = process.cpuUsage(cpu);
   const took = (performance.now() - startedAt) / 1_000;
   const cpuShare = (used.user + used.system) / 1e6 / took;

@@ -43,7 +43,8 @@ export function transport(portDefault: number, certificateScopes: string) {
       1,
       64 * 1024 * MIB,
       limits.bytesInFlightMax,
-      'Requests and replies that the whole process holds at once.',
+      'Requests and replies that the whole process holds at once. A quarter of it is for requests of ' +
+        'at most 64 KiB.',
     ),
     connectionsMax: count(1, COUNT_MAX, 10_000, 'Connections at once; more are refused.'),
     requestsPerConnectionMax: count(

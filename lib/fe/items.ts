@@ -84,7 +84,7 @@ export class Items {
     context.caller.require('retrieve', ITEMS_NAMESPACE);
     const { after = Number.NEGATIVE_INFINITY, limit = Number.POSITIVE_INFINITY } = range;
     let ids: number[] = [];
-    const own = new RequestContext(OWN_SESSION, context.remainingMs, 0, context);
+    const own = new RequestContext(OWN_SESSION, context.remainingMs, undefined, context);
     own.joinTrace(context);
     for await (const id of this.#service.listIds(ITEMS_NAMESPACE, own)) {
       const number = Number(id.toString('latin1'));

@@ -1,8 +1,10 @@
 /**
  * The bytes of requests and replies that a process holds at one time.
- * Room is given in the order in which it was asked for, so that a large request is not
- * starved by small ones. What is larger than the whole budget is let through alone.
+ * Room is given in the order in which it was asked for. What is larger than the whole budget is let
+ * through alone. Small requests have a part of their own, which only work under way can fill: large
+ * ones that never arrive, and replies that nobody takes, keep no small one waiting.
  */
+import { type Caller, isKnown, isNobody } from '../access.ts';
 import { EncServerError } from '../errors.ts';
 
 interface Waiter {
@@ -11,38 +13,72 @@ interface Waiter {
   readonly granted: () => void;
 }
 
+/** Room that a request has. */
+export interface Room {
+  /** Where it is given back. */
+  readonly budget: Budget;
+  readonly bytes: number;
+}
+
 /** How long a request waits for room. */
 export interface RoomWait {
-  /** What the request holds already, in bytes. */
-  readonly heldBytes: number;
+  /** What the request holds already. */
+  readonly room?: Room | undefined;
   /** In milliseconds, on the clock of `performance.now()`. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
 
-/** The share of the budget for callers that have not identified themselves. */
+/** The longest small request, in bytes: its frame after its length, its line or its body. */
+export const SMALL_REQUEST_BYTES_MAX = 64 * 1024;
+/** The part of a process's budget that is for small requests alone. */
+const SMALL_SHARE = 1 / 4;
+/** What all callers that have not identified themselves may reserve for requests still arriving. */
 const STRANGERS_SHARE = 1 / 4;
+/** What one caller that has identified itself may reserve for requests still arriving. */
+const CALLER_SHARE = 1 / 2;
+
+/** The budget of a process, with its part for small requests. */
+export function budgetOf(bytesMax: number): Budget {
+  return new Budget(bytesMax * (1 - SMALL_SHARE), new Budget(bytesMax * SMALL_SHARE));
+}
 
 export class Budget {
   readonly bytesMax: number;
-  #strangers: Budget | undefined;
+  readonly #small: Budget | undefined;
+  /** By the label of their caller. There are no more than tokens and certificates. */
+  readonly #shares = new Map<string, Budget>();
   #inUse = 0;
   /** The part of it held by requests that wait for more: until they get it, they free nothing. */
   #parked = 0;
   #granting = false;
   readonly #waiting: Waiter[] = [];
 
-  constructor(bytesMax: number) {
+  /** @param small for small requests; without it they share this one with all others */
+  constructor(bytesMax: number, small?: Budget) {
     this.bytesMax = bytesMax;
+    this.#small = small;
+  }
+
+  /** Where a request of that many bytes reserves its room. */
+  partFor(requestBytes: number): Budget {
+    return requestBytes <= SMALL_REQUEST_BYTES_MAX ? (this.#small ?? this) : this;
   }
 
   /**
-   * What callers that have not identified themselves may reserve for requests still arriving: one
-   * share for all of them, so that they cannot keep the others waiting. It is reserved here too.
+   * What a caller may hold for large requests that are still arriving, so that it cannot keep the
+   * others waiting; it is reserved here too. All strangers have one share together. Undefined where
+   * callers are not told apart.
    */
-  get strangers(): Budget {
-    this.#strangers ??= new Budget(this.bytesMax * STRANGERS_SHARE);
-    return this.#strangers;
+  shareOf(caller: Caller): Budget | undefined {
+    const isStranger = isNobody(caller);
+    if (!isStranger && !isKnown(caller)) return undefined;
+    let share = this.#shares.get(caller.label);
+    if (share === undefined) {
+      share = new Budget(this.bytesMax * (isStranger ? STRANGERS_SHARE : CALLER_SHARE));
+      this.#shares.set(caller.label, share);
+    }
+    return share;
   }
 
   /**
@@ -55,7 +91,7 @@ export class Budget {
 
   /** Bytes held now. */
   get inUseBytes(): number {
-    return this.#inUse;
+    return this.#inUse + (this.#small?.inUseBytes ?? 0);
   }
 
   /**
@@ -105,11 +141,11 @@ export class Budget {
         stopWaiting();
         resolve();
       };
-      if (this.reserve(bytes, granted, wait.heldBytes)) {
+      const { room, signal } = wait;
+      if (this.reserve(bytes, granted, room?.budget === this ? room.bytes : 0)) {
         resolve();
         return;
       }
-      const { signal } = wait;
       const giveUp = () => {
         stopWaiting();
         this.forget(granted);

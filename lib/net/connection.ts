@@ -9,11 +9,11 @@
  * our end is sent, and the other side has a moment to send its own.
  */
 import type { Socket } from 'node:net';
-import { type Gate, isNobody } from '../access.ts';
+import type { Gate } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
-import type { Budget } from './budget.ts';
+import type { Budget, Room } from './budget.ts';
 import { Outbox } from './outbox.ts';
 import { ReceivingRoom } from './receiving-room.ts';
 import type { RequestContext } from './request.ts';
@@ -112,7 +112,7 @@ export abstract class Connection {
 
   /** Reserves room for input; false if it must wait, in which case {@link advance} follows. */
   protected reserve(bytes: number): boolean {
-    const isThere = this.#room.reserve(bytes, isNobody(this.session.caller));
+    const isThere = this.#room.reserve(bytes, this.session.caller);
     if (isThere) this.#heldBytes += bytes;
     return isThere;
   }
@@ -122,26 +122,34 @@ export abstract class Connection {
     return this.#room.bytes;
   }
 
-  /** Hands the room of a complete request to its handler, which gives it back. */
-  protected takeReservation(): number {
+  /**
+   * Hands the room of a complete request to its handler, which gives it back.
+   *
+   * @param bytes what it needs of it; the rest is given back
+   */
+  protected takeRoom(bytes?: number): Room | undefined {
     // The next request has its own time to arrive.
     this.#receivingSinceMs = 0;
-    return this.#room.take();
+    const room = this.#room.take();
+    if (room === undefined || bytes === undefined || room.bytes <= bytes) return room;
+    this.giveBack({ ...room, bytes: room.bytes - bytes });
+    return { ...room, bytes };
   }
 
-  /** Gives room back. */
-  protected release(bytes: number): void {
-    this.#heldBytes -= bytes;
-    this.host.budget.release(bytes);
+  /** Gives the room of a request back; what it brought is needed no longer. */
+  protected giveBack(room: Room | undefined): void {
+    if (room === undefined) return;
+    this.#heldBytes -= room.bytes;
+    room.budget.release(room.bytes);
   }
 
-  /** Sends buffers in order; `reservedBytes` go back to the budget when they are flushed. */
-  protected send(buffers: readonly Buffer[], reservedBytes: number): void {
+  /** Sends buffers in order. They are counted until they are flushed. */
+  protected send(buffers: readonly Buffer[]): void {
     let bytes = 0;
     for (const buffer of buffers) bytes += buffer.length;
     this.host.budget.count(bytes);
     this.#heldBytes += bytes;
-    this.#outbox.push(buffers, bytes + reservedBytes);
+    this.#outbox.push(buffers, bytes);
   }
 
   /** After an answer, or when room was granted: goes on with what waits. */
@@ -171,7 +179,7 @@ export abstract class Connection {
     const { code, message } = error;
     this.host.log.debug({ code }, 'connection closed: %s', message);
     this.#stopReading();
-    this.send(this.farewell(error), 0);
+    this.send(this.farewell(error));
     this.#endWhenIdle();
   }
 
@@ -187,7 +195,7 @@ export abstract class Connection {
     this.draining = true;
     this.#drainingSinceMs = performance.now();
     const words = this.goodbye();
-    if (words.length > 0) this.send(words, 0);
+    if (words.length > 0) this.send(words);
     this.#endWhenIdle();
   }
 
@@ -195,7 +203,7 @@ export abstract class Connection {
   closed(): void {
     this.#stopReading();
     this.cancelAll();
-    this.release(this.#outbox.clear());
+    this.#release(this.#outbox.clear());
   }
 
   /** Called often: ends what has been silent for too long. `now` is of `performance.now()`. */
@@ -227,7 +235,7 @@ export abstract class Connection {
   #stopReading(): void {
     this.closing = true;
     this.#room.forget();
-    this.release(this.takeReservation());
+    this.giveBack(this.takeRoom());
   }
 
   #received(chunk: Buffer): void {
@@ -272,9 +280,14 @@ export abstract class Connection {
     this.socket.end();
   }
 
-  #written(release: number): void {
+  #written(bytes: number): void {
     this.#activeAtMs = performance.now();
-    this.release(release);
+    this.#release(bytes);
     this.proceed();
+  }
+
+  #release(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.host.budget.release(bytes);
   }
 }

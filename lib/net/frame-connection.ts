@@ -6,6 +6,7 @@ import { type FieldEntry, Fields } from '../protocol/fields.ts';
 import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../protocol/frame.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import { TransientMap } from '../transient.ts';
+import { type Room, SMALL_REQUEST_BYTES_MAX } from './budget.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
@@ -67,8 +68,10 @@ export class FrameConnection extends Connection {
     while (this.canRead()) {
       const length = this.#decoder.nextLength();
       if (length === undefined) return;
-      // Reserve room as soon as the length is known, before the rest of the frame is read.
-      if (this.receivingBytes === 0 && !this.reserve(length)) return;
+      // Room for a large frame is reserved before the rest of it is read. A small one has room once
+      // it is here, so that small ones that never come take none from those that do.
+      const isDue = length > SMALL_REQUEST_BYTES_MAX || this.#decoder.isWhole;
+      if (isDue && this.receivingBytes === 0 && !this.reserve(length)) return;
       const frame = this.#decoder.next();
       if (frame === undefined) return;
       this.#dispatch(frame);
@@ -98,15 +101,15 @@ export class FrameConnection extends Connection {
 
   #dispatch(frame: Frame): void {
     this.#checkHeader(frame);
-    const reserved = this.takeReservation();
+    const room = this.takeRoom();
     if (frame.code === OPCODE.CANCEL) {
-      this.#cancel(frame, reserved);
+      this.#cancel(frame, room);
     } else if (this.draining) {
       const operation = OPERATION_OF[frame.code] ?? 'other';
       this.host.traffic.note('frames', operation, 'GOAWAY', performance.now());
-      this.#refuse(frame, reserved, closing());
+      this.#refuse(frame, room, closing());
     } else {
-      const context = new RequestContext(this.session, this.host.limits.requestTimeoutMs, reserved);
+      const context = new RequestContext(this.session, this.host.limits.requestTimeoutMs, room);
       this.#underWay.set(frame.requestId, context);
       void this.#serve(frame, context);
     }
@@ -114,6 +117,7 @@ export class FrameConnection extends Connection {
 
   async #serve(frame: Frame, context: RequestContext): Promise<void> {
     const { requestId } = frame;
+    const { room } = context;
     const { traffic } = this.host;
     let answer: Buffer[];
     let outcome: Outcome = 'ok';
@@ -135,23 +139,24 @@ export class FrameConnection extends Connection {
     traffic.note('frames', operation, outcome, sinceMs);
     logRequest(this.host.log, { dialect: 'frames', operation, outcome, sinceMs, context });
     this.#underWay.delete(requestId);
-    if (this.socket.destroyed) this.release(context.heldBytes);
-    else this.send(answer, context.heldBytes);
+    if (!this.socket.destroyed) this.send(answer);
+    this.giveBack(room);
   }
 
   /** Gets no reply, unless it could not be read. */
-  #cancel(frame: Frame, reserved: number): void {
+  #cancel(frame: Frame, room: Room | undefined): void {
     try {
       const target = Fields.decode(frame.fieldBytes, [FIELD.TARGET]).requireU32(FIELD.TARGET);
       this.#underWay.get(target)?.cancel();
-      this.release(reserved);
+      this.giveBack(room);
     } catch (thrown) {
-      this.#refuse(frame, reserved, thrown as EncServerError);
+      this.#refuse(frame, room, thrown as EncServerError);
     }
   }
 
-  #refuse(frame: Frame, reserved: number, error: EncServerError): void {
-    this.send(encodeErrorReply(frame.requestId, error), reserved);
+  #refuse(frame: Frame, room: Room | undefined, error: EncServerError): void {
+    this.send(encodeErrorReply(frame.requestId, error));
+    this.giveBack(room);
   }
 
   #checkHeader(frame: Frame): void {

@@ -13,12 +13,13 @@ import {
   type ServerInterceptingCallInterface,
   type ServerListener,
 } from '@grpc/grpc-js';
-import { isNobody, type Peer } from '../access.ts';
+import type { Peer } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { TransientSet } from '../transient.ts';
 import type { ConnectionHost } from './connection.ts';
 import { errorOfBare, type GrpcStatus, isBare, statusOf } from './grpc-status.ts';
 import { bearerTokenOf } from './http-session.ts';
+import { type Arrival, roomToArrive } from './receiving-room.ts';
 import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
 import { logRequest } from './request-log.ts';
@@ -57,8 +58,8 @@ export class GrpcCall {
   #context: RequestContext | undefined;
   /** The part of the budget that the call holds, in bytes. */
   #heldBytes = 0;
-  /** The part of it that is also reserved in the strangers' share, until the message is there. */
-  #strangerBytes = 0;
+  /** Until the message is there. */
+  #arrival: Arrival | undefined;
   #holdsSlot = false;
   #letIn = false;
   #replying = false;
@@ -155,12 +156,8 @@ export class GrpcCall {
       this.#context = context;
       await this.#connection.receiving.take(context);
       this.#holdsSlot = true;
-      if (!this.#over && isNobody(context.caller)) {
-        await budget.strangers.reserved(limits.frameBytesMax, context);
-        this.#strangerBytes = limits.frameBytesMax;
-      }
       if (!this.#over) {
-        await budget.reserved(limits.frameBytesMax, context);
+        this.#arrival = await roomToArrive(budget, limits.frameBytesMax, context);
         this.#heldBytes = limits.frameBytesMax;
       }
     } catch (thrown) {
@@ -204,7 +201,7 @@ export class GrpcCall {
     clearTimeout(this.#timer);
     const bytes = Math.min(bytesOf(message), this.#heldBytes);
     this.#releaseSlot();
-    this.#releaseStranger();
+    this.#endArrival();
     this.#host.budget.release(this.#heldBytes - bytes);
     this.#heldBytes = bytes;
   }
@@ -265,14 +262,14 @@ export class GrpcCall {
     logRequest(this.#host.log, { dialect: 'grpc', ...facts });
   }
 
-  #releaseStranger(): void {
-    this.#host.budget.strangers.release(this.#strangerBytes);
-    this.#strangerBytes = 0;
+  #endArrival(): void {
+    this.#arrival?.end();
+    this.#arrival = undefined;
   }
 
   #giveBack(): void {
     this.#releaseSlot();
-    this.#releaseStranger();
+    this.#endArrival();
     this.#host.budget.release(this.#heldBytes);
     this.#heldBytes = 0;
   }

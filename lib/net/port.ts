@@ -8,7 +8,7 @@ import { type Family, single } from '../metrics.ts';
 import type { Limits } from '../protocol/limits.ts';
 import { VERSION } from '../version.ts';
 import type { Arrivals } from './arrivals.ts';
-import { Budget } from './budget.ts';
+import { type Budget, budgetOf } from './budget.ts';
 import { FrameConnection, type FrameSurface } from './frame-connection.ts';
 import { GrpcDoor, type LoadGrpc } from './grpc-door.ts';
 import { checkListening } from './host-policy.ts';
@@ -98,7 +98,7 @@ export class Port {
     this.#section = section;
     this.#share = share;
     this.limits = limitsOf(section);
-    this.budget = new Budget(this.limits.bytesInFlightMax);
+    this.budget = budgetOf(this.limits.bytesInFlightMax);
     this.traffic = new Traffic(this.limits.requestsMax);
     this.log = log;
     const { limits, budget, traffic } = this;
@@ -137,7 +137,7 @@ export class Port {
       ...(worker !== undefined && { worker, workers }),
       uptimeMs: Math.round(performance.now() - this.#startedAtMs),
       connections: this.#listener.connectionCount,
-      bytesInFlight: this.budget.inUseBytes - context.heldBytes,
+      bytesInFlight: this.budget.inUseBytes - (context.room?.bytes ?? 0),
       requestsUnderWay: this.traffic.underWay - 1,
       requests: this.traffic.total,
     };

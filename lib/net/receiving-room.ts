@@ -1,18 +1,18 @@
 /** The budget that one connection holds for the request it is receiving. */
-import type { Budget } from './budget.ts';
-
-/** What a caller needs to identify itself, in bytes: HELLO with a token and a name, or AUTH. */
-const GREETING_BYTES_MAX = 512;
+import type { Caller } from '../access.ts';
+import type { Budget, Room, RoomWait } from './budget.ts';
 
 export class ReceivingRoom {
   readonly #budget: Budget;
   readonly #arrived: (bytes: number) => void;
-  #bytes = 0;
-  /** The part of it that is also reserved in the strangers' share. */
-  #strangerBytes = 0;
+  #room: Room | undefined;
+  /** What is also reserved in the share of its caller, until the request is there. */
+  #inShare: Room | undefined;
   /** Called once the room is there; set while it is waited for. */
   #granted: (() => void) | undefined;
   #awaited: Budget | undefined;
+  /** The part of the budget that the request is for. */
+  #part: Budget | undefined;
 
   /** @param arrived told of the bytes once the room that was waited for is there */
   constructor(budget: Budget, arrived: (bytes: number) => void) {
@@ -22,7 +22,7 @@ export class ReceivingRoom {
 
   /** Reserved for the request, in bytes. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#room?.bytes ?? 0;
   }
 
   /** Whether room is being waited for. */
@@ -31,25 +31,23 @@ export class ReceivingRoom {
   }
 
   /**
-   * Reserves room for input; false if it must be waited for.
-   *
-   * @param isStranger whether the sender has not identified itself: what it may need to do so is
-   *   reserved as for others, everything beyond that first in the strangers' share
+   * Reserves room for a request; false if it must be waited for. A large one, which may still be
+   * arriving, is first reserved in the share of its caller; a small one must be here whole.
    */
-  reserve(bytes: number, isStranger: boolean): boolean {
-    const { strangers } = this.#budget;
-    const isStrange = isStranger && bytes > GREETING_BYTES_MAX;
-    if (isStrange && !this.#reserveIn(strangers, bytes)) return false;
-    return this.#reserveIn(this.#budget, bytes);
+  reserve(bytes: number, caller: Caller): boolean {
+    const part = this.#budget.partFor(bytes);
+    const share = part === this.#budget ? part.shareOf(caller) : undefined;
+    this.#part = part;
+    return (share === undefined || this.#reserveIn(share, bytes)) && this.#reserveIn(part, bytes);
   }
 
-  /** Hands the room to whoever gives it back to the budget; the strangers' share is freed. */
-  take(): number {
-    const bytes = this.#bytes;
-    this.#bytes = 0;
-    if (this.#strangerBytes > 0) this.#budget.strangers.release(this.#strangerBytes);
-    this.#strangerBytes = 0;
-    return bytes;
+  /** Hands the room to whoever gives it back; the share is freed. */
+  take(): Room | undefined {
+    const room = this.#room;
+    this.#room = undefined;
+    this.#inShare?.budget.release(this.#inShare.bytes);
+    this.#inShare = undefined;
+    return room;
   }
 
   /** Stops waiting. */
@@ -57,7 +55,6 @@ export class ReceivingRoom {
     if (this.#granted !== undefined) this.#awaited?.forget(this.#granted);
     this.#granted = undefined;
   }
-
   #reserveIn(budget: Budget, bytes: number): boolean {
     if (budget.tryReserve(bytes)) {
       this.#hold(budget, bytes);
@@ -66,8 +63,8 @@ export class ReceivingRoom {
     this.#granted = () => {
       this.#granted = undefined;
       this.#hold(budget, bytes);
-      const isAll = budget === this.#budget || this.#reserveIn(this.#budget, bytes);
-      if (isAll) this.#arrived(bytes);
+      const part = this.#part ?? budget;
+      if (budget === part || this.#reserveIn(part, bytes)) this.#arrived(bytes);
     };
     this.#awaited = budget;
     budget.await(bytes, this.#granted);
@@ -75,7 +72,35 @@ export class ReceivingRoom {
   }
 
   #hold(budget: Budget, bytes: number): void {
-    if (budget === this.#budget) this.#bytes += bytes;
-    else this.#strangerBytes += bytes;
+    if (budget === this.#part) this.#room = { budget, bytes };
+    else this.#inShare = { budget, bytes };
   }
+}
+
+/** Room for a large request that a library receives. */
+export interface Arrival {
+  readonly room: Room;
+  /** Call this once the request is there, or will not come: its caller may send the next one. */
+  end(): void;
+}
+
+/**
+ * Waits for room for a large request, also in the share of its caller.
+ *
+ * @throws EncServerError `OVERLOADED` when there was no room in time, `CANCELLED`
+ */
+export async function roomToArrive(
+  budget: Budget,
+  bytes: number,
+  context: RoomWait & { readonly caller: Caller },
+): Promise<Arrival> {
+  const share = budget.shareOf(context.caller);
+  await share?.reserved(bytes, context);
+  try {
+    await budget.reserved(bytes, context);
+  } catch (error) {
+    share?.release(bytes);
+    throw error;
+  }
+  return { room: { budget, bytes }, end: () => share?.release(bytes) };
 }

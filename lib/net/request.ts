@@ -4,6 +4,7 @@ import type { Caller } from '../access.ts';
 import type { Fields } from '../protocol/fields.ts';
 import { FIELD } from '../protocol/messages.ts';
 import { parseTraceparent, SPAN_ID_BYTES } from '../protocol/traceparent.ts';
+import type { Room } from './budget.ts';
 import type { Session } from './session.ts';
 import type { Operation } from './traffic.ts';
 
@@ -43,8 +44,8 @@ export class RequestContext {
   operation: Operation = 'other';
   /** When it came, on the clock of `performance.now()`. */
   readonly sinceMs = performance.now();
-  /** Bytes of the budget reserved for the request until its reply is out. */
-  readonly heldBytes: number;
+  /** Room of the budget that the request has until it is answered. */
+  room: Room | undefined;
   /** The request on whose behalf this one is made, where the server asks itself. */
   readonly cause: RequestContext | undefined;
   readonly #session: Session;
@@ -56,12 +57,12 @@ export class RequestContext {
   #abort: AbortController | undefined;
   #cancelled = false;
 
-  constructor(session: Session, timeoutMs: number, heldBytes = 0, cause?: RequestContext) {
+  constructor(session: Session, timeoutMs: number, room?: Room, cause?: RequestContext) {
     this.cause = cause;
     this.#session = session;
     this.#caller = session.caller;
     this.deadlineMs = performance.now() + timeoutMs;
-    this.heldBytes = heldBytes;
+    this.room = room;
   }
 
   /** The caller. */

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
 import { errorLine, LineDecoder } from '../protocol/text.ts';
+import { SMALL_REQUEST_BYTES_MAX } from './budget.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';
@@ -14,12 +15,6 @@ export interface TextSurface {
   handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined>;
 }
 
-/**
- * A line does not announce its length. Up to this size it is read as it comes; before more is read,
- * room for the longest line is reserved at once. If it were reserved step by step, several long
- * lines could each hold what the others wait for. In bytes.
- */
-const SMALL_LINE_BYTES = 64 * 1024;
 /** No verb is longer. */
 const VERB_BYTES_MAX = 16;
 
@@ -84,18 +79,23 @@ export class TextConnection extends Connection {
     this.#current?.cancel();
   }
 
+  /**
+   * A line does not announce its length. While it may be a small one it is read as it comes; before
+   * more is read, room for the longest line is reserved at once. If it were reserved step by step,
+   * several long lines could each hold what the others wait for.
+   */
   #wantedBytes(): number {
     if (this.#line !== undefined) return this.#line.length;
-    return this.#decoder.bufferedBytes > SMALL_LINE_BYTES ? this.host.limits.lineBytesMax : 0;
+    return this.#decoder.bufferedBytes > SMALL_REQUEST_BYTES_MAX
+      ? this.host.limits.lineBytesMax
+      : 0;
   }
 
   #dispatch(line: Buffer): void {
     this.#line = undefined;
-    const reserved = this.takeReservation();
-    // Give back what this line did not need of the room for the longest one.
-    if (reserved > line.length) this.release(reserved - line.length);
-    const { requestTimeoutMs } = this.host.limits;
-    const context = new RequestContext(this.session, requestTimeoutMs, line.length);
+    // Gives back what this line did not need of the room for the longest one.
+    const room = this.takeRoom(line.length);
+    const context = new RequestContext(this.session, this.host.limits.requestTimeoutMs, room);
     this.#current = context;
     void this.#serve(line, context);
   }
@@ -124,12 +124,10 @@ export class TextConnection extends Connection {
     logRequest(this.host.log, { dialect: 'text', operation, outcome, sinceMs, context });
     this.#current = undefined;
     if (answer === undefined) this.quit();
-    if (answer === undefined || this.socket.destroyed) {
-      this.release(context.heldBytes);
-    } else {
-      this.send([answer], context.heldBytes);
-      this.proceed();
-    }
+    this.giveBack(context.room);
+    if (answer === undefined || this.socket.destroyed) return;
+    this.send([answer]);
+    this.proceed();
   }
 }
 

@@ -115,6 +115,12 @@ export class FrameDecoder {
     return this.#length;
   }
 
+  /** Whether the frame that has begun is here whole. */
+  get isWhole(): boolean {
+    const length = this.nextLength();
+    return length !== undefined && this.bufferedBytes >= LENGTH_BYTES + length;
+  }
+
   /**
    * The next whole frame, or undefined while more bytes are needed. A wrong header is refused
    * before the rest of its frame has arrived.

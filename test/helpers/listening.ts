@@ -2,7 +2,7 @@
 
 import { type Gate as AccessGate, OPEN_GATE } from '../../lib/access.ts';
 import { silentLog } from '../../lib/log.ts';
-import { Budget } from '../../lib/net/budget.ts';
+import { type Budget, budgetOf } from '../../lib/net/budget.ts';
 import { FrameConnection, type FrameSurface, type Reply } from '../../lib/net/frame-connection.ts';
 import { Listener, type ListenerOptions } from '../../lib/net/listener.ts';
 import type { RequestContext } from '../../lib/net/request.ts';
@@ -28,7 +28,7 @@ export interface Listening {
 /** Frames are answered with their bodies, lines with themselves, unless said otherwise. */
 export async function startListening(options: ListeningOptions = {}): Promise<Listening> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const budget = new Budget(limits.bytesInFlightMax);
+  const budget = budgetOf(limits.bytesInFlightMax);
   const host = {
     limits,
     budget,

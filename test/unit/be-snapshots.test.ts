@@ -33,7 +33,6 @@ it('a lent snapshot gives out large bodies as there is room, and none that is no
   const lent = new Snapshots({ snapshot: async () => counted }, budget);
   const context = {
     caller: { require: () => undefined },
-    heldBytes: 0,
     deadlineMs: performance.now() + 60_000,
     signal: new AbortController().signal,
   } as never;

@@ -6,8 +6,8 @@ import { rejectsWith } from '../helpers/codes.ts';
 
 const LONG_MS = 60_000;
 
-function wait(heldBytes = 0, timeoutMs = LONG_MS, signal = new AbortController().signal): RoomWait {
-  return { heldBytes, deadlineMs: performance.now() + timeoutMs, signal };
+function wait(timeoutMs = LONG_MS, signal = new AbortController().signal): RoomWait {
+  return { deadlineMs: performance.now() + timeoutMs, signal };
 }
 
 /** Reserves, and writes its name down once it has its room. */
@@ -101,7 +101,7 @@ test('who is forgotten lets the next one through', () => {
 test('a request waits no longer than its deadline', async () => {
   const budget = new Budget(100);
   budget.count(100);
-  await rejectsWith(budget.reserved(50, wait(0, 10)), 'OVERLOADED');
+  await rejectsWith(budget.reserved(50, wait(10)), 'OVERLOADED');
   assert.equal(budget.inUseBytes, 100);
   budget.release(100);
   assert.equal(budget.inUseBytes, 0, 'nothing was granted to who had gone');
@@ -111,10 +111,10 @@ test('a request that is taken back waits no longer', async () => {
   const budget = new Budget(100);
   budget.count(100);
   const caller = new AbortController();
-  const waiting = budget.reserved(50, wait(0, LONG_MS, caller.signal));
+  const waiting = budget.reserved(50, wait(LONG_MS, caller.signal));
   caller.abort();
   await rejectsWith(waiting, 'CANCELLED');
-  await rejectsWith(budget.reserved(50, wait(0, LONG_MS, caller.signal)), 'CANCELLED');
+  await rejectsWith(budget.reserved(50, wait(LONG_MS, caller.signal)), 'CANCELLED');
   budget.release(100);
   assert.equal(budget.inUseBytes, 0);
 });

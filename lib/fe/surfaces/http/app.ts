@@ -11,7 +11,7 @@ import { answerClientError, checkAnswerable } from '../../../net/http-refusals.t
 import { sessionOf } from '../../../net/http-session.ts';
 import { answerError, answerFailure } from './answers.ts';
 import { addBatchRoutes } from './batch.ts';
-import { sliceLarge } from './body.ts';
+import { giveBackRoom, sliceLarge } from './body.ts';
 import { addConsole } from './console.ts';
 import { addDataRoutes } from './data.ts';
 import { addDocuments } from './documents.ts';
@@ -60,6 +60,7 @@ export async function openFeHttp(host: HttpHost): Promise<HttpSurface> {
     if (request.is404) answerMissingRoute(routes, request, reply);
     else done();
   });
+  app.addHook('onSend', giveBackRoom);
   app.addHook('onSend', sliceLarge(host.limits));
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, host.log));
   // Called by the plugin that serves the files of /docs; other paths end in the hook above.

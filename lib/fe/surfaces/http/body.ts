@@ -3,9 +3,10 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { refuseNobody } from '../../../access.ts';
 import { EncServerError } from '../../../errors.ts';
-import type { Budget } from '../../../net/budget.ts';
+import { type Budget, SMALL_REQUEST_BYTES_MAX } from '../../../net/budget.ts';
 import { boundSending } from '../../../net/http-door.ts';
 import { checkAnswerable } from '../../../net/http-refusals.ts';
+import { type Arrival, roomToArrive } from '../../../net/receiving-room.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import type { Limits } from '../../../protocol/limits.ts';
 
@@ -13,34 +14,104 @@ const NO_BYTES = Buffer.alloc(0);
 const SLICE_BYTES = 256 * 1024;
 
 /**
- * Reads a whole body. Its room is reserved before any of it is read (and before `100 Continue`),
- * and given back when the reply is out; nothing is held for callers without identity.
+ * Reads a whole body. Room for a large one is reserved before it is read (and before `100
+ * Continue`); a small one has room once it is here, so that those that never come take none from
+ * those that do. Without a length a body is small until it is more. The room is the request's until
+ * it is answered; nothing is held for callers without identity.
  *
  * @throws EncServerError `UNAUTHENTICATED`, `INVALID_FIELD`, `RECORD_TOO_LARGE`, `OVERLOADED`,
  *   `CANCELLED`
  */
 export async function readBody(
-  request: FastifyRequest,
+  { headers, raw }: FastifyRequest,
   reply: FastifyReply,
   budget: Budget,
   bytesMax: number,
   context: RequestContext,
 ): Promise<Buffer> {
   refuseNobody(context.caller);
-  const { headers } = request;
   const transfer = headers['transfer-encoding'];
   const chunked = transfer !== undefined;
   if (chunked && transfer.toLowerCase() !== 'chunked') throw codedTransfer();
-  const lengthBytes = chunked ? bytesMax : Number(headers['content-length'] ?? 0);
-  if (lengthBytes > bytesMax) throw tooLarge(bytesMax);
+  const lengthBytes = chunked ? undefined : Number(headers['content-length'] ?? 0);
   if (lengthBytes === 0) return NO_BYTES;
-  await budget.reserved(lengthBytes, context);
-  releaseWhenSent(reply, budget, lengthBytes);
-  // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
-  if (headers.expect !== undefined && request.raw.httpVersionMinor > 0) reply.raw.writeContinue();
-  const body = await collect(request.raw, bytesMax);
-  checkAnswerable(request.raw);
-  return body;
+  if (lengthBytes !== undefined && lengthBytes > bytesMax) throw tooLarge(bytesMax);
+  const room = new BodyRoom(budget, lengthBytes ?? bytesMax, context);
+  try {
+    if (lengthBytes !== undefined && lengthBytes > SMALL_REQUEST_BYTES_MAX) await room.reserve();
+    // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
+    if (headers.expect !== undefined && raw.httpVersionMinor > 0) reply.raw.writeContinue();
+    const body = await collect(raw, bytesMax, room);
+    await room.fill(body.length);
+    checkAnswerable(raw);
+    return body;
+  } finally {
+    room.end();
+    // The connection may have closed meanwhile.
+    if (reply.raw.destroyed) giveBack(context);
+    else reply.raw.once('close', () => giveBack(context));
+  }
+}
+
+/** The room for a body that is being read. */
+class BodyRoom {
+  readonly #budget: Budget;
+  readonly #bytesMax: number;
+  readonly #context: RequestContext;
+  #arrival: Arrival | undefined;
+  #isOver = false;
+
+  /** @param bytesMax the most that it may have */
+  constructor(budget: Budget, bytesMax: number, context: RequestContext) {
+    this.#budget = budget;
+    this.#bytesMax = bytesMax;
+    this.#context = context;
+  }
+
+  /** Waits for room for a large one. Rejects with `OVERLOADED`, `CANCELLED`. */
+  async reserve(): Promise<void> {
+    const arrival = await roomToArrive(this.#budget, this.#bytesMax, this.#context);
+    this.#arrival = arrival;
+    this.#context.room = arrival.room;
+    if (!this.#isOver) return;
+    arrival.end();
+    giveBack(this.#context);
+  }
+
+  /** Whether there is room for so many bytes to be read. */
+  isEnough(bytes: number): boolean {
+    return this.#arrival !== undefined || bytes <= SMALL_REQUEST_BYTES_MAX;
+  }
+
+  /** The body is here, with so many bytes. Rejects with `OVERLOADED`, `CANCELLED`. */
+  async fill(bytes: number): Promise<void> {
+    const part = this.#arrival?.room.budget ?? this.#budget.partFor(bytes);
+    if (this.#arrival === undefined) await part.reserved(bytes, this.#context);
+    else part.release(this.#arrival.room.bytes - bytes);
+    this.#context.room = { budget: part, bytes };
+  }
+
+  /** Nothing more of the body is read. */
+  end(): void {
+    this.#isOver = true;
+    this.#arrival?.end();
+  }
+}
+
+/** A hook: once there is an answer, what the request brought is needed no longer. */
+export function giveBackRoom(
+  request: FastifyRequest,
+  _reply: FastifyReply,
+  payload: unknown,
+  done: (error: null, payload?: unknown) => void,
+): void {
+  if (request.context !== undefined) giveBack(request.context);
+  done(null, payload);
+}
+
+function giveBack(context: RequestContext): void {
+  context.room?.budget.release(context.room.bytes);
+  context.room = undefined;
 }
 
 /** A hook: Content-Type does not matter here, so Fastify must not judge its form. */
@@ -100,20 +171,26 @@ function releaseWhenSent(reply: FastifyReply, budget: Budget, bytes: number): vo
   else reply.raw.once('close', () => budget.release(bytes));
 }
 
-function collect(stream: NodeJS.ReadableStream, bytesMax: number): Promise<Buffer> {
+function collect(stream: NodeJS.ReadableStream, bytesMax: number, room: BodyRoom): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   return new Promise((resolve, reject) => {
+    const refuse = (error: unknown) => {
+      // Node reads and drops the rest, within the time limit of a request.
+      stream.off('data', onData);
+      stream.resume();
+      reject(error);
+    };
     const onData = (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > bytesMax) {
-        // Node reads and drops the rest, within the time limit of a request.
-        stream.off('data', onData);
-        stream.resume();
-        reject(tooLarge(bytesMax));
+        refuse(tooLarge(bytesMax));
         return;
       }
       chunks.push(chunk);
+      if (room.isEnough(bytes)) return;
+      stream.pause();
+      room.reserve().then(() => stream.resume(), refuse);
     };
     let ended = false;
     // `close` follows `end` as well, and making an error would cost more than everything else.
