@@ -104,7 +104,7 @@ export const ERRORS = {
   UNKNOWN_VERB: row(12, 400, BAD, EXIT.usage, 'never',
     'try HELP'),
   INVALID_LINE: row(13, 400, BAD, EXIT.usage, 'never',
-    'lines are UTF-8 without control characters; send bytes with STORE64'),
+    'lines are UTF-8 without control characters; send other bytes with fe-client or be-client'),
   LINE_TOO_LONG: row(14, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
     'send large records with fe-client'),
   NOT_TEXT: row(15, 406, GRPC.failedPrecondition, EXIT.usage, 'never',

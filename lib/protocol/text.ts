@@ -47,6 +47,8 @@ const FE_VERBS = [
   ...BARE_VERBS,
 ] as const;
 const BE_VERBS = ['STORE', 'RETRIEVE', 'DELETE', 'AUTH', ...BARE_VERBS] as const;
+/** The back end has no STORE64. */
+const FE_BYTES_HINT = 'lines are UTF-8 without control characters; send other bytes with STORE64';
 
 /**
  * Parses a line to the front end. Its parts are slices of the line; base64 is decoded.
@@ -56,7 +58,7 @@ const BE_VERBS = ['STORE', 'RETRIEVE', 'DELETE', 'AUTH', ...BARE_VERBS] as const
  *   `INVALID_KEY`, `INVALID_RECORD`. None of them ends the connection.
  */
 export function parseFeLine(line: Buffer): FeLine {
-  const { verb, rest } = verbOf(line, FE_VERBS);
+  const { verb, rest } = verbOf(line, FE_VERBS, FE_BYTES_HINT);
   switch (verb) {
     case 'STORE':
     case 'STORE64':
@@ -130,9 +132,12 @@ function parseFeStore(verb: 'STORE' | 'STORE64', rest: Buffer): FeLine {
 function verbOf<Verb extends string>(
   line: Buffer,
   verbs: readonly Verb[],
+  bytesHint?: string,
 ): { verb: Verb; rest: Buffer } {
   if (!isPrintable(line)) {
-    throw new EncServerError('INVALID_LINE', 'the line holds what no text line may');
+    throw new EncServerError('INVALID_LINE', 'the line holds what no text line may', {
+      hint: bytesHint,
+    });
   }
   const space = line.indexOf(SPACE);
   const end = space === -1 ? line.length : space;

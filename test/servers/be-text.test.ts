@@ -76,6 +76,9 @@ test('no hint is about the front end', async () => {
     assert.match(answer, /^ERROR INVALID_ID /);
     assert.doesNotMatch(answer, /1024/);
   }
+  const answer = await say('STORE a b\0c');
+  assert.match(answer, /^ERROR INVALID_LINE [^;]+; .*be-client/);
+  assert.doesNotMatch(answer, /STORE64/);
 });
 
 test('a long record comes back whole; one over the maximum is refused', async () => {

@@ -147,6 +147,10 @@ for (const [code, line] of WRONG) {
   });
 }
 
+test('the hint for bytes that no line may hold is STORE64', async () => {
+  assert.match(await say('STORE alice a\0b'), /^ERROR INVALID_LINE [^;]+; .*STORE64$/);
+});
+
 test('lower case gets a hint of its own', async () => {
   assert.match(await say('retrieve alice 00'), /; verbs are upper case: RETRIEVE$/);
 });
