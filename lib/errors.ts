@@ -108,7 +108,7 @@ export const ERRORS = {
   LINE_TOO_LONG: row(14, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
     'send large records with fe-client'),
   NOT_TEXT: row(15, 406, GRPC.failedPrecondition, EXIT.usage, 'never',
-    'the record is not one line of text; use RETRIEVE64 or fe-client'),
+    'use RETRIEVE64 or fe-client'),
 
   // What a request says.
   INVALID_ID: row(20, 400, BAD, EXIT.usage, 'never',
