@@ -199,14 +199,22 @@ export function isDamage(thrown: unknown): boolean {
   return levelCode(thrown) === 'LEVEL_CORRUPTION' || NOT_AS_WRITTEN.test(levelReason(thrown));
 }
 
+/** How LevelDB tells that the disk is full: its error has no code for it. */
+const NO_ROOM = /No space left on device$/;
+const NO_ROOM_HINT =
+  'make room on the disk, then start again; nothing that was acknowledged is lost';
+
 /** Why a database cannot be opened, or read while it is. Names files. */
 export function openingError(folder: string, cause: unknown): EncServerError {
   const code = levelCode(cause);
   if (code === 'LEVEL_LOCKED') {
     return new EncServerError('FOLDER_LOCKED', `another process uses ${folder}`, { cause });
   }
-  const words = `cannot open the database in ${folder}: ${levelReason(cause)}`;
-  return new EncServerError(isDamage(cause) ? 'STORE_DAMAGED' : 'FILE_ERROR', words, { cause });
+  const reason = levelReason(cause);
+  const words = `cannot open the database in ${folder}: ${reason}`;
+  if (isDamage(cause)) return new EncServerError('STORE_DAMAGED', words, { cause });
+  const hint = NO_ROOM.test(reason) ? NO_ROOM_HINT : undefined;
+  return new EncServerError('FILE_ERROR', words, { hint, cause });
 }
 
 /** Size up to which a chained batch is used, in bytes. */

@@ -7,7 +7,7 @@ import { openStore } from '../../lib/store/open.ts';
 import { RESERVE_BYTES } from '../../lib/store/reserve.ts';
 import { childBody } from '../helpers/store-child.ts';
 import { acknowledged, StoreProcess } from '../helpers/store-process.ts';
-import { recordKey, withFolder } from '../helpers/store-values.ts';
+import { recordKey, value, withFolder } from '../helpers/store-values.ts';
 
 /**
  * What the test takes of its disk, and gives back to see whether the store recovers: room for the
@@ -15,14 +15,20 @@ import { recordKey, withFolder } from '../helpers/store-values.ts';
  */
 const FILLER_BYTES = 2.5 * RESERVE_BYTES;
 const DISK_BYTES = 2 * FILLER_BYTES;
+/** A disk that is too small for a reserve. */
+const TINY_DISK_BYTES = 32 * 1024 * 1024;
 /** Far more than it takes; a store that never recovers should not stop everything. */
 const TIMEOUT = { timeout: 120_000 };
 const BODY_BYTES = 100_000;
 
 /** Runs on a small disk of its own, where this user may mount one. */
-async function withSmallDisk(t: TestContext, run: (disk: string) => Promise<void>): Promise<void> {
+async function withSmallDisk(
+  t: TestContext,
+  run: (disk: string) => Promise<void>,
+  bytes = DISK_BYTES,
+): Promise<void> {
   await withFolder(async (disk) => {
-    const options = ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'enc-test', disk];
+    const options = ['-t', 'tmpfs', '-o', `size=${bytes}`, 'enc-test', disk];
     const mounted = spawnSync('mount', options, { encoding: 'utf8' });
     if (mounted.status !== 0) {
       return t.skip(`cannot mount a tmpfs: ${mounted.stderr?.trim() || mounted.error?.message}`);
@@ -86,5 +92,29 @@ describe('a store on a full disk', () => {
       await rm(filler);
       await checkAcknowledged(child, folder);
     }),
+  );
+
+  it('says to make room if it cannot start, and has everything once there is', TIMEOUT, (t) =>
+    withSmallDisk(
+      t,
+      async (disk) => {
+        const folder = join(disk, 'store');
+        const filler = join(disk, 'filler');
+        const store = await openStore({ kind: 'level', folder });
+        await store.put(recordKey(1), value('kept'));
+        await store.close();
+        await assert.rejects(writeFile(filler, Buffer.alloc(TINY_DISK_BYTES)), { code: 'ENOSPC' });
+        await assert.rejects(openStore({ kind: 'level', folder }), {
+          code: 'FILE_ERROR',
+          message: /No space left on device$/,
+          hint: /^make room on the disk, .*nothing that was acknowledged is lost$/,
+        });
+        await rm(filler);
+        const again = await openStore({ kind: 'level', folder });
+        assert.equal((await again.get(recordKey(1)))?.body?.toString(), 'kept');
+        await again.close();
+      },
+      TINY_DISK_BYTES,
+    ),
   );
 });
