@@ -12,6 +12,8 @@ import { configSchema, factsOf, type Issue, type ParsedConfig } from './schema.t
 
 type Frozen<T> = { readonly [K in keyof T]: T[K] extends object ? Frozen<T[K]> : T[K] };
 
+const BE = 'beServerConfigs';
+
 /** All settings, checked and complete. All paths are absolute. */
 export type Config = Frozen<Omit<ParsedConfig, 'log'>> & { readonly log: LogSection };
 
@@ -66,11 +68,10 @@ export async function loadConfig(options: LoadOptions = {}): Promise<Loaded> {
   const file = named ?? PACKAGED_CONFIG;
   const fileLayer = await readLayer(file, named === undefined);
   const layers = [...(fileLayer ? [fileLayer] : []), environment, settings];
-  return {
-    config: freeze(complete(check(layers, isUsed), layers, env)),
-    file: fileLayer && file,
-    warnings: [...(fileLayer?.warnings ?? []), ...environment.warnings],
-  };
+  const config = freeze(complete(check(layers, isUsed), layers, env));
+  const warnings = [...(fileLayer?.warnings ?? []), ...environment.warnings];
+  if (isUsed(BE) && config.beServerConfigs.store !== 'mongo') warnings.push(...unusedMongo(layers));
+  return { config, file: fileLayer && file, warnings };
 }
 
 /** Only the file of the package may be missing, as nobody asked for it. */
@@ -91,7 +92,7 @@ function commandLine(flags: PartialConfig): Layer {
 
 function check(layers: readonly Layer[], isUsed: (section: string) => boolean): ParsedConfig {
   const merged = merge(layers);
-  if (meansMongo(layers)) put(merged, 'beServerConfigs', 'store', 'mongo');
+  if (meansMongo(layers)) put(merged, BE, 'store', 'mongo');
   // What is wrong in settings that nobody reads must stop nobody.
   for (const section of Object.keys(merged)) if (!isUsed(section)) delete merged[section];
   const result = configSchema.safeParse(merged);
@@ -113,11 +114,19 @@ function complaintOf(issue: Issue, layers: readonly Layer[]): string {
  * either decides, so that both `--store level` and `--mongo-uri` override a file.
  */
 function meansMongo(layers: readonly Layer[]): boolean {
-  const last = layers.findLast(
-    (layer) =>
-      gives(layer, 'beServerConfigs', 'store') || gives(layer, 'beServerConfigs', 'mongoURI'),
-  );
-  return last !== undefined && !gives(last, 'beServerConfigs', 'store');
+  const last = lastOfStore(layers);
+  return last !== undefined && !gives(last, BE, 'store');
+}
+
+/** A layer that gives both contradicts itself; one above a `mongoURI` overrides it on purpose. */
+function unusedMongo(layers: readonly Layer[]): string[] {
+  const last = lastOfStore(layers);
+  if (last === undefined || !gives(last, BE, 'mongoURI')) return [];
+  return [`${last.place(BE, 'mongoURI')} is ignored: ${last.place(BE, 'store')} is not mongo`];
+}
+
+function lastOfStore(layers: readonly Layer[]): Layer | undefined {
+  return layers.findLast((layer) => gives(layer, BE, 'store') || gives(layer, BE, 'mongoURI'));
 }
 
 /** Fills in what depends on other settings or on the machine. */

@@ -142,7 +142,8 @@ export const SECTIONS = {
         STORE_KINDS,
         'level',
         'Where records are kept: an embedded LevelDB folder, memory only, or MongoDB. ' +
-          'If `mongoURI` is given and `store` is not, it is `mongo`.',
+          'If `mongoURI` is given and `store` is not, it is `mongo`; ' +
+          'if another store is given at the same place, `mongoURI` is ignored, with a warning.',
       ),
       dataDir: dataDir('the back end has `be/` in it'),
       mongoURI: text(

@@ -378,4 +378,22 @@ describe('the store', () => {
       'memory',
     );
   });
+
+  it('is told to ignore a URI that is given beside it, not one that it overrides', async () => {
+    const text = (section: object) => JSON.stringify({ beServerConfigs: section });
+    const hidden = 'mongodb://user:hush@host';
+    for (const kind of ['level', 'memory']) {
+      const { warnings } = await loadText(text({ mongoURI: hidden, store: kind }));
+      const file = join(folder, 'some.json: beServerConfigs');
+      assert.deepEqual(warnings, [`${file}.mongoURI is ignored: ${file}.store is not mongo`]);
+    }
+    const flags = { beServerConfigs: { store: 'level' } };
+    for (const [section, options] of [
+      [{ mongoURI: uri, store: 'mongo' }, {}],
+      [{ mongoURI: uri }, { flags }],
+      [{ mongoURI: uri, store: 'level' }, { flags: { feServerConfigs: {} } }],
+    ] as const) {
+      assert.deepEqual((await loadText(text(section), options)).warnings, []);
+    }
+  });
 });
