@@ -11,7 +11,7 @@ import type { Logger } from '../log.ts';
 import type { RunningServer } from '../net/port.ts';
 import { type Failed, failedBy, tellParent } from '../parent-process.ts';
 import { firstSignal } from './signals.ts';
-import { note } from './terminal.ts';
+import { note, print } from './terminal.ts';
 
 /** How long standard output may take for the last lines of the log, in milliseconds. */
 const LAST_WORDS_MS = 1_000;
@@ -84,6 +84,8 @@ export async function serve(
   process.on('uncaughtExceptionMonitor', (err) => log.fatal({ err }, 'uncaught exception'));
   try {
     const server = await start(config, log, link);
+    // From the process itself, also where it has a parent: they share standard output.
+    server.later?.then((line) => print(`${line}\n`)).catch(() => undefined);
     return {
       server,
       logsToFile: file !== undefined,

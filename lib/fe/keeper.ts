@@ -20,6 +20,9 @@ export interface Following {
 
 export class KeyringKeeper {
   readonly path: string;
+  /** Resolves once this process has made the keyring file, if it ever does. */
+  readonly making: Promise<void>;
+  #tellMade: () => void = () => undefined;
   readonly #means: KeyringMeans;
   /** Ends a question to the key service, which would keep the process. */
   readonly #closing = new AbortController();
@@ -49,6 +52,9 @@ export class KeyringKeeper {
     means: KeyringMeans = {},
   ) {
     this.path = path;
+    this.making = new Promise((resolve) => {
+      this.#tellMade = resolve;
+    });
     this.#askStore = askStore;
     const { transit } = means;
     const { signal } = this.#closing;
@@ -169,6 +175,7 @@ export class KeyringKeeper {
     const keyring = (await loadKeyring(this.path, this.#means)) ?? (await this.#make());
     this.#ring = new Ring(keyring);
     this.#newest = keyring;
+    if (this.#made) this.#tellMade();
     return keyring;
   }
 

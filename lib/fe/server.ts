@@ -161,13 +161,10 @@ async function listen(
     throw error;
   }
   log.info({ port: port.port, backEnd, made: keeper.made }, 'listening');
-  if (keeper.keyring === undefined) {
-    const { code, message } = keeper.lack;
-    log.warn({ code, reason: message }, 'no keyring yet');
-  }
   return {
     port: port.port,
     line: `fe listening on ${port.address} (${describeKeyring(keeper)})`,
+    later: keeper.keyring === undefined ? awaitKeyring(keeper, log) : undefined,
     async close() {
       log.info('closing');
       await port.close();
@@ -210,6 +207,15 @@ function explainLink(error: EncServerError): EncServerError {
   return new EncServerError(code, `the back end does not take this front end: ${message}`, {
     hint,
   });
+}
+
+/** Resolves to what has to be known of a keyring that is made after the start. */
+async function awaitKeyring(keeper: KeyringKeeper, log: Logger): Promise<string> {
+  const { code, message } = keeper.lack;
+  log.warn({ code, reason: message }, 'no keyring yet');
+  await keeper.making;
+  log.info({ made: keeper.made }, 'the keyring is there');
+  return `fe ${describeKeyring(keeper)}`;
 }
 
 function describeKeyring(keeper: KeyringKeeper): string {

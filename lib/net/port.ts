@@ -24,6 +24,8 @@ export interface RunningServer {
   readonly port: number;
   /** One line for people: where it listens, and on what. */
   readonly line: string;
+  /** Another line for people, which comes later or never. */
+  readonly later?: Promise<string> | undefined;
   /** Lets requests under way be answered, then closes everything in order. */
   close(): Promise<void>;
 }

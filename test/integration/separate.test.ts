@@ -73,6 +73,7 @@ describe('servers on their own', () => {
       return done;
     });
     assert.equal((await client.retrieve('a', stored.key)).record.toString(), 'b');
+    await fe.server.saw(new RegExp(`^fe keyring new: ${folder}/fe/keyring.json, back it up$`, 'm'));
 
     // The back end goes and comes again; so does the service.
     await be.server.killAll();
