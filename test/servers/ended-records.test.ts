@@ -1,7 +1,6 @@
 /** Records that have ended, though the store still has them: they count as absent. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { after, afterEach, before, beforeEach, describe, it, mock } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
 import { type Keyring, loadKeyring } from '../../lib/crypto/keyring.ts';
 import { drawKey, FeClient } from '../../lib/fe/client.ts';
@@ -12,8 +11,8 @@ import { rejectsWith } from '../helpers/codes.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
 const WAIT_MS = 10_000;
-/** Far enough away that a record is stored before it. */
-const LIFE_MS = 300;
+/** By the clock of the test, which stands still while records are stored. */
+const LIFE_MS = 60_000;
 const RECORD = Buffer.from('x');
 
 let servers: TestServers;
@@ -56,7 +55,7 @@ async function endedRecords(ids: readonly string[], alter = async (_id: string) 
     await alter(id);
     written.push({ id, key, revision: (await client.head(id)).revision });
   }
-  await sleep(expiryMs - Date.now() + 5);
+  mock.timers.tick(LIFE_MS + 1);
   return written;
 }
 
@@ -74,6 +73,9 @@ async function checkIsAbsentToWriters(written: Awaited<ReturnType<typeof endedRe
 }
 
 describe('a record that has ended', () => {
+  beforeEach(() => mock.timers.enable({ apis: ['Date'], now: Date.now() }));
+  afterEach(() => mock.timers.reset());
+
   it('counts as absent to writers, by a store whose clock is behind', async () => {
     await checkIsAbsentToWriters(await endedRecords(['behind', 'behind too'], keepLonger));
   });
