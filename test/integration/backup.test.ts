@@ -4,9 +4,10 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { OPCODE } from '../../lib/protocol/messages.ts';
 import { ServerProcess } from '../faults/servers.ts';
+import { FrameProxy } from '../helpers/frame-proxy.ts';
 import {
   cleanEnv,
   pathOf,
@@ -136,11 +137,17 @@ test('backups to one name at once do not touch each other, nor what lies where t
 
 test('a backup that is stopped leaves nothing behind', async () => {
   await backup('key', '--out', file('key5'));
-  const args = ['backup', '--out', file('g'), '--key-file', file('key5'), ...be];
+  const proxy = await FrameProxy.open(up.bePort);
+  const link = ['--be', `127.0.0.1:${proxy.port}`];
+  const args = ['backup', '--out', file('g'), '--key-file', file('key5'), ...link];
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    // In the midst of it, and it does not get further.
+    const caught = proxy.hold(OPCODE.SNAPSHOT_GET);
     const running = new Running('enc-server', args);
-    while ((await namesLike('g')).length === 0) await sleep(1);
+    await caught;
+    assert.equal((await namesLike('g')).length, 1);
     assert.equal(await running.stop(signal), null, 'ended by the signal');
     assert.deepEqual(await namesLike('g'), [], signal);
   }
+  await proxy.close();
 });
