@@ -113,9 +113,17 @@ test('a call is sent three times at the most', async () => {
 });
 
 test('the whole call ends at its deadline, however often it is sent', async () => {
-  await withFake(refuses('OVERLOADED'), async (client, fake) => {
-    await rejectsWith(client.ping({ timeoutMs: 10 }), 'OVERLOADED');
-    assert.equal(fake.requests.length, 1);
+  let isConnected = false;
+  const script: Script = (request, peer) => {
+    if (isConnected) refuses('OVERLOADED')(request, peer);
+    else peer.reply(request);
+  };
+  await withFake(script, async (client, fake) => {
+    await client.ping();
+    isConnected = true;
+    // Shorter than the first pause, and longer than one answer takes.
+    await rejectsWith(client.ping({ timeoutMs: 15 }), 'OVERLOADED');
+    assert.equal(fake.requests.length, 2);
   });
 });
 
