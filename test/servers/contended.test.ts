@@ -13,7 +13,11 @@ const RECORD = Buffer.from('x');
 let servers: TestServers;
 
 before(async () => {
-  servers = await startServers({ feServerConfigs: { writePolicy: 'key-proof' } });
+  // Nobody is to run out of time before his turn comes: how long that takes is up to the machine.
+  servers = await startServers({
+    feServerConfigs: { writePolicy: 'key-proof', requestTimeoutMs: 150_000 },
+    beClientConfigs: { timeoutMs: 150_000 },
+  });
 });
 after(() => servers.close());
 
