@@ -164,7 +164,8 @@ class Chaos {
 
   #diskFaults(disk: Disk, random: (below: number) => number): Record<string, () => Promise<void>> {
     const lose = async (how: () => void) => {
-      how();
+      // Of the syncs that are under way then, ext4 says of some that they are done.
+      await this.be.whileStopped(how);
       await sleep(random(2 * WORK_MS));
       await this.be.end('SIGKILL');
       await disk.unmount();

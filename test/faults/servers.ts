@@ -1,7 +1,9 @@
 /** A back end and a front end as processes of their own, which are killed and started again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cleanEnv } from '../helpers/programs.ts';
 
 const START_MS_MAX = 20_000;
@@ -77,4 +79,25 @@ export class ServerProcess {
     child?.kill('SIGSTOP');
     setTimeout(() => child?.kill('SIGCONT'), milliseconds);
   }
+
+  /** Acts while no thread of it runs, or is within a system call. */
+  async whileStopped(act: () => void): Promise<void> {
+    const child = this.#child;
+    if (child?.pid === undefined) throw new Error('it does not run');
+    child.kill('SIGSTOP');
+    try {
+      while (!isStopped(child.pid)) await sleep(1);
+      act();
+    } finally {
+      child.kill('SIGCONT');
+    }
+  }
+}
+
+/** Whether each of its threads is (proc(5)): one that waits for a disk stops only after that. */
+function isStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((task) => {
+    const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
+  });
 }
