@@ -11,6 +11,7 @@ import { bytesField } from '../../lib/protocol/fields.ts';
 import type { Frame } from '../../lib/protocol/frame.ts';
 import { FIELD, OPCODE } from '../../lib/protocol/messages.ts';
 import { makeToken, revokeToken, type TestToken } from '../helpers/access.ts';
+import { stopClock } from '../helpers/clock.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { http } from '../helpers/http.ts';
 import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
@@ -267,7 +268,8 @@ test('a front end that its back end slows down is not told to identify itself', 
   }
 });
 
-test('who tries many wrong keys is slowed down, and nobody else', async () => {
+test('who tries many wrong keys is slowed down, and nobody else', async (t) => {
+  stopClock(t);
   await feClient(all.token).store('frank', Buffer.from('safe'), { key: KEY });
   const { token } = await makeToken(feTokens, ['retrieve']);
   await untilKnown(token);
@@ -291,7 +293,8 @@ test('who tries many wrong keys is slowed down, and nobody else', async () => {
   assert.equal((await get('192.0.2.8', all.token, KEY)).status, 200);
 });
 
-test('who tries many wrong tokens is slowed down, right ones included', async () => {
+test('who tries many wrong tokens is slowed down, right ones included', async (t) => {
+  stopClock(t);
   const wrong = `${all.token.slice(0, -5)}AAAAA`;
   const get = (address: string, token: string) =>
     http(servers.fe.port, 'GET', '/data', from(address, token)).then(({ status }) => status);
