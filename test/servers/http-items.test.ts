@@ -6,7 +6,11 @@ import { http, httpJson } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
 
 async function withServers(run: (servers: TestServers) => Promise<void>): Promise<void> {
-  const servers = await startServers();
+  // How long many take to find a free ID is up to the machine.
+  const servers = await startServers({
+    feServerConfigs: { requestTimeoutMs: 60_000 },
+    beClientConfigs: { timeoutMs: 60_000 },
+  });
   try {
     await run(servers);
   } finally {
