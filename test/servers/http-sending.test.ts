@@ -14,9 +14,10 @@ import { startServers } from '../helpers/servers.ts';
 test('a receiver who reads nothing is cut, and what it held is given back', async () => {
   const servers = await startServers({ feServerConfigs: { sendTimeoutMs: 100 } });
   const { port } = servers.fe;
-  const held = async () => {
+  /** Of the first line of the metrics that begins so. */
+  const metric = async (name: string) => {
     const page = (await http(port, 'GET', '/metrics')).body.toString();
-    return Number(/^enc_server_in_flight_bytes\S* (\d+)$/m.exec(page)?.[1]);
+    return Number(new RegExp(`^enc_server_${name}\\S* (\\d+)$`, 'm').exec(page)?.[1]);
   };
   try {
     const body = randomBytes(8 * 1024 * 1024);
@@ -25,13 +26,17 @@ test('a receiver who reads nothing is cut, and what it held is given back', asyn
     const { key } = stored.json<{ key: string }>();
     const socket = connect({ host: '127.0.0.1', port });
     socket.on('error', () => undefined);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.pause();
     socket.write(
       `GET /v1/records/large HTTP/1.1\r\nHost: localhost\r\nEnc-Record-Key: ${key}\r\n\r\n`,
     );
-    await until('the answer', async () => (await held()) >= body.length || undefined);
-    await until('the end of the connection', async () => (await held()) === 0 || undefined);
-    socket.destroy();
+    const over = 'requests_total{dialect="http",operation="retrieve"';
+    await until('the end of the request', async () => (await metric(over)) === 1 || undefined);
+    await until('its room', async () => (await metric('in_flight_bytes')) === 0 || undefined);
+    socket.resume();
+    await closed;
+    assert.ok(socket.bytesRead < body.length, 'cut, while it was being sent');
   } finally {
     await servers.close();
   }
