@@ -99,20 +99,20 @@ test('a server that fell silent under load is left, though it had answered other
 
 test('who takes a request back breaks no connection of a server that is only slow', async () => {
   const script: Script = (request, peer) => {
-    if (request.code !== OPCODE.CANCEL) setTimeout(() => peer.reply(request, DONE), 500);
+    if (request.code !== OPCODE.CANCEL) setTimeout(() => peer.reply(request, DONE), 1_000);
   };
   await withFake(
     script,
     async (client, fake) => {
       const caller = new AbortController();
       const gone = client.ping({ signal: caller.signal });
-      const patient = client.delete('alice', { timeoutMs: 2_000 });
+      const patient = client.delete('alice', { timeoutMs: 5_000 });
       setTimeout(() => caller.abort(), 20);
       await rejectsWith(gone, 'CANCELLED');
       await patient;
       assert.equal(fake.connections, 1);
     },
-    { timeoutMs: 600 },
+    { timeoutMs: 1_400 },
   );
 });
 
@@ -130,29 +130,31 @@ test('GOAWAY before the answer to HELLO leads to another connection', async () =
 });
 
 test('a part of an answer is a sign of life', async () => {
-  let drip: NodeJS.Timeout | undefined;
+  const drips: NodeJS.Timeout[] = [];
   const script: Script = (request, peer) => {
     if (request.code !== OPCODE.RETRIEVE) return;
     const [head, body] = encodeReply(0, request.requestId, DONE, Buffer.alloc(100_000));
     let at = 0;
     const whole = Buffer.concat([head as Buffer, body as Buffer]);
-    drip = setInterval(() => {
+    const drip = setInterval(() => {
       peer.socket.write(whole.subarray(at, at + 5_000));
       at += 5_000;
       if (at >= whole.length) clearInterval(drip);
-    }, 20);
+    }, 50);
+    drips.push(drip);
   };
   await withFake(
     script,
     async (client, fake) => {
-      const large = client.retrieve('alice', KEY, { timeoutMs: 5_000 });
-      await rejectsWith(client.ping({ timeoutMs: 200 }), 'TIMEOUT');
+      const large = client.retrieve('alice', KEY, { timeoutMs: 10_000 });
+      await rejectsWith(client.ping({ timeoutMs: 600 }), 'TIMEOUT');
       assert.equal((await large).record.length, 100_000);
       assert.equal(fake.connections, 1);
     },
-    { timeoutMs: 200 },
-  );
-  clearInterval(drip);
+    { timeoutMs: 600 },
+  ).finally(() => {
+    for (const drip of drips) clearInterval(drip);
+  });
 });
 
 test('a closed client does not stay for a server that reads nothing', async () => {
