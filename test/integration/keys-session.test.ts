@@ -56,6 +56,7 @@ test('list, add, activate, rewrap, retire: plain and as JSON, in this order alon
   assert.deepEqual(JSON.parse((await keys('rewrap', '--json')).stdout), {
     moved: 0,
     failed: [],
+    damagedKeys: [],
     complete: true,
   });
   assert.equal((await keys('retire')).stdout, 'epoch 4: 1 retired, 2 active\n');
