@@ -15,6 +15,11 @@ interface Bucket {
 
 /** Buckets that are remembered at once; a forgotten caller starts again with a full one. */
 export const BUCKETS_MAX = 10_000;
+/**
+ * How many windows a debt may take to be worked off. Requests under way at once may overdraw a
+ * bound by more than that; who has made an honest mistake must not be locked out for hours.
+ */
+const DEBT_WINDOWS_MAX = 10;
 
 export class Limiter implements Bound {
   readonly #max: number;
@@ -38,7 +43,7 @@ export class Limiter implements Bound {
   }
 
   note(who: string): void {
-    this.take(who);
+    this.owe(who, 1);
   }
 
   has(who: string): boolean {
@@ -47,13 +52,13 @@ export class Limiter implements Bound {
   }
 
   /**
-   * Takes what other processes have allowed, even if that is more than is left: the caller then
-   * waits it off, but no longer than a full bucket takes to fill. Returns what is left.
+   * Takes what has happened already, even if that is more than is left: the caller then waits it
+   * off. Returns what is left.
    */
   owe(who: string, count: number): number {
     if (this.#max === 0) return 0;
     const bucket = this.#filled(who);
-    bucket.left = Math.max(-this.#max, bucket.left - count);
+    bucket.left = Math.max(-DEBT_WINDOWS_MAX * this.#max, bucket.left - count);
     return bucket.left;
   }
 

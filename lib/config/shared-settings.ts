@@ -83,7 +83,8 @@ export function transport(portDefault: number, certificateScopes: string) {
       COUNT_MAX,
       10_000,
       'Wrong record keys of one token, and from one address, in a minute; further requests ' +
-        'are refused for a while. 0 for no bound.',
+        'are refused until what was tried beyond it is waited off, for ten minutes at most. ' +
+        '0 for no bound.',
     ),
     wrongTokensPerMinuteMax: count(
       0,

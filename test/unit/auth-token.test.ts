@@ -150,6 +150,21 @@ test('a bucket fills at its pace, and each has its own', () => {
   assert.deepEqual(takes(4, 'a'), [true, true, true, false]);
 });
 
+test('what happened beyond the bound is owed and waited off, for ten windows at most', () => {
+  let now = 0;
+  const limiter = new Limiter(3, 3_000, () => now);
+  for (let count = 0; count < 8; count++) limiter.note('a');
+  now = 5_999;
+  assert.equal(limiter.has('a'), false);
+  now = 6_000;
+  assert.equal(limiter.has('a'), true);
+  for (let count = 0; count < 1_000; count++) limiter.note('b');
+  now += 30_999;
+  assert.equal(limiter.has('b'), false);
+  now += 1;
+  assert.equal(limiter.has('b'), true);
+});
+
 test('without a bound nothing is counted, and what is counted is bounded', () => {
   const unbounded = new Limiter(0, 1_000);
   assert.ok(Array.from({ length: 1_000 }, () => unbounded.take('a')).every(Boolean));
