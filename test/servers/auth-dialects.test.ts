@@ -141,9 +141,35 @@ test('a token in a URL is refused, whatever else is right', async () => {
   }
 });
 
+test('a token in a URL is refused, whatever of it or before it is escaped', async () => {
+  const { token } = all;
+  const escaped = `%65${token.slice(1)}`;
+  const whole = Buffer.from(token).toString('hex').replace(/../g, '%$&');
+  for (const url of [
+    `/v1/records/token%3D${token}`,
+    `/v1/records/Bearer%20${token}`,
+    `/v1/records/%22${token}%22`,
+    `/v1/records/x${token}`,
+    `/data?x=${escaped}`,
+    `/data?x=${whole}`,
+    `/data?x=%ff${escaped}`,
+    '/data?%74oken=x',
+  ]) {
+    const answer = await http(servers.fe.port, 'GET', url, from('192.0.2.1', token));
+    assert.equal(answer.status, 403, url.replaceAll(token, 'TOKEN'));
+  }
+});
+
 test('what only looks like a token in a URL is an ID', async () => {
   const headers = { 'enc-record-key': KEY.toString('hex') };
-  for (const id of ['test_data_1', 'est_abc_def', 'latest_0123456789ab_x', 'token', 'my-token=1']) {
+  for (const id of [
+    'test_data_1',
+    'est_abc_def',
+    'latest_0123456789ab_x',
+    'token',
+    'my-token=1',
+    'a%3Ftoken=1',
+  ]) {
     const call = from('192.0.2.1', all.token, headers);
     const answer = await http(servers.fe.port, 'GET', `/v1/records/${id}`, call);
     assert.equal(answer.status, 404, id);
