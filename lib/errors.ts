@@ -209,6 +209,8 @@ export interface ErrorFacts {
   readonly hint?: string | undefined;
   /** `LARGE`: the size of the body, in bytes. */
   readonly sizeBytes?: number | undefined;
+  /** `RATE_LIMITED`, inside a server: in how many milliseconds the next request is let in. */
+  readonly retryAfterMs?: number | undefined;
   /** The original error; for a log, never for a caller. */
   readonly cause?: unknown;
 }
@@ -226,6 +228,8 @@ export class EncServerError extends Error {
   readonly hint: string;
   /** `LARGE`: the size of the body, in bytes. */
   readonly sizeBytes: number | undefined;
+  /** `RATE_LIMITED`, inside a server: in how many milliseconds the next request is let in. */
+  readonly retryAfterMs: number | undefined;
 
   /** The hint is that of the code's row, unless `facts` have a better one. */
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
@@ -233,6 +237,7 @@ export class EncServerError extends Error {
     this.code = code;
     this.hint = facts.hint ?? ERRORS[code].hint;
     this.sizeBytes = facts.sizeBytes;
+    this.retryAfterMs = facts.retryAfterMs;
   }
 
   /** The row of the table that this error belongs to. */

@@ -8,6 +8,8 @@ export interface Bound {
   has(who: string): boolean;
   /** Takes one for something that has happened already. */
   note(who: string): void;
+  /** In how many milliseconds there is one left, if nothing more is taken. */
+  dueMs(who: string): number;
 }
 
 /** The setting that each bound comes from, and the time window that the setting refers to. */

@@ -90,12 +90,12 @@ class CallerBounds {
 
   admit(caller: Caller, { address }: Peer): void {
     const network = networkOf(address);
-    if (!this.#wrongKeys.has(network) || (isKnown(caller) && !this.#wrongKeys.has(caller.label))) {
-      throw limited('too many wrong record keys');
+    const names = isKnown(caller) ? [network, caller.label] : [network];
+    if (!names.every((name) => this.#wrongKeys.has(name))) {
+      throw limited('too many wrong record keys', this.#wrongKeys, names);
     }
-    const hasRoom = this.#requests.take(network);
-    if (!hasRoom || (isKnown(caller) && !this.#requests.take(caller.label))) {
-      throw limited('too many requests');
+    if (!names.every((name) => this.#requests.take(name))) {
+      throw limited('too many requests', this.#requests, names);
     }
   }
 
@@ -105,7 +105,9 @@ class CallerBounds {
   }
 
   checkTokens({ address }: Peer): void {
-    if (!this.#wrongTokens.has(networkOf(address))) throw limited('too many wrong tokens');
+    const network = networkOf(address);
+    if (this.#wrongTokens.has(network)) return;
+    throw limited('too many wrong tokens', this.#wrongTokens, [network]);
   }
 
   noteWrongToken({ address }: Peer): void {
@@ -265,6 +267,7 @@ function withBadCertificate(reason: string): Caller {
   };
 }
 
-function limited(words: string): EncServerError {
-  return new EncServerError('RATE_LIMITED', words);
+function limited(words: string, bound: Bound, names: readonly string[]): EncServerError {
+  const retryAfterMs = Math.max(...names.map((name) => bound.dueMs(name)));
+  return new EncServerError('RATE_LIMITED', words, { retryAfterMs });
 }

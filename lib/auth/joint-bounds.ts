@@ -143,7 +143,15 @@ class SharedBound implements Bound {
     if (left < 1) return false;
     // At least one, even if fewer are left than there are processes: otherwise nobody got any.
     const part = Math.max(1, Math.floor(left / processes));
-    return (this.#told.get(who) ?? 0) + (this.#untold.get(who) ?? 0) < part;
+    return this.#takenOf(who) < part;
+  }
+
+  dueMs(who: string): number {
+    const { max, windowMs } = this.#options;
+    if (this.has(who)) return 0;
+    const left = this.#leftOf(this.#accounts.get(who)) - this.#takenOf(who);
+    // Where only this process's part is used up, it learns of more at the next report.
+    return Math.max(TELL_MS, ((1 - left) * windowMs) / max);
   }
 
   note(who: string): void {
@@ -165,6 +173,10 @@ class SharedBound implements Bound {
   learn(who: string, left: number): void {
     if (this.#accounts.size >= BUCKETS_MAX && !this.#accounts.has(who)) this.#forget();
     this.#accounts.set(who, { left, atMs: this.#options.clock() });
+  }
+
+  #takenOf(who: string): number {
+    return (this.#told.get(who) ?? 0) + (this.#untold.get(who) ?? 0);
   }
 
   #leftOf(account: Account | undefined): number {

@@ -51,6 +51,11 @@ export class Limiter implements Bound {
     return this.#filled(who).left >= 1;
   }
 
+  dueMs(who: string): number {
+    if (this.has(who)) return 0;
+    return (1 - this.#filled(who).left) / this.#perMs;
+  }
+
   /**
    * Takes what has happened already, even if that is more than is left: the caller then waits it
    * off. Returns what is left.

@@ -4,10 +4,12 @@ import { createCipheriv, randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import { FeClient } from '../../lib/fe/client.ts';
 import { FamilyRecords } from '../../lib/fe/family-records.ts';
 import { Migration } from '../../lib/fe/migration.ts';
 import { makeToken } from '../helpers/access.ts';
 import { stopClock } from '../helpers/clock.ts';
+import { rejectsWith } from '../helpers/codes.ts';
 import { http } from '../helpers/http.ts';
 import { until } from '../helpers/programs.ts';
 import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
@@ -30,8 +32,36 @@ it('a key that is tried as the new one is counted like any other', async () => {
       codes.push(answer.json()['code']);
     }
     assert.deepEqual([...new Set(codes)], ['KEY_REQUIRED', 'RATE_LIMITED']);
-    assert.equal((await put({ 'Enc-Record-Key': key })).status, 429);
+    const refused = await put({ 'Enc-Record-Key': key });
+    assert.equal(refused.status, 429);
+    // The next is let in after a third of a minute, less what has gone by.
+    const retryAfterS = Number(refused.headers['retry-after']);
+    assert.ok(retryAfterS > 1 && retryAfterS <= 20, String(retryAfterS));
   } finally {
+    await close();
+  }
+});
+
+it('what a batch tried beyond the bound is owed, and said', async () => {
+  const { fe, close } = await startServers({ feServerConfigs: { wrongKeysPerMinuteMax: 6 } });
+  const client = new FeClient({ address: { host: 'localhost', port: fe.port }, attemptsMax: 1 });
+  try {
+    const { key } = await client.store('a', Buffer.from('x'));
+    const wrong = { op: 'retrieve', id: 'a', key: randomBytes(32) } as const;
+    const answers = await client.batch(Array.from({ length: 1_000 }, () => wrong));
+    const tried = answers.filter(({ error }) => error?.code === 'WRONG_KEY').length;
+    const refused = answers.filter(({ error }) => error?.code === 'RATE_LIMITED').length;
+    assert.ok(tried >= 6 && tried <= 64, String(tried));
+    assert.equal(tried + refused, 1_000);
+    await rejectsWith(client.retrieve('a', key), 'RATE_LIMITED');
+    const headers = { 'Enc-Record-Key': key.toString('hex') };
+    const answer = await http(fe.port, 'GET', '/v1/records/a', { headers });
+    // One each 10 s, and less what has gone by.
+    const waitS = Math.min(60, tried - 6) * 10 + 10;
+    const retryAfterS = Number(answer.headers['retry-after']);
+    assert.ok(retryAfterS > waitS / 2 && retryAfterS <= waitS, `${retryAfterS} of ${waitS}`);
+  } finally {
+    client.close();
     await close();
   }
 });

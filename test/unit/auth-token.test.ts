@@ -154,9 +154,12 @@ test('what happened beyond the bound is owed and waited off, for ten windows at 
   let now = 0;
   const limiter = new Limiter(3, 3_000, () => now);
   for (let count = 0; count < 8; count++) limiter.note('a');
+  assert.equal(Math.round(limiter.dueMs('a')), 6_000);
   now = 5_999;
   assert.equal(limiter.has('a'), false);
+  assert.equal(Math.round(limiter.dueMs('a')), 1);
   now = 6_000;
+  assert.equal(limiter.dueMs('a'), 0);
   assert.equal(limiter.has('a'), true);
   for (let count = 0; count < 1_000; count++) limiter.note('b');
   now += 30_999;

@@ -120,6 +120,7 @@ describe('shared bounds', () => {
     two.exchange();
     for (const bound of wrongKeys) assert.equal(bound.has('a'), false);
     // 140 of 100: 40 are owed, and there are 100 in a minute.
+    for (const bound of wrongKeys) assert.equal(Math.round(bound.dueMs('a')), 24_600);
     two.now = 24_000;
     for (const bound of wrongKeys) assert.equal(bound.has('a'), false);
     two.now = 25_000;

@@ -34,7 +34,7 @@ export interface Failure {
 const DATA = /^\/data(?:[/?]|$)/;
 /** Paths of the Go client's interface. */
 const GO_RECORDS = /^\/records(?:[/?]|$)/;
-/** After how many seconds a client may retry, if that can help. */
+/** After how many seconds a client may retry, if that can help and nothing better is known. */
 const RETRY_AFTER_S = 1;
 
 /** The error handler of all routes. */
@@ -66,7 +66,7 @@ export function answerFailure(
   if (request.headers.expect !== undefined && !request.raw.readableDidRead) {
     reply.header('connection', 'close');
   }
-  if (status === 503 || status === 429) reply.header('retry-after', RETRY_AFTER_S);
+  if (status === 503 || status === 429) reply.header('retry-after', retryAfterS(error));
   // RFC 9110 section 11.6.1.
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   const url = routeOf(request);
@@ -75,6 +75,10 @@ export function answerFailure(
   // Not by `type()`, which would add a charset that the media type does not have.
   reply.header('content-type', PROBLEM_HEADERS['Content-Type']);
   return reply.send(Buffer.from(problemBody(error, status)));
+}
+
+function retryAfterS({ retryAfterMs = 0 }: EncServerError): number {
+  return Math.max(RETRY_AFTER_S, Math.ceil(retryAfterMs / 1_000));
 }
 
 /** The route, however its path was written; the path as written if there is no such route. */
