@@ -77,6 +77,8 @@ export interface BeClientOptions {
   readonly token?: string | undefined;
   /** Calls over TLS if given, in the clear otherwise. */
   readonly tls?: TlsClientFiles | undefined;
+  /** Lets the token be sent to another machine in the clear: where the network itself encrypts. */
+  readonly allowPlaintext?: boolean | undefined;
   /** Calls on behalf of others: refusals of this client itself reach them as `UNAVAILABLE`. */
   readonly forOthers?: boolean;
   /** Connects at once and reconnects by itself; default: at the first call. */
@@ -109,7 +111,8 @@ export class BeClient {
   readonly #token: string | undefined;
 
   /**
-   * Does not connect yet, except with `stayConnected`. Throws `INVALID_FIELD` for malformed options.
+   * Does not connect yet, except with `stayConnected`. Throws `INVALID_FIELD` for malformed options,
+   * `BAD_CONFIG` if the token would travel in the clear beyond loopback.
    */
   constructor(options: BeClientOptions) {
     const { keyring, token } = options;
@@ -123,7 +126,9 @@ export class BeClient {
       ...(options.forOthers && { explain: asUnavailable, mendedByCaller: MENDED_BY_FRONT_END }),
       stayConnected: options.stayConnected ?? false,
       attemptsMax: 3,
+      token,
       tls: options.tls,
+      allowPlaintext: options.allowPlaintext,
       ...(greets && { hello: async () => helloFields(await keyring?.(), token) }),
     };
     this.#small = new FrameClient({ ...shared, connections: options.smallConnections ?? 2 });

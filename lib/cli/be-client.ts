@@ -109,8 +109,8 @@ async function withClient<T>(
   setting: ClientSetting,
   use: (client: BeClient) => Promise<T>,
 ): Promise<T> {
-  const { address, token, tls, timeoutMs } = setting;
-  const client = new BeClient({ address, token, tls, timeoutMs });
+  const { address, token, allowPlaintext, tls, timeoutMs } = setting;
+  const client = new BeClient({ address, token, allowPlaintext, tls, timeoutMs });
   try {
     return await use(client);
   } finally {

@@ -13,6 +13,7 @@ export interface TlsFlags {
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly allowPlaintext?: boolean;
 }
 
 export interface CallFlags extends TlsFlags {
@@ -28,15 +29,17 @@ export function addTlsFlags(command: Command, whose = '', call = 'call'): Comman
   return command
     .option('--tls-ca <path>', `${call} over TLS, trusting this authority (PEM)`, given)
     .option('--tls-cert <path>', `the client certificate${whose} (PEM)`, given)
-    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given);
+    .option('--tls-key <path>', 'the private key of the client certificate (PEM)', given)
+    .option('--allow-plaintext', 'send a token beyond loopback without TLS, on purpose');
 }
 
 /** The settings from the flags. Rejects with `FILE_ERROR`. */
 export async function callFlags(flags: CallFlags): Promise<Record<string, unknown>> {
   const { server, timeout, tokenFile, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
   const token = tokenFile === undefined ? undefined : await readTokenFile(tokenFile);
+  const { allowPlaintext } = flags;
   const files = { tls, tlsCa, tlsCert, tlsKey, tlsServerName };
-  return { serverAddr: server, timeoutMs: timeout, token, ...files };
+  return { serverAddr: server, timeoutMs: timeout, token, allowPlaintext, ...files };
 }
 
 /** How to call a server. @throws EncServerError `BAD_CONFIG` */

@@ -30,8 +30,8 @@ export function namespaceOf(flags: Pick<NameFlags, 'namespace'>): { namespace?: 
 }
 
 export function clientFor(setting: ClientSetting): FeClient {
-  const { address, token, tls, timeoutMs } = setting;
-  return new FeClient({ address, token, tls, timeoutMs });
+  const { address, token, allowPlaintext, tls, timeoutMs } = setting;
+  return new FeClient({ address, token, allowPlaintext, tls, timeoutMs });
 }
 
 export async function withClient<T>(

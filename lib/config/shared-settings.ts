@@ -233,6 +233,10 @@ export function caller() {
       /^[\x21-\x7e]*$/,
     ),
     tls: flag(false, 'Whether the server is called over TLS; `tlsCa` or `tlsCert` mean that too.'),
+    allowPlaintext: flag(
+      false,
+      'Allow sending the token beyond loopback without TLS: where the network itself encrypts.',
+    ),
     tlsCa: path('The authority of the server (PEM).', "the system's authorities"),
     tlsCert: path('The client certificate (PEM).', 'none'),
     tlsKey: path('The private key of the client certificate (PEM).', 'none'),

@@ -136,3 +136,15 @@ export function limitField(limit: number): FieldEntry {
     return u32Field(FIELD.LIMIT, limit);
   throw new EncServerError('INVALID_FIELD', `the limit of a page is 1 to ${LIST_IDS_MAX}`);
 }
+
+/** The IDs of one page of a list. @throws EncServerError `BAD_FRAME` */
+export function decodeIds(body: Buffer): Buffer[] {
+  const ids: Buffer[] = [];
+  for (let at = 0; at < body.length; ) {
+    const idAt = at + 2;
+    at = idAt > body.length ? Number.POSITIVE_INFINITY : idAt + body.readUInt16BE(at);
+    if (at > body.length) throw new EncServerError('BAD_FRAME', 'a list of IDs is cut');
+    ids.push(body.subarray(idAt, at));
+  }
+  return ids;
+}

@@ -6,7 +6,6 @@
  * @module fe-client
  */
 import { randomBytes } from 'node:crypto';
-import { EncServerError } from '../errors.ts';
 import { type CallOptions, FrameClient, infoOf, readCall, writeCall } from '../net/client.ts';
 import type { Address } from '../net/lane.ts';
 import type { TlsClientFiles } from '../net/tls-files.ts';
@@ -29,6 +28,7 @@ import {
 } from './client-batch.ts';
 import {
   type DeleteCall,
+  decodeIds,
   factsOf,
   limitField,
   nameFields,
@@ -92,6 +92,8 @@ export interface FeClientOptions {
   readonly token?: string | undefined;
   /** Calls over TLS if given, in the clear otherwise. */
   readonly tls?: TlsClientFiles | undefined;
+  /** Lets the token be sent to another machine in the clear: where the network itself encrypts. */
+  readonly allowPlaintext?: boolean | undefined;
   /** How many times one call is sent at most, if retrying is safe; default 3. */
   readonly attemptsMax?: number;
 }
@@ -121,7 +123,10 @@ export class FeClient {
   /** Sent with each RETRIEVE: a record too long for this client must not count as read. */
   readonly #acceptBytes: FieldEntry | undefined;
 
-  /** Does not connect yet. Throws `INVALID_FIELD` for malformed options. */
+  /**
+   * Does not connect yet. Throws `INVALID_FIELD` for malformed options, `BAD_CONFIG` if the token
+   * would travel in the clear beyond loopback.
+   */
   constructor(options: FeClientOptions) {
     const { timeoutMs = DEFAULT_LIMITS.requestTimeoutMs, frameBytesMax } = options;
     if (frameBytesMax !== undefined) {
@@ -135,7 +140,9 @@ export class FeClient {
       connectTimeoutMs: timeoutMs,
       frameBytesMax: frameBytesMax ?? FRAME_BYTES_MAX,
       attemptsMax: options.attemptsMax ?? 3,
+      token: options.token,
       tls: options.tls,
+      allowPlaintext: options.allowPlaintext,
       // Also without a token: the server says how long a record may be.
       hello: async () => helloFields(options.token),
       stayConnected: false,
@@ -286,15 +293,4 @@ const READER_BYTES = 16;
 function helloFields(token: string | undefined): FieldEntry[] {
   const agent = bytesField(FIELD.AGENT, Buffer.from(AGENT));
   return token === undefined ? [agent] : [agent, bytesField(FIELD.TOKEN, Buffer.from(token))];
-}
-
-function decodeIds(body: Buffer): Buffer[] {
-  const ids: Buffer[] = [];
-  for (let at = 0; at < body.length; ) {
-    const idAt = at + 2;
-    at = idAt > body.length ? Number.POSITIVE_INFINITY : idAt + body.readUInt16BE(at);
-    if (at > body.length) throw new EncServerError('BAD_FRAME', 'a list of IDs is cut');
-    ids.push(body.subarray(idAt, at));
-  }
-  return ids;
 }

@@ -10,6 +10,8 @@ type CallerSection = Config['feClientConfigs'] | Config['beClientConfigs'];
 export interface CallSettings {
   readonly address: Address;
   readonly token: string | undefined;
+  /** Whether the token may be sent beyond loopback without TLS. */
+  readonly allowPlaintext?: boolean;
   /** Undefined where there is no TLS. */
   readonly tls: TlsClientFiles | undefined;
 }
@@ -21,7 +23,7 @@ export interface CallSettings {
  *   key expects TLS, and must not send a token in the clear
  */
 export function callOf(section: CallerSection): CallSettings {
-  const { serverAddr, token, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = section;
+  const { serverAddr, token, allowPlaintext, tls, tlsCa, tlsCert, tlsKey, tlsServerName } = section;
   const isSecure = tls || tlsCa !== '' || tlsCert !== '';
   if ((tlsCert === '') !== (tlsKey === '')) {
     const hint = 'give both: --tls-cert and --tls-key';
@@ -36,6 +38,7 @@ export function callOf(section: CallerSection): CallSettings {
   return {
     address: parseAddress(serverAddr),
     token: token === '' ? undefined : token,
+    allowPlaintext,
     tls: isSecure ? { tlsCa, tlsCert, tlsKey, tlsServerName } : undefined,
   };
 }

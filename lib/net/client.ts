@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EncServerError, type ErrorCode, toEncServerError } from '../errors.ts';
 import type { FieldEntry } from '../protocol/fields.ts';
+import { type Calling, checkCalling } from './host-policy.ts';
 import { type Address, type Answer, Lane, type LaneOptions, type Request } from './lane.ts';
 import { timerMs } from './timer.ts';
 
@@ -43,7 +44,7 @@ export function writeCall(
   return { opcode, fields, body, writes: true, idempotent, timeoutMs, signal };
 }
 
-export interface FrameClientOptions extends LaneOptions {
+export interface FrameClientOptions extends LaneOptions, Calling {
   readonly connections: number;
   readonly timeoutMs: number;
   /** How many times one call is sent at most. */
@@ -63,9 +64,10 @@ export class FrameClient {
   readonly #options: FrameClientOptions;
   readonly #lanes: Lane[];
 
-  /** @throws EncServerError `INVALID_FIELD` */
+  /** @throws EncServerError `INVALID_FIELD`, `BAD_CONFIG` */
   constructor(options: FrameClientOptions) {
     checkOptions(options);
+    checkCalling(options);
     const connectTimeoutMs = timerMs(options.connectTimeoutMs);
     this.#options = { ...options, connectTimeoutMs };
     this.#lanes = Array.from({ length: options.connections }, () => new Lane(this.#options));

@@ -268,3 +268,26 @@ describe('a client whose server is not well', () => {
     assert.match(stderr, /BAD_CONFIG .*config\.yaml.*serverAddr.*host:port/);
   });
 });
+
+it('a token goes beyond loopback in the clear only where that is allowed', async () => {
+  const folder = await temporaryFolder();
+  const tokenFile = join(folder, 'token');
+  await writeFile(tokenFile, 'est_of_nobody');
+  try {
+    const to = ['--server', '192.0.2.1:1', '--token-file', tokenFile, '--timeout', '100ms'];
+    for (const [program, command] of [
+      ['fe-client', ['list']],
+      ['be-client', ['retrieve', '--id', 'a']],
+    ] as const) {
+      const refused = await run(program, [...command, ...to]);
+      assert.equal(refused.code, 2, refused.stderr);
+      assert.match(refused.stderr, /BAD_CONFIG 192\.0\.2\.1 .*\n.*--allow-plaintext/);
+      const allowed = await run(program, [...command, ...to, '--allow-plaintext']);
+      assert.equal(allowed.code, 5, allowed.stderr);
+    }
+    const flags = ['status', '--fe', '192.0.2.1:1', '--token-file', tokenFile];
+    assert.match((await run('enc-server', flags)).stderr, /BAD_CONFIG .*in the clear/);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -11,6 +11,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { BeClient, type TlsClientFiles } from '../../lib/be/client.ts';
 import { startBe } from '../../lib/be/server.ts';
 import { FeClient } from '../../lib/fe/client.ts';
+import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
 import { checkListening } from '../../lib/net/host-policy.ts';
 import { makeToken } from '../helpers/access.ts';
@@ -251,6 +252,24 @@ test('beyond loopback: tokens need TLS, or that somebody says otherwise', async 
   assert.throws(() => checkListening(bare), { code: 'NOT_ALLOWED', message: /in the clear/ });
   checkListening({ ...bare, allowPlaintext: true });
   checkListening({ ...bare, tlsCert: 'fe.pem' });
+});
+
+test('beyond loopback a client sends no token in the clear, unless somebody says otherwise', async () => {
+  const inClear = { code: 'BAD_CONFIG', message: /in the clear/, hint: /--allow-plaintext/ };
+  for (const Client of [FeClient, BeClient]) {
+    const open = (host: string, more: object) =>
+      new Client({ address: { host, port: 1 }, ...more }).close();
+    for (const host of ['192.0.2.1', '2001:db8::1', 'be', '127.evil.example']) {
+      assert.throws(() => open(host, { token }), inClear, host);
+      open(host, {});
+      open(host, { token, tls: {} });
+      open(host, { token, allowPlaintext: true });
+    }
+    for (const host of ['localhost', 'LOCALHOST', '127.0.0.2', '::1']) open(host, { token });
+  }
+  const beClientConfigs = { serverAddr: '192.0.2.1:1', token };
+  const config = await testConfig(await temporaryFolder(), { beClientConfigs });
+  await rejectsWith(startFe(config, silentLog), 'BAD_CONFIG');
 });
 
 test('a server whose TLS files are wrong does not start', async () => {
