@@ -222,6 +222,6 @@ function isLow({ highest, ceiling }: Known): boolean {
 
 function noneLeft(): EncServerError {
   return new EncServerError('CONFLICT', 'the ID is taken, and no higher one is left', {
-    hint: 'choose a free ID',
+    hint: `an item has, or had, an ID at the upper end, ${Number.MAX_SAFE_INTEGER}; choose a free ID`,
   });
 }

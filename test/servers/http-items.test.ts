@@ -108,7 +108,12 @@ describe('items of many clients', () => {
         data: 'x',
       });
       assert.equal(full.status, 409);
-      assert.equal(await create(fe.port, 5, 'there is room below'), 5);
+      // Whoever meets that later must be able to tell why.
+      await create(fe.port, 5, 'x');
+      const lower = await httpJson(fe.port, 'POST', '/data', { id: 5, data: 'y' });
+      assert.equal(lower.status, 409);
+      assert.match(String(lower.json()['detail']), /had, an ID at the upper end, 9007199254740991/);
+      assert.equal(await create(fe.port, 6, 'there is room below'), 6);
     });
   });
 

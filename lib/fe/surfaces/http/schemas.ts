@@ -55,7 +55,10 @@ const countText = decimal.pipe(z.int().min(1)).meta({ type: 'integer', ...BOUNDS
 
 export const newItem = z
   .object({
-    id: integer.describe('The ID to store it under; if that is taken, the next one is used.'),
+    id: integer.describe(
+      'The ID to store it under; if that is taken, the one after the highest is used. After ' +
+        '9007199254740991 there is none: 409.',
+    ),
     // An empty text is refused by the route with 400, as in the demo, and not here with 422.
     data: z.string().refine(isWellFormed).meta({ minLength: 1 }),
   })
