@@ -13,7 +13,9 @@ export const OTHER_VARIABLES = {
   ENC_SERVER_TS_CONFIG_PATH: 'The configuration file, where no `--config` is given.',
   ENC_SERVER_TS_ALLOW_OPEN: '`allowOpen` of both servers.',
   ENC_SERVER_TS_KEY: 'The record key for `fe-client`.',
-  ENC_SERVER_TS_TOKEN_FILE: 'A file with the access token of `fe-client`.',
+  ENC_SERVER_TS_TOKEN_FILE:
+    'A file with the access token of `fe-client`. A back end never gets it: for its commands there is ' +
+    '`ENC_SERVER_TS_BECLIENTCONFIGS_TOKEN_FILE`.',
   ENC_SERVER_TS_TLS_CA: '`tlsCa` of both clients.',
 } as const;
 
