@@ -52,7 +52,7 @@ export function transport(portDefault: number, certificateScopes: string) {
       COUNT_MAX,
       limits.requestsPerConnectionMax,
       'Requests of one connection under way at once; more wait to be read. Over HTTP, where they ' +
-        'take turns, more that were pipelined close the connection.',
+        'take turns, one more that was pipelined is answered 503, and ends the connection.',
     ),
     requestsMax: count(
       1,

@@ -9,7 +9,14 @@ import type { Logger } from '../log.ts';
 import type { Limits } from '../protocol/limits.ts';
 import { TransientSet } from '../transient.ts';
 import { toOriginForm } from './http-head.ts';
-import { answerConnect, answerExpectation, isSending, owe, takeNoMore } from './http-refusals.ts';
+import {
+  answerConnect,
+  answerExpectation,
+  answerOneTooMany,
+  isSending,
+  owe,
+  takeNoMore,
+} from './http-refusals.ts';
 import type { DialectHandler } from './listener.ts';
 import { refusalIn } from './refusals.ts';
 import { sayAndClose } from './refuser.ts';
@@ -123,13 +130,15 @@ export class HttpDoor {
     (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     // Their bytes are bounded. Node would silently drop those beyond 2,000, conditions included.
     server.maxHeadersCount = 0;
-    server.prependListener('request', (request, response) => {
+    const serve = server.listeners('request');
+    server.removeAllListeners('request');
+    server.on('request', (request, response) => {
       toOriginForm(request);
-      this.#begin(request, response);
+      if (!this.#begin(request, response)) return;
+      for (const one of serve) one.call(server, request, response);
     });
     server.on('checkExpectation', (request, response) => {
-      this.#begin(request, response);
-      answerExpectation(request, response);
+      if (this.#begin(request, response)) answerExpectation(request, response);
     });
     server.on('connect', answerConnect);
     // Only this event starts Node's timers for headers and requests.
@@ -145,12 +154,16 @@ export class HttpDoor {
     socket.resume();
   }
 
-  /** Node reads on however many pipelined requests are unanswered: they are bounded here. */
-  #begin({ socket }: IncomingMessage, response: ServerResponse): void {
+  /**
+   * Node reads on however many pipelined requests are unanswered: they are bounded here. Returns
+   * whether this one is to be served.
+   */
+  #begin({ socket }: IncomingMessage, response: ServerResponse): boolean {
     if (owe(socket, response) > this.#limits.requestsPerConnectionMax) {
-      this.#log.info('connection closed: too many HTTP requests at once');
-      socket.destroy();
-      return;
+      if (answerOneTooMany(response)) {
+        this.#log.info('connection closed: too many HTTP requests at once');
+      }
+      return false;
     }
     this.#underWay.add(response);
     if (this.#draining) lastOfConnection(response);
@@ -159,6 +172,7 @@ export class HttpDoor {
       // Most answers are out at once.
       if (socket.writableLength > 0) boundSending(response, this.#limits);
     });
+    return true;
   }
 }
 
@@ -200,6 +214,7 @@ function closeInSteps(socket: Socket): void {
   socket.destroySoon = () => {
     if (!isSending(socket)) return atOnce();
     takeNoMore(socket);
+    socket.resume();
     socket.end();
     const timer = setTimeout(() => socket.destroy(), LINGER_MS);
     socket.once('close', () => clearTimeout(timer));

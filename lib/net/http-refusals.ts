@@ -18,6 +18,8 @@ const LAST = new WeakMap<Duplex, ServerResponse>();
 const REFUSED = new WeakSet<Duplex>();
 /** Requests that no answer would reach. */
 const DROPPED = new WeakSet<IncomingMessage>();
+/** Connections of which nothing more is read. */
+const UNREAD = new WeakSet<Duplex>();
 /** Node's own bound (`--max-http-header-size`), in bytes. */
 const HEADER_BYTES_MAX = 16 * 1024;
 
@@ -59,9 +61,9 @@ export function checkAnswerable(request: IncomingMessage): void {
   throw new EncServerError('CANCELLED', 'no answer would arrive');
 }
 
-/** Whether the other side is still sending a request that was already answered. */
+/** Whether the other side is, or may be, still sending requests that are already answered. */
 export function isSending(socket: Socket): boolean {
-  return LAST.get(socket)?.req.complete === false;
+  return UNREAD.has(socket) || LAST.get(socket)?.req.complete === false;
 }
 
 /** Makes the answer under way the last one of its connection. */
@@ -95,6 +97,28 @@ export function answerExpectation(request: IncomingMessage, response: ServerResp
   response.shouldKeepAlive = false;
   takeNoMore(request.socket);
   response.writeHead(417, PROBLEM_HEADERS).end(problemBody(error, 417));
+}
+
+/**
+ * Answers a request that is one too many for its connection, as the last one, after those before
+ * it. What else arrives is dropped unread. Returns false for what had been read with it already.
+ */
+export function answerOneTooMany(response: ServerResponse): boolean {
+  const { socket } = response.req;
+  if (UNREAD.has(socket)) return false;
+  UNREAD.add(socket);
+  takeNoMore(socket);
+  // Node's parser reads from the socket as long as nobody else does.
+  socket.removeAllListeners('data').on('data', () => undefined);
+  // Until the answers are out: who sends on and takes none must not seem busy.
+  socket.pause();
+  const hint = 'wait for answers before sending more: requestsPerConnectionMax bounds them';
+  const error = new EncServerError('OVERLOADED', 'too many requests at once', { hint });
+  response.shouldKeepAlive = false;
+  const body = Buffer.from(problemBody(error, error.row.http));
+  const headers = { ...PROBLEM_HEADERS, 'Content-Length': body.length, 'Retry-After': 1 };
+  response.writeHead(error.row.http, headers).end(body);
+  return true;
 }
 
 /** For the event `connect`. */

@@ -174,15 +174,38 @@ describe('HTTP on the one port', () => {
     );
   });
 
-  it('closes a connection that pipelines more than its share', async () => {
+  it('answers what was let in where more is pipelined than the share, then says so and closes', async () => {
     await withServers(
-      async ({ fe }) => {
-        const raw = new RawHttp(fe.port);
-        raw.write(`GET /readyz HTTP/1.1\r\n${HOST}\r\n`.repeat(40));
-        await raw.closed;
+      async ({ fe, be }) => {
+        const get = `GET /readyz HTTP/1.1\r\n${HOST}\r\n`;
+        const put = `PUT /v1/records/a HTTP/1.1\r\n${HOST}Content-Length: 1\r\n\r\nx`;
+        for (const [port, request, count] of [
+          [fe.port, get, 40],
+          [be.port, get, 40],
+          [fe.port, put, 40],
+          [fe.port, get, 20_000],
+          [
+            fe.port,
+            `${get.repeat(9)}PUT /v1/records/b HTTP/1.1\r\n${HOST}Content-Length: 9\r\n\r\n`,
+            1,
+          ],
+        ] as const) {
+          const raw = new RawHttp(port);
+          raw.write(request.repeat(count));
+          await raw.closed;
+          const statuses = raw.received.match(/(?<=HTTP\/1\.1 )\d+/g) ?? [];
+          assert.equal(statuses.pop(), '503', raw.received.slice(-500));
+          assert.ok(statuses.length >= 8 && statuses.length < count + 9, String(statuses.length));
+          for (const status of statuses) assert.match(status, /^20[01]$/);
+          assert.match(raw.received, /Connection: close[^{]*\{[^{]*"code":"OVERLOADED"[^}]*\}$/i);
+          raw.destroy();
+        }
         assert.equal((await http(fe.port, 'GET', '/healthz')).status, 200);
       },
-      { feServerConfigs: { requestsPerConnectionMax: 8 } },
+      {
+        feServerConfigs: { requestsPerConnectionMax: 8 },
+        beServerConfigs: { requestsPerConnectionMax: 8 },
+      },
     );
   });
 
