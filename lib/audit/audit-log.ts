@@ -6,10 +6,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { type Family, single } from '../metrics.ts';
+import type { Family } from '../metrics.ts';
 import { type ChainState, sealLine } from './chain.ts';
 import { Checkpointer, type CheckpointSettings } from './checkpointer.ts';
 import { type Asked, operationLine, ownLine } from './entry.ts';
+import { type AuditFacts, auditFamilies } from './facts.ts';
 import { type AuditKey, readAuditKey, stateFileOf } from './key-files.ts';
 import { lockLog } from './lock.ts';
 import { type Recovered, recover, type Torn } from './recovery.ts';
@@ -129,21 +130,18 @@ export class AuditLog {
     this.#push(operationLine(asked, outcome, this.#key.nameKey), undefined);
   }
 
+  get facts(): AuditFacts {
+    return {
+      failure: this.#settings.failure,
+      failing: this.#failure !== undefined,
+      lines: this.#lines,
+      lostLines: this.#lost,
+      checkpointsFailed: this.#checkpointer.failed,
+    };
+  }
+
   families(): Family[] {
-    const isFailing = this.#failure === undefined ? 0 : 1;
-    const prefix = 'enc_server_audit';
-    const lost = 'Lines of the audit log that could not be written.';
-    return [
-      single('counter', `${prefix}_lines_total`, 'Lines of the audit log on disk.', this.#lines),
-      single('counter', `${prefix}_lost_lines_total`, lost, this.#lost),
-      single('gauge', `${prefix}_failing`, 'Whether lines cannot be written now.', isFailing),
-      single(
-        'counter',
-        `${prefix}_checkpoints_failed_total`,
-        'Checkpoints of the audit log that could not be written.',
-        this.#checkpointer.failed,
-      ),
-    ];
+    return auditFamilies(this.facts);
   }
 
   /** Writes the waiting lines and a last one, and signs the end. Never rejects. */

@@ -3,6 +3,7 @@
  * it knows only the store key, and the log has a keyed hash of that.
  */
 import type { AuditLog } from '../audit/audit-log.ts';
+import { auditLack } from '../audit/facts.ts';
 import { askerOf } from '../net/asker.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
@@ -136,7 +137,12 @@ export class AuditedBeService extends BeService {
 
   override async info(context: RequestContext): Promise<Record<string, unknown>> {
     const asked = { operation: 'info', ...askerOf(context) };
-    return await this.#audit.around(asked, () => super.info(context));
+    const facts = await this.#audit.around(asked, () => super.info(context));
+    return { ...facts, audit: this.#audit.facts };
+  }
+
+  override unreadyReason(): string | undefined {
+    return super.unreadyReason() ?? auditLack(this.#audit.facts);
   }
 
   async #note<T>(

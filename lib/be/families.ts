@@ -6,7 +6,7 @@ export interface StoreFacts {
   readonly meter: OpenedStore['meter'];
   /** Newest epoch of the keyring that was seen. */
   readonly epoch: number;
-  /** Whether the store takes writes. */
+  /** Whether the store takes writes, and the audit log, if `closed`, its lines. */
   readonly isReady: boolean;
 }
 
@@ -17,7 +17,7 @@ export function storeFamilies({ meter, epoch, isReady }: StoreFacts): Family[] {
     single(
       'gauge',
       'enc_server_ready',
-      '1 while the store takes writes and has room on its disk, else 0.',
+      '1 while the store and a closed audit log take writes and have room, else 0.',
       Number(isReady),
     ),
     {

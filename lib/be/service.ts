@@ -222,10 +222,10 @@ export class BeService {
       .sort((a, b) => a.epoch - b.epoch);
   }
 
-  /** Why the store does not take writes, for probes; undefined if it does. */
+  /** Why it cannot do its work, for probes; undefined if it can. */
   unreadyReason(): string | undefined {
     const { ok, reason } = this.#store.health();
-    return ok ? undefined : reason;
+    return ok ? undefined : `store: ${reason}`;
   }
 
   async #write<T>(

@@ -98,9 +98,22 @@ function stateOf(look: Look): string {
   return look.error?.row.exit === EXIT.notAllowed ? 'refuses' : 'down';
 }
 
+/** What is to be told of a server besides its figures; undefined if there is nothing. */
 function reasonOf(look: Look): string | undefined {
-  if (isWell(look)) return undefined;
-  return text(look.error?.describe() ?? look.facts?.['reason']);
+  const words = auditWordsOf(look.facts?.['audit']);
+  if (!isWell(look)) words.unshift(text(look.error?.describe() ?? look.facts?.['reason']));
+  return words.length === 0 ? undefined : words.join('; ');
+}
+
+/** A server that goes on without its audit log is well, and somebody has to know all the same. */
+function auditWordsOf(audit: unknown): string[] {
+  if (typeof audit !== 'object' || audit === null) return [];
+  const { failing, lostLines, checkpointsFailed } = audit as Facts;
+  const words = failing === true ? ['the audit log cannot be written'] : [];
+  const [lost, failed] = [count(lostLines), count(checkpointsFailed)];
+  if (lost > 0) words.push(`lines of the audit log that are lost: ${lost}`);
+  if (failed > 0) words.push(`checkpoints of the audit log that could not be written: ${failed}`);
+  return words;
 }
 
 function lookBefore({ server }: Look, before: readonly Look[]): Look | undefined {

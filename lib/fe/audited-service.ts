@@ -64,7 +64,8 @@ export class AuditedFeService extends FeService {
 
   override async info(context: RequestContext): Promise<Record<string, unknown>> {
     const asked = { operation: 'info', ...askerOf(context) };
-    return await this.#audit.around(asked, () => super.info(context));
+    const facts = await this.#audit.around(asked, () => super.info(context));
+    return { ...facts, audit: this.#audit.facts };
   }
 
   protected override async noted<T>(

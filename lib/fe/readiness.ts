@@ -1,4 +1,5 @@
 /** Whether a front end is ready, and what it waits for. */
+import { type AuditFacts, auditLack } from '../audit/facts.ts';
 import type { BackEnd } from '../be/back-end.ts';
 import type { KeyringKeeper } from './keeper.ts';
 
@@ -13,8 +14,14 @@ export interface FrontEndState {
   readonly store: string | undefined;
 }
 
-export async function stateOf(be: BackEnd, keeper: KeyringKeeper): Promise<FrontEndState> {
+export async function stateOf(
+  be: BackEnd,
+  keeper: KeyringKeeper,
+  audit: AuditFacts | undefined,
+): Promise<FrontEndState> {
   const missing: string[] = [];
+  const unaudited = auditLack(audit);
+  if (unaudited !== undefined) missing.push(unaudited);
   const lack = keeper.keyring === undefined ? keeper.lack.message : undefined;
   if (lack !== undefined) missing.push(`keyring: ${lack}`);
   try {

@@ -94,7 +94,7 @@ async function start(
   );
   const { budget, limits } = port;
   const { keeper, be } = await openLink(config, means, log, audit);
-  const state = () => stateOf(be, keeper);
+  const state = () => stateOf(be, keeper, audit?.facts);
   const { recordBytesMax, requestTimeoutMs } = limits;
   const { uniformErrors, host, allowedHosts } = section;
   const options = { be, keeper, budget, recordBytesMax, writePolicy, uniformErrors };
@@ -102,7 +102,7 @@ async function start(
     audit === undefined ? new FeService(options) : new AuditedFeService(options, audit);
   const families = () => [
     ...port.families(),
-    ...keepingFamilies(be, keeper),
+    ...keepingFamilies(be, keeper, audit?.facts),
     ...(audit?.families() ?? []),
   ];
   worker?.counts(families);

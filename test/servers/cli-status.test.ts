@@ -87,6 +87,19 @@ describe('what status shows', () => {
     }
   });
 
+  it('tells what the audit log lacks, of a server that goes on without it', () => {
+    const audit = { failure: 'open', failing: true, lostLines: 3, checkpointsFailed: 2 };
+    const look = lookOf('fe', { ...FACTS, audit });
+    const words =
+      'the audit log cannot be written; lines of the audit log that are lost: 3; ' +
+      'checkpoints of the audit log that could not be written: 2';
+    assert.ok(isWell(look));
+    assert.ok(tableOf([look], []).endsWith(`\nfe: ${words}\n`));
+    assert.ok(lineOf([look], [], 0).includes(`fe ok (${words}), 2 under way`));
+    const whole = { failing: false, lostLines: 0, checkpointsFailed: 0 };
+    assert.doesNotMatch(tableOf([lookOf('fe', { ...FACTS, audit: whole })], []), /audit/);
+  });
+
   it('fits into one line for a log', () => {
     const line = lineOf([lookOf('fe', FACTS), failed('be', 'TIMEOUT')], [], Date.UTC(2024, 1, 2));
     assert.match(

@@ -1,11 +1,14 @@
 /** deployments/monitoring: rules and dashboard ask for what the servers really count. */
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
+import { initAudit } from '../../lib/audit/key-files.ts';
+import { auditFilesIn } from '../helpers/audit.ts';
 import { http } from '../helpers/http.ts';
 import { breachesOf, type Registry, registryOf } from '../helpers/promql.ts';
 import { filesUnder, readRepository, readYaml } from '../helpers/repository.ts';
-import { startServers, type TestServers } from '../helpers/servers.ts';
+import { startServers, type TestServers, temporaryFolder } from '../helpers/servers.ts';
 
 const FOLDER = 'deployments/monitoring';
 const DURATION = z.string().regex(/^\d+[smh]$/);
@@ -58,16 +61,26 @@ const { rules } = rulesSchema.parse(readYaml(`${FOLDER}/alerts.yaml`)).groups[0]
 const dashboard = dashboardSchema.parse(JSON.parse(readRepository(`${FOLDER}/dashboard.json`)));
 const shown = dashboard.panels.filter(({ type }) => type !== 'row');
 
+let folder: string;
 let servers: TestServers;
 let registry: Registry;
 
 before(async () => {
-  servers = await startServers();
+  folder = await temporaryFolder();
+  const files = auditFilesIn(folder);
+  await initAudit(files);
+  const { path: auditLog, keyFile: auditKeyFile } = files;
+  servers = await startServers({
+    feServerConfigs: { auditLog, auditKeyFile, auditFailure: 'open' },
+  });
   await http(servers.fe.port, 'PUT', '/v1/records/a', { body: 'hi' });
   const pages = [servers.fe, servers.be].map(({ port }) => http(port, 'GET', '/metrics'));
   registry = registryOf(...(await Promise.all(pages)).map(({ body }) => body.toString()));
 });
-after(() => servers.close());
+after(async () => {
+  await servers.close();
+  await rm(folder, { recursive: true });
+});
 
 describe('alerts.yaml', () => {
   it('has rules, each name once', () => {

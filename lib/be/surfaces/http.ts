@@ -78,7 +78,7 @@ async function answerOf(host: BeHttpHost, request: IncomingMessage): Promise<Ans
   if (path === '/healthz') return json(200, { alive: true });
   if (session === undefined) {
     const reason = host.unreadyReason();
-    const missing = reason === undefined ? [] : [`store: ${reason}`];
+    const missing = reason === undefined ? [] : [reason];
     if (reason === undefined) return json(200, { ready: true, missing });
     return { ...json(503, { ready: false, missing }), outcome: 'UNAVAILABLE' };
   }
