@@ -1,4 +1,5 @@
 /** Whether a front end is ready, and what it waits for. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type AuditFacts, auditLack } from '../audit/facts.ts';
 import type { BackEnd } from '../be/back-end.ts';
 import type { KeyringKeeper } from './keeper.ts';
@@ -25,7 +26,9 @@ export async function stateOf(
   const lack = keeper.keyring === undefined ? keeper.lack.message : undefined;
   if (lack !== undefined) missing.push(`keyring: ${lack}`);
   try {
-    const { ok, reason, store } = await be.info({ timeoutMs: ASK_TIMEOUT_MS });
+    const { ok, reason, store, epoch } = await be.info({ timeoutMs: ASK_TIMEOUT_MS });
+    const behind = await behindOf(keeper, epoch);
+    if (behind !== undefined) missing.push(behind);
     // The store says what is wrong: closed, damaged, or short of space.
     if (ok !== true) missing.push(`store: ${reason}`);
     const kind = (store as { readonly kind?: unknown } | undefined)?.kind;
@@ -37,4 +40,19 @@ export async function stateOf(
     missing.push(`back end: ${message === lack ? 'not called without a keyring' : message}`);
     return { missing, isBackEndThere: false, store: undefined };
   }
+}
+
+/**
+ * Whether the store knows a newer keyring, in words: no request for a record is answered then. A
+ * file that has changed a moment ago is read first, so that a rotation is not taken for that.
+ */
+async function behindOf(keeper: KeyringKeeper, storeEpoch: unknown): Promise<string | undefined> {
+  const isBehind = () =>
+    keeper.keyring !== undefined &&
+    typeof storeEpoch === 'number' &&
+    keeper.keyring.epoch < storeEpoch;
+  if (!isBehind()) return undefined;
+  await Promise.race([keeper.renew(), sleep(ASK_TIMEOUT_MS, undefined, { ref: false })]);
+  if (!isBehind()) return undefined;
+  return `keyring: older than the store's (epoch ${keeper.keyring?.epoch} of ${storeEpoch})`;
 }

@@ -1,7 +1,7 @@
 /** Keyring and store belong together: what a front end does when they do not. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { access, chmod, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, copyFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { BeClient } from '../../lib/be/client.ts';
@@ -10,10 +10,12 @@ import type { Config, PartialConfig } from '../../lib/config/load.ts';
 import { EncServerError } from '../../lib/errors.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { KeyringKeeper } from '../../lib/fe/keeper.ts';
+import { Rotation } from '../../lib/fe/rotation.ts';
 import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { FakeServer } from '../helpers/fake-server.ts';
+import { http } from '../helpers/http.ts';
 import { startServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
 import { ask, until } from '../helpers/wire.ts';
 
@@ -72,6 +74,33 @@ test('a missing keyring over a filled store is KEYRING_MISSING, and none is made
   assert.equal(await exists(keyring), false);
   await rename(`${keyring}.backup`, keyring);
   await (await startFe(config, silentLog)).close();
+  await servers.close();
+});
+
+test('a front end with an older copy of the keyring is not ready until it has the new one', async () => {
+  const servers = await startServers();
+  const { fe, be, folder, config } = servers;
+  const { keyring } = config.feServerConfigs;
+  const copy = join(folder, 'copy.json');
+  const link = { address: { host: '127.0.0.1', port: be.port } };
+  const rotation = new Rotation({ path: keyring, link });
+  await rotation.add();
+  await copyFile(keyring, copy);
+  const flags = { feServerConfigs: { keyring: copy } };
+  const other = await startFe(await feConfig(folder, be.port, flags), silentLog);
+  const readyz = async (port: number) => {
+    const { status, body } = await http(port, 'GET', '/readyz');
+    return [status, JSON.parse(body.toString()).missing];
+  };
+  assert.deepEqual(await readyz(other.port), [200, []]);
+  await rotation.activate(10_000, () => undefined);
+  const behind = "keyring: older than the store's (epoch 2 of 3)";
+  assert.deepEqual(await readyz(other.port), [503, [behind]]);
+  // One that shares the file reads it when it is asked, though it has not looked yet.
+  assert.deepEqual(await readyz(fe.port), [200, []]);
+  await copyFile(keyring, copy);
+  assert.deepEqual(await readyz(other.port), [200, []]);
+  await other.close();
   await servers.close();
 });
 
