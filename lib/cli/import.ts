@@ -34,6 +34,11 @@ interface Sending extends LineName {
   readonly isKnown: boolean;
 }
 
+/** What a line may have; `line` stands in those of an export. */
+const MEMBERS: ReadonlySet<string> = new Set([
+  ...['id', 'id64', 'record', 'record64', 'namespace', 'namespace64'],
+  ...['contentType', 'expires', 'once', 'line'],
+]);
 const ITEMS_MAX = 500;
 const BYTES_MAX = 4 * 1024 * 1024;
 
@@ -180,6 +185,7 @@ function sendingOf(
 function requestOf(members: Members, { id, namespace }: LineName, key: Buffer): StoreRequest {
   const record = bytesOf(members, 'record');
   if (record === undefined) throw broken('the line has no record');
+  checkMembers(members);
   const { contentType, expires, once = false } = members;
   const expiryMs = expires === undefined ? undefined : Date.parse(String(expires));
   const isTyped = contentType === undefined || typeof contentType === 'string';
@@ -195,4 +201,15 @@ function requestOf(members: Members, { id, namespace }: LineName, key: Buffer): 
     ...(contentType !== undefined && { contentType }),
     ...(expiryMs !== undefined && { expiryMs }),
   };
+}
+
+/**
+ * A record whose end is misspelt would be kept for ever. Throws `UNKNOWN_FIELD` with a message that
+ * quotes nothing.
+ */
+function checkMembers(members: Members): void {
+  if (Object.keys(members).every((name) => MEMBERS.has(name))) return;
+  throw new EncServerError('UNKNOWN_FIELD', 'the line has a member that is not known', {
+    hint: 'beside id and record, a line may have namespace, contentType, expires and once',
+  });
 }

@@ -85,6 +85,25 @@ test('records come back as they were; a broken line is named, and exit codes tel
   ]);
 });
 
+test('a line with an unknown member is not stored without what it says', async () => {
+  await writeLines('odd.jsonl', [
+    { id: 'odd 1', record: 'x', ttl: 60 },
+    { id: 'odd 2', record: 'x', Expires: '2099-01-01T00:00:00Z' },
+    { id: 'odd 3', record: 'x', onece: true },
+    { id: 'even', record: 'x', expires: '2099-01-01T00:00:00Z', once: true, contentType: 'a/b' },
+  ]);
+  const args = ['import', file('odd.jsonl'), '--keys-out', file('odd.keys')];
+  const { code, stdout, stderr } = await feClient(...args);
+  assert.equal(stdout, 'stored 1 records, 3 failed\n');
+  assert.equal(code, 1);
+  assert.equal(stderr.match(/line [123]: UNKNOWN_FIELD/g)?.length, 3);
+  // All that an export writes is known.
+  assert.equal((await feClient('export', file('odd.keys'), '--out', file('odd.out'))).code, 0);
+  assert.equal((await linesOf('odd.out')).length, 2);
+  const again = await feClient('import', file('odd.out'), '--keys-out', file('odd.again'));
+  assert.deepEqual([again.code, again.stdout], [0, 'stored 1 records, 0 failed\n']);
+});
+
 test('an import that is killed goes on with the same keys, an export where it was', async () => {
   const count = 20_000;
   const records = Array.from({ length: count }, (_none, index) => ({
