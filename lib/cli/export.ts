@@ -16,6 +16,7 @@ import {
   parseLine,
 } from './jsonl.ts';
 import { openProgress, type Progress } from './progress.ts';
+import { Superseded } from './superseded.ts';
 import { note } from './terminal.ts';
 
 export interface ExportFlags {
@@ -72,14 +73,17 @@ class Export {
   }
 
   async all(path: string): Promise<void> {
+    const superseded = await Superseded.read(path);
     let batch: Asking[] = [];
     for await (const { number, text } of linesOf(path)) {
       if (!this.#file.isOpen(number)) continue;
       const members = this.#membersOf(number, text);
       // The head of the file, or a mark of the import's progress.
       if (members['key'] === undefined) continue;
+      const name = nameOf(members);
+      if (superseded.has(name, members['line'])) continue;
       const key = decodeHexKey(Buffer.from(String(members['key']), 'latin1'));
-      batch.push({ ...nameOf(members), line: number, key, reader: this.#file.readerOf(key) });
+      batch.push({ ...name, line: number, key, reader: this.#file.readerOf(key) });
       if (batch.length < ITEMS_MAX) continue;
       await this.#export(batch);
       batch = [];
