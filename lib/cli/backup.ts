@@ -1,12 +1,12 @@
 /** `enc-server backup`: makes, verifies and restores backups of a back end's store. */
 import { randomBytes } from 'node:crypto';
-import { open, rename, unlink } from 'node:fs/promises';
+import { open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type { BackupSecret } from '../backup/keys.ts';
 import type { BeClientOptions } from '../be/client.ts';
 import { syncFolder } from '../durable-file.ts';
-import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
 import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-line.ts';
@@ -41,6 +41,7 @@ interface RestoreFlags extends LinkFlags {
 const NAME = 'enc-server backup';
 /** Of the name that a file has until it is whole. */
 const ASIDE_BYTES = 8;
+const GROUP_AND_OTHERS = 0o077;
 
 export function runBackup(argv: readonly string[]): Promise<ExitCode> {
   const group = new CommandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
@@ -206,15 +207,28 @@ function checkSecret({ keyFile, passphraseFile }: SecretFlags): void {
   }
 }
 
-async function secretOf({ keyFile, passphraseFile }: SecretFlags): Promise<BackupSecret> {
+async function secretOf({ keyFile = '', passphraseFile }: SecretFlags): Promise<BackupSecret> {
   if (passphraseFile !== undefined) {
     return { kind: 'passphrase', passphrase: await readSecretText(passphraseFile) };
   }
-  const key = await readKey({ ...(keyFile !== undefined && { keyFile }) });
-  if (key?.length !== KEY_BYTES) {
-    throw new EncServerError('INVALID_KEY', 'the backup key has not 64 hexadecimal digits');
+  return { kind: 'key', key: await readBackupKey(keyFile) };
+}
+
+/** Rejects with `INVALID_KEY`, or `FILE_ERROR`, also if others than its owner may use the file. */
+async function readBackupKey(path: string): Promise<Buffer> {
+  // Where there is no such file, reading it says so; a pipe or a device has no mode to mend.
+  const known = await stat(path).catch(() => undefined);
+  if (known?.isFile() && (known.mode & GROUP_AND_OTHERS) !== 0) {
+    const hint = `chmod 600 ${path}`;
+    throw new EncServerError('FILE_ERROR', `others may read ${path}`, { hint });
   }
-  return { kind: 'key', key };
+  const key = await readKey({ keyFile: path }).catch((thrown: unknown) => {
+    if (codeOf(thrown) !== 'INVALID_KEY') throw thrown;
+  });
+  if (key?.length === KEY_BYTES) return key;
+  throw new EncServerError('INVALID_KEY', `${path} is no backup key`, {
+    hint: 'it has 64 hexadecimal digits; enc-server backup key makes one',
+  });
 }
 
 async function linkFor(flags: LinkFlags): Promise<BeClientOptions> {

@@ -151,3 +151,18 @@ test('a backup that is stopped leaves nothing behind', async () => {
   }
   await proxy.close();
 });
+
+test('a file that is no backup key, or that others may read, is named and not used', async () => {
+  await writeFile(file('blank'), '', { mode: 0o600 });
+  const blank = await backup('--out', file('n'), '--key-file', file('blank'), ...be);
+  assert.equal(blank.code, 2);
+  assert.match(blank.stderr, /INVALID_KEY \S+\/blank is no backup key\n.*backup key makes one/);
+  await backup('key', '--out', file('loose'));
+  await chmod(file('loose'), 0o644);
+  const loose = await backup('--out', file('n'), '--key-file', file('loose'), ...be);
+  assert.equal(loose.code, 2);
+  assert.match(loose.stderr, /FILE_ERROR others may read \S+\/loose\n.*chmod 600 \S+\/loose/);
+  assert.deepEqual(await namesLike('n'), []);
+  await chmod(file('loose'), 0o600);
+  assert.equal((await backup('--out', file('n'), '--key-file', file('loose'), ...be)).code, 0);
+});
