@@ -75,7 +75,8 @@ export const SECTIONS = {
         {
           about:
             'A key service that opens the keyring, and seals one that is made: the transit engine ' +
-            'of Vault or OpenBao, or one with the same interface.',
+            'of Vault or OpenBao, or one with the same interface. If `keyringPassphrase` is given, ' +
+            'too, the file says which of them opens it, and a new one is sealed by the key service.',
           expects: 'a URL such as https://vault.example:8200/v1/transit',
           fallback: 'none',
         },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, test } from 'node:test';
 import {
   changeProvider,
   createKeyring,
@@ -56,6 +56,20 @@ const KINDS = [
   { kind: 'passphrase', means: () => pass },
   { kind: 'transit', means: () => transit() },
 ] as const;
+
+test('of both means, a new keyring takes the key service; else its file says which', async () => {
+  const path = join(folder, 'both.json');
+  const both = { ...pass, ...transit() };
+  const provider = async () => JSON.parse(await readFile(path, 'utf8')).provider;
+  const { keyringId } = await createKeyring(path, both);
+  assert.equal(await provider(), 'transit');
+  // To change from one to the other takes both.
+  await changeProvider(path, both, 'passphrase', both);
+  assert.equal(await provider(), 'passphrase');
+  const asked = service.asked;
+  assert.deepEqual((await loadKeyring(path, both))?.keyringId, keyringId);
+  assert.equal(service.asked, asked);
+});
 
 for (const { kind, means } of KINDS) {
   describe(`a keyring sealed by ${kind}`, () => {
