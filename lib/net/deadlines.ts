@@ -26,7 +26,8 @@ export class Deadlines {
 
   /** There is a request to watch. */
   watch(): void {
-    this.#timer ??= setInterval(() => this.#check(), CHECK_INTERVAL_MS);
+    // After a pause of this process timers come first: what has arrived meanwhile must be read before.
+    this.#timer ??= setInterval(() => setImmediate(() => this.#check()), CHECK_INTERVAL_MS);
   }
 
   /** The peer has said something. */

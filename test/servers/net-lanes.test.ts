@@ -50,6 +50,21 @@ test('a server that fell silent is left, however little patience its callers hav
   );
 });
 
+test('an answer that came while this process stood still is not late', async () => {
+  let isOnce = true;
+  const script: Script = (request, peer) => {
+    peer.reply(request, DONE);
+    if (request.code !== OPCODE.PING || !isOnce) return;
+    isOnce = false;
+    for (const sinceMs = performance.now(); performance.now() - sinceMs < 300; );
+  };
+  await withFake(script, async (client, fake) => {
+    await client.ping({ timeoutMs: 100 });
+    await client.ping();
+    assert.equal(fake.connections, 1);
+  });
+});
+
 test('a request takes a connection that is ready before one that is not there yet', async () => {
   const sockets: Socket[] = [];
   // The first connection is answered, those after it are not.
