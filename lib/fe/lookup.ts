@@ -10,8 +10,11 @@ import { codeOf, orUndefined } from '../errors.ts';
 import { hasEnded, isExpired, notFound } from './calls.ts';
 import type { Ring } from './ring.ts';
 
-/** The operations that are used of the back end. */
-export type RecordStore = Pick<BeClient, 'put' | 'get' | 'head' | 'remove' | 'scan'>;
+/** What is used of the back end. */
+export type RecordStore = Pick<
+  BeClient,
+  'put' | 'get' | 'head' | 'remove' | 'scan' | 'takesConditions'
+>;
 
 /** What is known of a stored record without its body. */
 export interface FoundHead {

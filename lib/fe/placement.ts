@@ -107,7 +107,7 @@ export class Placement {
     return withRing(this.#keeper, call, async (ring, bound) => {
       const storeKey = ring.active.storeKey(name);
       if (!ring.mayMeetGraves) {
-        if (isStated(condition)) await this.#refuseGone(storeKey, bound);
+        if (this.#isToLook(condition)) await this.#refuseGone(storeKey, bound);
         return await this.#be.remove(storeKey, condition, bound);
       }
       await this.#settle(ring, name, bound, condition.kind === 'always');
@@ -170,9 +170,14 @@ export class Placement {
   ): Promise<Written> {
     if (condition.kind === 'absent') return this.#putCounting(storeKey, value, condition, call);
     const put = () => this.#be.put(storeKey, value, condition, call);
-    if (isStated(condition)) return this.#refuseGone(storeKey, call).then(put);
+    if (this.#isToLook(condition)) return this.#refuseGone(storeKey, call).then(put);
     const counts = ring.mayMeetGraves && condition.kind === 'always';
     return counts ? this.#putCounting(storeKey, value, condition, call) : put();
+  }
+
+  /** Whether nobody has looked yet at what a condition is about, and the store takes conditions. */
+  #isToLook(condition: WriteCondition): boolean {
+    return condition.kind === 'revision' && !condition.isSeen && this.#be.takesConditions;
   }
 
   /**
@@ -236,11 +241,6 @@ export class Placement {
       if (removed !== undefined) return found !== undefined;
     }
   }
-}
-
-/** Whether nobody has looked yet at what the condition is about. */
-function isStated(condition: WriteCondition): boolean {
-  return condition.kind === 'revision' && condition.isSeen !== true;
 }
 
 /**

@@ -216,6 +216,12 @@ for (const { dialect, start } of BACK_ENDS) {
         await assert.rejects(client.store('a', record, { expiryMs: Date.now() + 9_999 }), refused);
         await assert.rejects(client.list({}), refused);
         assert.equal(be.records.size, 0);
+        // Whatever lies there, which is not looked at for that.
+        await client.store('a', record);
+        for (const id of be.records.keys()) be.records.set(id, '00');
+        const ifRevision = Buffer.alloc(8);
+        await assert.rejects(client.store('a', record, { ifRevision }), refused);
+        await assert.rejects(client.delete('a', { ifRevision }), refused);
       }));
   });
 }

@@ -58,6 +58,7 @@ class World {
 
 /** One process that talks to the back end: requests and answers are on their way for a while. */
 class Process implements RecordStore, RingKeeper {
+  readonly takesConditions = true;
   readonly session: BeSession = { epoch: undefined };
   readonly placement = new Placement(this, this, new Budget(BYTES_MAX));
   ring: Ring;
