@@ -85,8 +85,7 @@ async function knownFile(path: string): Promise<RecordFile> {
       try {
         await whole.write(record);
       } catch (cause) {
-        // A file that is a mount of its own cannot be replaced.
-        if ((cause as NodeJS.ErrnoException).syscall === 'rename') return inPlace.write(record);
+        if (mayFitInPlace(cause)) return inPlace.write(record);
         await inPlace.drop();
         throw cause;
       }
@@ -97,6 +96,12 @@ async function knownFile(path: string): Promise<RecordFile> {
       await inPlace.drop();
     },
   };
+}
+
+/** A file that is a mount of its own cannot be replaced; nor one that leaves no room for another. */
+function mayFitInPlace(cause: unknown): boolean {
+  const { syscall, code = '' } = cause as NodeJS.ErrnoException;
+  return syscall === 'rename' || code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /**

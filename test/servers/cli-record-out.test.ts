@@ -183,6 +183,23 @@ test('a file for which there is no room is what it was', async () => {
   });
 });
 
+test('a disk without room for another file takes the record in place', async (t) => {
+  await withFolder(async (folder) => {
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
+    if (mounted.status !== 0) return t.skip('cannot mount a tmpfs');
+    try {
+      const path = join(folder, 'record');
+      await writeFile(path, Buffer.alloc(700_000, 'a'), { mode: 0o600 });
+      const file = await openRecordFile(path);
+      await file.write(Buffer.alloc(700_000, 'b'));
+      assert.ok((await readFile(path)).equals(Buffer.alloc(700_000, 'b')));
+      assert.deepEqual(await readdir(folder), ['record']);
+    } finally {
+      spawnSync('umount', [folder]);
+    }
+  });
+});
+
 test('a signal before the record has come leaves nothing behind', async () => {
   await withFolder(async (folder) => {
     const then = "process.stdout.write('open'); setInterval(() => file, 1_000);";
