@@ -11,7 +11,7 @@ import { OWN_SESSION } from '../net/session.ts';
 import { despiteOthers } from './despite-others.ts';
 import { COUNTERS_NAMESPACE } from './reserved.ts';
 import type { FeService } from './service.ts';
-import { ALWAYS, IF_ABSENT, ifRevision } from './write-condition.ts';
+import { ALWAYS, IF_ABSENT, ifUnchanged } from './write-condition.ts';
 
 /** Resolves to whether an item with this ID exists. */
 export type HasItem = (id: number, context: RequestContext) => Promise<boolean>;
@@ -200,7 +200,7 @@ export class ItemCounter {
     context: RequestContext,
   ): Promise<void> {
     const ceiling = Math.min(highest + AHEAD, Number.MAX_SAFE_INTEGER);
-    const condition = revision === undefined ? IF_ABSENT : ifRevision(revision);
+    const condition = revision === undefined ? IF_ABSENT : ifUnchanged(revision);
     const record = Buffer.from(`${highest} ${ceiling}`, 'latin1');
     const input = { name: NAME, record, kept: true, condition };
     const checkAtMs = Date.now() + CHECK_INTERVAL_MS;

@@ -24,7 +24,7 @@ import { type FoundHead, Placement } from './placement.ts';
 import { type OpeningKey, Reader, type ReadOptions, type ReadRecord } from './reading.ts';
 import { checkInput, type StoreInput, sealInput } from './sealing.ts';
 import { checkMayPeek, hiding, isUnproven, noteGuess } from './uniform-errors.ts';
-import { ALWAYS, changed, ifRevision, type WriteCondition } from './write-condition.ts';
+import { ALWAYS, changed, ifUnchanged, type WriteCondition } from './write-condition.ts';
 import { checkIsMeant, type WritePolicy, Writer } from './writing.ts';
 
 export type { IdPage } from './listing.ts';
@@ -286,7 +286,7 @@ export class FeService {
     // Now the key of a record that the family sealed is proven, too.
     checkIsMeant(found, meant);
     const once = (flags & ENVELOPE_FLAG.once) !== 0;
-    const condition = ifRevision(revision);
+    const condition = ifUnchanged(revision);
     const input = { name, record, key: newKey, oldKey, condition, contentType, expiryMs, once };
     return await this.#store(input, context);
   }

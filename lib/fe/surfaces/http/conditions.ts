@@ -5,7 +5,13 @@
 import { codeOf } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { despiteOthers } from '../../despite-others.ts';
-import { ALWAYS, IF_ABSENT, ifRevision, type WriteCondition } from '../../write-condition.ts';
+import {
+  ALWAYS,
+  IF_ABSENT,
+  ifRevision,
+  ifUnchanged,
+  type WriteCondition,
+} from '../../write-condition.ts';
 import { StatusError } from './answers.ts';
 import type { RecordHeaders } from './schemas.ts';
 
@@ -42,7 +48,7 @@ export async function writeUnder<T>(
   const written = await despiteOthers(ALWAYS, context, async () => {
     const revision = await ask();
     if (!holds(match, noneMatch, revision)) return undefined;
-    return { done: await write(revision === undefined ? IF_ABSENT : ifRevision(revision)) };
+    return { done: await write(revision === undefined ? IF_ABSENT : ifUnchanged(revision)) };
   });
   if (written === undefined) throw preconditionFailed();
   return written.done;
