@@ -152,7 +152,7 @@ export const ERRORS = {
   CANCELLED: row(44, 499, GRPC.cancelled, EXIT.unreachable, 'if-idempotent',
     'the caller took the request back'),
   GOAWAY: row(45, 503, GRPC.unavailable, EXIT.unreachable, 'always',
-    'the server is closing; connect again'),
+    'connect again'),
   RATE_LIMITED: row(46, 429, GRPC.resourceExhausted, EXIT.unreachable, 'always',
     'wait a moment; the limits are per token and address'),
 
