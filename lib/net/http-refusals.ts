@@ -96,7 +96,8 @@ export function answerExpectation(request: IncomingMessage, response: ServerResp
   // A client waiting for a different interim response never sends the body.
   response.shouldKeepAlive = false;
   takeNoMore(request.socket);
-  response.writeHead(417, PROBLEM_HEADERS).end(problemBody(error, 417));
+  const body = Buffer.from(problemBody(error, 417));
+  response.writeHead(417, { ...PROBLEM_HEADERS, 'Content-Length': body.length }).end(body);
 }
 
 /**

@@ -172,6 +172,7 @@ describe('a head', () => {
       const received = await exchange(port, request('GET /healthz', `${HOST}Expect: foo\r\n`));
       assert.deepEqual(statusesIn(received), [417]);
       assert.match(received, /application\/problem\+json.*"code":"INVALID_FIELD"/s);
+      assert.match(received, /\r\nContent-Length: \d+\r\n/);
     }
     // HTTP/1.0 knows no answer before the answer.
     const old =
