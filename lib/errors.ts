@@ -106,7 +106,7 @@ export const ERRORS = {
   INVALID_LINE: row(13, 400, BAD, EXIT.usage, 'never',
     'lines are UTF-8 without control characters; send other bytes with fe-client or be-client'),
   LINE_TOO_LONG: row(14, 413, GRPC.resourceExhausted, EXIT.tooLarge, 'never',
-    'send large records with fe-client'),
+    'send large records with fe-client or be-client'),
   NOT_TEXT: row(15, 406, GRPC.failedPrecondition, EXIT.usage, 'never',
     'use RETRIEVE64 or fe-client'),
 

@@ -62,7 +62,8 @@ export class HttpDoor {
   readonly take: DialectHandler = (socket, head, ended) => {
     // Input that ended before the dialect was known holds no complete request.
     if (ended) {
-      const error = new EncServerError('INVALID_LINE', 'the request is not complete');
+      const hint = 'an empty line ends the headers; see RFC 9112';
+      const error = new EncServerError('INVALID_LINE', 'the request is not complete', { hint });
       sayAndClose(socket, refusalIn('http', error));
       return;
     }

@@ -90,6 +90,8 @@ test('a long record comes back whole; one over the maximum is refused', async ()
     small.be.port,
     `STORE aa ${'b'.repeat(1001)}\nSTORE aa ${'b'.repeat(1000)}\n`,
   );
-  assert.match(answer, /^ERROR RECORD_TOO_LARGE [^\n]+\nSUCCESS\n$/);
+  const endless = await ask(small.be.port, `STORE aa ${'x'.repeat(70_000)}`);
   await small.close();
+  assert.match(answer, /^ERROR RECORD_TOO_LARGE [^\n]+\nSUCCESS\n$/);
+  assert.match(endless, /^ERROR LINE_TOO_LONG [^;]+; [^\n]+ or be-client\n$/);
 });
