@@ -15,6 +15,7 @@ import { startFe } from '../../lib/fe/server.ts';
 import { silentLog } from '../../lib/log.ts';
 import { Budget } from '../../lib/net/budget.ts';
 import type { RunningServer } from '../../lib/net/port.ts';
+import { ALWAYS, TABLE } from '../../lib/store/store.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 import { startServers, type TestServers, temporaryFolder, testConfig } from '../helpers/servers.ts';
 import { until } from '../helpers/wire.ts';
@@ -45,6 +46,21 @@ async function backUp(secret: Parameters<typeof writeBackup>[1] = SECRET, pauseM
     if (pauseMs > 0) await sleep(pauseMs);
   };
   return await writeBackup(at(servers.be.port), secret, write, untold);
+}
+
+/** Alters the one record in the store. */
+async function cutOnlyHead(): Promise<void> {
+  const keyringId = Buffer.from(`${(await client.info())['keyring']}`, 'hex');
+  const keyring = async () => ({ keyringId, epoch: 1 });
+  const be = new BeClient({ ...at(servers.be.port), keyring });
+  try {
+    const [item] = (await be.scan(Buffer.of(TABLE.RECORDS), undefined, 1)).items;
+    assert.ok(item !== undefined);
+    const { head, body = Buffer.alloc(0) } = await be.get(item.key, 1_000);
+    await be.put(item.key, { head: head.subarray(1), body, expiryMs: 0 }, ALWAYS);
+  } finally {
+    be.close();
+  }
 }
 
 /** Another back end with the backup in it, and a front end with the same keyring. */
@@ -144,6 +160,22 @@ describe('a backup', () => {
     other.close();
     await empty.close();
     await rejectsWith(verifyBackup(join(servers.folder, 'none'), SECRET, untold), 'FILE_ERROR');
+  });
+
+  it('takes an altered record as it is, and what comes after it', async () => {
+    const altered = await client.store('altered', Buffer.from('x'));
+    await cutOnlyHead();
+    await rejectsWith(client.list({}), 'ALTERED');
+    // Names lie in the store in no order, so some lie behind it.
+    const keys: Buffer[] = [];
+    for (let id = 0; id < 20; id++) {
+      keys.push((await client.store(`${id}`, Buffer.from('y'))).key);
+    }
+    assert.equal((await backUp()).items, 21);
+    await withRestored(async (other) => {
+      await rejectsWith(other.retrieve('altered', altered.key), 'ALTERED');
+      for (const [id, key] of keys.entries()) await other.retrieve(`${id}`, key);
+    });
   });
 
   it('goes into an empty store of its keyring alone, unless it may replace', async () => {
