@@ -2,17 +2,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { FeClient } from '../../lib/fe/client.ts';
 import { NO_BROWSER, openBrowser, openPage, type Watched } from '../helpers/browser.ts';
+import { assertAccessible } from '../helpers/console.ts';
 import { http } from '../helpers/http.ts';
 import { type RunningUp, run, startUp, until } from '../helpers/programs.ts';
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const MIB = 1024 * 1024;
 const SECRET = 'the moon is a harsh mistress';
 
@@ -284,16 +283,6 @@ describe('the console', options, () => {
     assert.equal((await http(port, 'GET', '/console/index.html')).status, 404);
   });
 });
-
-async function assertAccessible(page: Page, what: string): Promise<void> {
-  await page.addScriptTag({ path: AXE });
-  const violations = (await page.evaluate(
-    'axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)].join(" ")))',
-  )) as string[];
-  assert.deepEqual(violations, [], what);
-  const isWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
-  assert.equal(isWide, false, `${what} is wider than the screen`);
-}
 
 describe('the console and its servers', options, () => {
   it('says that the back end is away, and that it is back', async () => {

@@ -1,17 +1,20 @@
 /** What the tests of the console in a browser do on its page. */
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import type { Browser, Page, Route } from 'playwright-core';
 import { openPage } from './browser.ts';
 
 export const RECORD = '**/v1/record';
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** A page for the time of `use`, which must not complain. */
 export async function withPage(
   browser: Browser,
   base: string,
   use: (page: Page) => Promise<void>,
+  settings: Parameters<Browser['newContext']>[0] = {},
 ): Promise<void> {
-  const watched = await openPage(browser);
+  const watched = await openPage(browser, settings);
   try {
     watched.page.setDefaultTimeout(10_000);
     await watched.page.goto(base);
@@ -70,3 +73,18 @@ export async function holdNext(page: Page, url: string): Promise<() => void> {
 export const made = (page: Page) => page.locator('#store .made:not(.before)');
 export const keyOf = async (page: Page) =>
   (await page.locator('#store [data-what="The key"]').textContent()) ?? '';
+
+/** Also not wider than the screen. The page needs `bypassCSP`. */
+export async function assertAccessible(page: Page, what: string): Promise<void> {
+  await page.addScriptTag({ path: AXE });
+  const violations = (await page.evaluate(
+    'axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)].join(" ")))',
+  )) as string[];
+  assert.deepEqual(violations, [], what);
+  await assertNarrow(page, what);
+}
+
+export async function assertNarrow(page: Page, what: string): Promise<void> {
+  const isWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
+  assert.equal(isWide, false, `${what} is wider than the screen`);
+}
