@@ -15,12 +15,15 @@ export function make(tag, attributes = {}, ...children) {
 export function copyable(title, text) {
   const button = make('button', { type: 'button' }, 'Copy');
   button.setAttribute('aria-label', `Copy: ${title}`);
+  // Beside the button, whose name stays: a new name of what has the focus is not spoken.
+  const outcome = make('span', { role: 'status' });
   button.addEventListener('click', async () => {
-    const isCopied = await copy(text);
-    button.textContent = isCopied ? 'Copied' : 'Select and copy by hand';
+    outcome.textContent = '';
+    outcome.textContent = (await copy(text)) ? 'Copied' : 'Select and copy by hand';
   });
   const shown = make('code', { class: 'secret mono', 'data-what': title }, text);
-  return make('div', {}, make('h3', {}, title), make('div', { class: 'row' }, shown, button));
+  const row = make('div', { class: 'row' }, shown, button, outcome);
+  return make('div', {}, make('h3', {}, title), row);
 }
 
 async function copy(text) {

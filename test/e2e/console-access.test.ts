@@ -121,6 +121,29 @@ describe('the console at the width of a phone', options, () => {
 describe('the console for screen readers', options, () => {
   const settings = { viewport, bypassCSP: true, permissions: ['clipboard-write'] };
 
+  it('says what became of a copy', () =>
+    withPage(
+      browser,
+      base,
+      async (page) => {
+        await page.getByLabel('Text').first().fill('x');
+        await page.getByRole('button', { name: 'Make the link' }).click();
+        const copy = page.getByRole('button', { name: 'Copy: The link' });
+        await copy.waitFor();
+        await assertAccessible(page, 'a link that was made');
+        await copy.click();
+        const outcome = page.locator('#share .made').getByRole('status');
+        await outcome.getByText('Copied', { exact: true }).waitFor();
+        await assertAccessible(page, 'a link that was copied');
+        // As on a page without TLS.
+        await page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })");
+        await copy.click();
+        await outcome.getByText('Select and copy by hand', { exact: true }).waitFor();
+        await assertAccessible(page, 'a link that cannot be copied');
+      },
+      settings,
+    ));
+
   it('is accessible where it shows records and errors', () =>
     withPage(
       browser,
