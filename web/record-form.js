@@ -52,6 +52,7 @@ export function recordForm(section, send) {
       progress.hidden = false;
       progress.value = 0;
       try {
+        if (file !== undefined) await checkReadable(file, input);
         await send(record, (share) => {
           progress.value = share;
         });
@@ -63,4 +64,16 @@ export function recordForm(section, send) {
       }
     });
   });
+}
+
+/** A browser refuses to send a file that has changed, and then it looks as if nobody answered. */
+async function checkReadable(file, input) {
+  try {
+    // One byte tells. Of an empty one there is none, and only reading it whole looks at the file.
+    await (file.size === 0 ? file : file.slice(0, 1)).arrayBuffer();
+  } catch {
+    // So that it tells when the same one is chosen again.
+    input.value = '';
+    throw Object.assign(new Error(), { code: 'FILE_CHANGED' });
+  }
 }

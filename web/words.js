@@ -20,6 +20,8 @@ const WORDS = {
   SILENT: 'The server has sent nothing for 30 seconds. Look at your connection, then try again.',
   UNKNOWN_OUTCOME: 'The answer got lost: it may have been done. Try again, with the same key.',
   KEYRING_MISSING: 'The server lacks its keyring. Ask whoever runs it.',
+  FILE_CHANGED:
+    'The file has changed since it was chosen, or cannot be read. Choose it again; nothing was sent.',
   CUT_LINK:
     'This link is not whole: a part of it is missing, or a letter wrong. Nothing was opened.',
 };

@@ -1,6 +1,6 @@
 /** What the forms of the console keep, name and let go, on the real servers. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -234,6 +234,36 @@ describe('the forms of the console', options, () => {
         await save.getByText(`Save as ${shown}`, { exact: true }).waitFor();
         assert.equal(await save.getAttribute('download'), shown);
       }
+    }));
+
+  it('send nothing of a file that has changed since it was chosen, and say so', () =>
+    withPage(browser, base, async (page) => {
+      const path = join(folder, 'changing');
+      const input = page.locator('#store input[type="file"]');
+      const sent: string[] = [];
+      page.on('request', (request) => sent.push(request.method()));
+      await view(page, 'Store');
+      await page.locator('#store-id').fill('changing');
+      for (const [before, now] of [
+        ['first', 'changed'],
+        ['', 'no longer empty'],
+        ['soon gone', undefined],
+        ['', undefined],
+      ] as const) {
+        await writeFile(path, before);
+        await input.setInputFiles(path);
+        await (now === undefined ? rm(path) : writeFile(path, now));
+        await page.getByRole('button', { name: 'Store it' }).click();
+        await page.locator('#store .error').getByText('Choose it again').waitFor();
+        assert.ok(await made(page).isHidden());
+        // Else a browser would not tell that the same one is chosen again.
+        assert.equal(await input.inputValue(), '');
+      }
+      assert.ok(!sent.includes('PUT'));
+      await writeFile(path, '');
+      await input.setInputFiles(path);
+      await page.getByRole('button', { name: 'Store it' }).click();
+      await made(page).getByText('Stored as changing.').waitFor();
     }));
 
   it('let go of a file that was dropped by mistake, and keep the text', () =>
