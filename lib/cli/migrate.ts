@@ -72,11 +72,13 @@ async function fromMongo(flags: FromMongoFlags): Promise<ExitCode> {
 }
 
 async function tellSurvey(survey: Survey, { json }: FromMongoFlags): Promise<ExitCode> {
-  const { documents, go, python, unreadable, problems } = survey;
-  const words = `${documents} documents: ${go} of Go, ${python} of Python, ${unreadable} unreadable`;
+  const { documents, go, python, unreadable, conflicts, problems, duplicates } = survey;
+  const words = `${documents} documents: ${go} of Go, ${python} of Python, ${unreadable} unreadable, ${conflicts} conflicts`;
   await print(json ? `${JSON.stringify(survey)}\n` : `${words}; nothing was written\n`);
   tellProblems(problems);
-  return unreadable === 0 ? EXIT.done : EXIT.wrongKey;
+  tellProblems(duplicates);
+  if (unreadable > 0) return EXIT.wrongKey;
+  return conflicts === 0 ? EXIT.done : EXIT.conflict;
 }
 
 async function tellMigrated(migrated: Migrated, { json }: FromMongoFlags): Promise<ExitCode> {

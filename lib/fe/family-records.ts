@@ -37,6 +37,8 @@ export interface FamilyRecord {
   readonly kind: 'go' | 'python';
   readonly name: RecordName;
   readonly sealed: SealedRecord;
+  /** The caller's, if it is a Python server's record. */
+  readonly key?: Buffer;
 }
 
 const NO_NAMESPACE = Buffer.alloc(0);
@@ -79,10 +81,10 @@ export class FamilyRecords {
     const whole = Buffer.concat([this.#secrets.nonce, body]);
     const { key } = known;
     const opened = openLegacy(whole, key);
-    if (key.length !== KEY_BYTES) return { kind: 'python', name, sealed: asItIs(whole) };
+    if (key.length !== KEY_BYTES) return { kind: 'python', name, sealed: asItIs(whole), key };
     const flags = ENVELOPE_FLAG.callersKey | ENVELOPE_FLAG.legacy;
     const sealed = { ...seal({ name, key, record: opened, flags }), expiryMs: 0 };
-    return { kind: 'python', name, sealed };
+    return { kind: 'python', name, sealed, key };
   }
 }
 

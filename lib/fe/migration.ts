@@ -4,17 +4,18 @@
  * repeating it does no harm.
  */
 import type { BeClient } from '../be/client.ts';
-import { decodeHeader, ENVELOPE_FLAG } from '../crypto/envelope.ts';
+import { decodeHeader, ENVELOPE_FLAG, proveKey, type RecordName } from '../crypto/envelope.ts';
 import { decodeHead, isGrave } from '../crypto/head.ts';
 import { withLegacy } from '../crypto/keyring-states.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import { withFileLock } from '../secret-file.ts';
 import type { FamilyEntry, FamilyRecord, FamilyRecords } from './family-records.ts';
+import { FirstDocuments } from './first-documents.ts';
 import { BODY_BYTES_MAX, KeyringJob, RECORD_TIMEOUT_MS, type Told } from './keyring-job.ts';
 import { isLegacyHeader } from './legacy.ts';
 import { orConflict, scanAll } from './lookup.ts';
 import { type Counts, readState, statePathOf, writeState } from './migration-state.ts';
-import type { Placement } from './placement.ts';
+import type { FoundRecord, Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { IF_ABSENT } from './write-condition.ts';
 
@@ -37,8 +38,12 @@ export interface Survey {
   readonly go: number;
   readonly python: number;
   readonly unreadable: number;
+  /** Those that differ from an earlier document with the same name. */
+  readonly conflicts: number;
   /** Some of the unreadable ones. */
   readonly problems: readonly EntryProblem[];
+  /** Some of the conflicts. */
+  readonly duplicates: readonly EntryProblem[];
 }
 
 export interface Migrated {
@@ -53,23 +58,33 @@ const BATCH_DIGITS = 32 * 1024 * 1024;
 const PROBLEMS_MAX = 20;
 
 export class Migration extends KeyringJob {
-  /** Reads every document. Rejects with `UNAVAILABLE`. */
-  async survey(source: EntrySource, records: FamilyRecords, told: Told): Promise<Survey> {
-    const found = { documents: 0, go: 0, python: 0, unreadable: 0 };
+  /** Reads every document, and shows it to `firsts`. Rejects with `UNAVAILABLE`. */
+  async survey(
+    source: EntrySource,
+    records: FamilyRecords,
+    told: Told,
+    firsts = new FirstDocuments(),
+  ): Promise<Survey> {
+    const found = { documents: 0, go: 0, python: 0, unreadable: 0, conflicts: 0 };
     const problems: EntryProblem[] = [];
+    const duplicates: EntryProblem[] = [];
     const all = await source.count();
     for await (const entry of source.documents()) {
       found.documents++;
       try {
-        found[records.read(entry).kind]++;
+        const { kind, name } = records.read(entry);
+        found[kind]++;
+        if (!firsts.isFirst(name, entry)) {
+          found.conflicts++;
+          note(duplicates, entry, 'CONFLICT');
+        }
       } catch (thrown) {
         found.unreadable++;
-        const { code } = toEncServerError(thrown);
-        if (problems.length < PROBLEMS_MAX) problems.push({ position: entry.position, code });
+        note(problems, entry, toEncServerError(thrown).code);
       }
       told(found.documents, Math.max(all, found.documents));
     }
-    return { ...found, problems };
+    return { ...found, problems, duplicates };
   }
 
   /**
@@ -87,11 +102,12 @@ export class Migration extends KeyringJob {
     return await withFileLock(path, async () => {
       const { isDone } = await readState(path, source.place);
       if (isDone) throw alreadyDone(source, path);
-      const survey = await this.survey(source, records, () => undefined);
+      const firsts = new FirstDocuments();
+      const survey = await this.survey(source, records, () => undefined, firsts);
       if (survey.unreadable > 0 && !skips) throw unreadable(survey);
       await this.#openLegacy();
       return await this.withPlacement((placement) =>
-        this.#moveAll(source, records, survey.documents, placement, told),
+        this.#moveAll(source, records, firsts, survey.documents, placement, told),
       );
     });
   }
@@ -118,6 +134,7 @@ export class Migration extends KeyringJob {
   async #moveAll(
     source: EntrySource,
     records: FamilyRecords,
+    firsts: FirstDocuments,
     all: number,
     placement: Placement,
     told: Told,
@@ -130,11 +147,9 @@ export class Migration extends KeyringJob {
     const moveBatch = async () => {
       const done = { ...counts };
       const store = async (entry: FamilyEntry) => {
-        const outcome = await moveOne(placement, records, entry);
+        const outcome = await moveOne(placement, records, firsts, entry);
         done[outcome]++;
-        if (outcome === 'conflicts' && conflicts.length < PROBLEMS_MAX) {
-          conflicts.push({ position: entry.position, code: 'CONFLICT' });
-        }
+        if (outcome === 'conflicts') note(conflicts, entry, 'CONFLICT');
       };
       await Promise.all(batch.map(store));
       counts = done;
@@ -145,8 +160,6 @@ export class Migration extends KeyringJob {
       told(sumOf(counts), Math.max(all, sumOf(counts)));
     };
     for await (const entry of source.documents(position)) {
-      // Of two documents with one ID, the family's servers find the older one.
-      if (batch.some(({ id }) => id === entry.id)) await moveBatch();
       batch.push(entry);
       digits += String(entry.record).length;
       if (batch.length === BATCH_ENTRIES || digits > BATCH_DIGITS) await moveBatch();
@@ -170,6 +183,7 @@ export class Migration extends KeyringJob {
 async function moveOne(
   placement: Placement,
   records: FamilyRecords,
+  firsts: FirstDocuments,
   entry: FamilyEntry,
 ): Promise<keyof Counts> {
   let found: FamilyRecord;
@@ -179,15 +193,32 @@ async function moveOne(
     // It was reported before that some cannot be read, and accepted.
     return 'skipped';
   }
-  const { name, sealed } = found;
+  const { name, sealed, key } = found;
+  // Whatever became of the first one, even if it was deleted since: this one never comes after it.
+  if (!firsts.isFirst(name, entry)) return 'conflicts';
   const call = { timeoutMs: RECORD_TIMEOUT_MS };
   const put = await orConflict(placement.put(name, sealed, IF_ABSENT, call));
   if (put !== undefined) return 'moved';
   const there = await placement.get(name, BODY_BYTES_MAX, call);
   if (isLegacyHeader(there.header)) return there.body.equals(sealed.body) ? 'known' : 'conflicts';
-  // Sealed anew since, on a read with the right key.
+  // Sealed anew, when it was moved or on a read with the right key. A Go server's key is not here
+  // to be tried, but no other document of the source was moved to that name.
   const { flags } = decodeHeader(there.header);
-  return (flags & ENVELOPE_FLAG.legacy) !== 0 ? 'known' : 'conflicts';
+  const isMoved = (flags & ENVELOPE_FLAG.legacy) !== 0;
+  return isMoved && (key === undefined || isProven(there, name, key)) ? 'known' : 'conflicts';
+}
+
+function isProven({ header }: FoundRecord, name: RecordName, key: Buffer): boolean {
+  try {
+    proveKey(header, name, key);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function note(problems: EntryProblem[], { position }: FamilyEntry, code: string): void {
+  if (problems.length < PROBLEMS_MAX) problems.push({ position, code });
 }
 
 async function countLegacy(be: BeClient, { active, old, epoch }: Ring): Promise<number> {

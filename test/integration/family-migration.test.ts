@@ -76,7 +76,7 @@ test('records of the Go servers come along, and their store stays as it was', as
   assert.equal(dry.code, 0, dry.stderr);
   assert.match(
     dry.stdout,
-    /^25 documents: 25 of Go, 0 of Python, 0 unreadable; nothing was written/,
+    /^25 documents: 25 of Go, 0 of Python, 0 unreadable, 0 conflicts; nothing was written/,
   );
   const wrong = await migrate(...args, `${path}.wrong`);
   assert.equal(wrong.code, 4);
@@ -98,6 +98,45 @@ test('records of the Go servers come along, and their store stays as it was', as
   assert.match(early.stderr, /CONFLICT 20 records lie as the family's servers sealed them/);
   assert.equal((await migrate('finish', '--leave', ...where)).code, 0);
   assert.equal(await documents(), before);
+  await client.close();
+});
+
+test('two documents for one ID: the later one is a conflict, in the dry run too', async (t) => {
+  if (mongo === undefined) return t.skip(NO_MONGO);
+  const database = mongo.database();
+  const client = await new MongoClient(mongo.uri).connect();
+  const [first, second] = [randomBytes(32), randomBytes(32)];
+  // As the Python servers do: each under its own key, and thus under another ID.
+  const sealed = (key: Buffer, text: string) =>
+    gcm(key, Buffer.from(ID_NONCE), text).subarray(ID_NONCE.length).toString('hex');
+  await client
+    .db(database)
+    .collection('records')
+    .insertMany([
+      { id: sealed(first, 'twice'), record: sealed(first, 'one') },
+      { id: sealed(second, 'twice'), record: sealed(second, 'two') },
+    ]);
+  const path = join(folder, 'twice.yaml');
+  await writeFile(
+    path,
+    `{"feServerConfigs": {"idKeyStr": "${ID_KEY}", "idNonceStr": "${ID_NONCE}"},
+      "beServerConfigs": {"mongoURI": "${mongo.uri}"}}`,
+  );
+  const keys = [second, first].map((key) => `{"id": "twice", "key": "${key.toString('hex')}"}\n`);
+  await writeFile(join(folder, 'twice.jsonl'), keys.join(''));
+  const where = up.toBe.map((one) => (one === '--server' ? '--be' : one));
+  const args = ['from-mongo', '--db', database, '--data-dir', join(folder, 'data'), ...where];
+  args.push('--family-config', path, '--keys', join(folder, 'twice.jsonl'));
+
+  const dry = await migrate(...args, '--dry-run');
+  assert.equal(dry.code, 7, dry.stderr);
+  assert.match(dry.stdout, /^2 documents: 0 of Go, 2 of Python, 0 unreadable, 1 conflicts; /);
+  assert.match(dry.stderr, /CONFLICT _id /);
+  const moved = await migrate(...args);
+  assert.equal(moved.code, 7, moved.stderr);
+  assert.match(moved.stdout, /^moved 1 records, 0 were here, 1 conflicts, 0 skipped/);
+  const flags = ['--id', 'twice', '--key', first.toString('hex'), ...up.toFe];
+  assert.equal((await run('fe-client', ['retrieve', ...flags])).stdout.toString(), 'one');
   await client.close();
 });
 

@@ -211,7 +211,7 @@ describe('records of the Python servers', () => {
     const survey = await migration.survey(source(), new FamilyRecords(SECRETS, keys), untold);
     assert.deepEqual(
       { ...survey, problems: [] },
-      { documents: 3, go: 1, python: 2, unreadable: 0, problems: [] },
+      { documents: 3, go: 1, python: 2, unreadable: 0, conflicts: 0, problems: [], duplicates: [] },
     );
     await run(new FamilyRecords(SECRETS, keys));
     assert.equal(await text('alice', long), 'hello');
@@ -333,6 +333,86 @@ describe('what is in the way of a migration', () => {
     await rejectsWith(strange.run(source(), goRecords(), false, untold), 'KEYRING_MISMATCH');
     await other.close();
     await rm(other.folder, { recursive: true, force: true });
+  });
+});
+
+describe('of several documents for one ID the first one counts', () => {
+  const positions = (problems: readonly { position: string }[]) =>
+    problems.map(({ position }) => position);
+
+  it('whichever servers stored them, under whatever keys: the dry run tells it, too', async () => {
+    const keys: { id: Buffer; key: Buffer }[] = [];
+    const python = (id: string, record: string) => {
+      const key = addPython(id, record);
+      keys.push({ id: Buffer.from(id), key });
+      return key;
+    };
+    const firsts = new Map<string, Buffer>();
+    const later: FamilyEntry[] = [];
+    // Side by side, so that they are on their way at the same time.
+    for (let index = 0; index < 10; index++) {
+      for (const [id, first, second] of [
+        [`twice Python ${index}`, python, python],
+        [`Python, Go ${index}`, python, addGo],
+        [`Go, Python ${index}`, addGo, python],
+        [`twice Go ${index}`, addGo, addGo],
+      ] as const) {
+        firsts.set(id, first(id, `first of ${id}`));
+        second(id, 'second');
+        later.push(documents.at(-1) as FamilyEntry);
+      }
+    }
+    // The first one again, as another program writes it.
+    const { id, record } = documents[0] as FamilyEntry;
+    const position = '{"$oid":"f0"}';
+    documents.push({ position, id: `${id}`.toUpperCase(), record: `${record}`.toUpperCase() });
+    const records = new FamilyRecords(SECRETS, keys);
+    const survey = await migration.survey(source(), records, untold);
+    assert.deepEqual(
+      [survey.documents, survey.unreadable, survey.conflicts, survey.problems.length],
+      [81, 0, 40, 0],
+    );
+    assert.deepEqual(positions(survey.duplicates), positions(later).slice(0, 20));
+    const { counts, conflicts } = await run(records);
+    assert.deepEqual(counts, { moved: 40, known: 1, conflicts: 40, skipped: 0 });
+    assert.deepEqual(positions(conflicts), positions(survey.duplicates));
+    for (const [id, key] of firsts) assert.equal(await text(id, key), `first of ${id}`);
+  });
+
+  it('when it was interrupted, and the first one read or deleted since, too', async () => {
+    const keys = Array.from({ length: 900 }, (_none, index) => addGo(`id ${index}`, `${index}`));
+    const strayKeys = ['id 7', 'id 8', 'id 9'].map((id) => addGo(id, 'another'));
+    let opened = 0;
+    const leaving = source();
+    const failing: EntrySource = {
+      ...leaving,
+      documents: (after) => (opened++ === 0 ? leaving : source(500)).documents(after),
+    };
+    await rejectsWith(run(goRecords(), failing), 'UNAVAILABLE');
+    assert.equal(await text('id 7', keys[7] as Buffer), '7');
+    await client.delete('id 8');
+    const { counts, conflicts } = await run();
+    assert.equal(counts.moved + counts.known, 900);
+    assert.equal(counts.conflicts, 3);
+    assert.deepEqual(positions(conflicts), positions(documents.slice(900)));
+    assert.equal(await text('id 7', keys[7] as Buffer), '7');
+    await rejectsWith(client.retrieve('id 8', strayKeys[1] as Buffer), 'NOT_FOUND');
+    assert.equal(await text('id 9', keys[9] as Buffer), '9');
+  });
+
+  it('and what lies under the name under another key is not taken for it', async () => {
+    const keys = [addPython('alice', 'first'), addPython('alice', 'second')];
+    const records = new FamilyRecords(
+      SECRETS,
+      keys.map((key) => ({ id: Buffer.from('alice'), key })),
+    );
+    const first = documents.shift() as FamilyEntry;
+    await run(records);
+    await rm(statePathOf(keyringPath));
+    documents.unshift(first);
+    const { counts } = await run(records);
+    assert.deepEqual(counts, { moved: 0, known: 0, conflicts: 2, skipped: 0 });
+    assert.equal(await text('alice', keys[1] as Buffer), 'second');
   });
 });
 
