@@ -16,7 +16,12 @@ const LIMITS = { bytesInFlightMax: '16MiB', recordBytesMax: '2MiB' };
 /** Shorter than any time limit of a server: whoever waits for one is late. In milliseconds. */
 const SOON_MS = 5_000;
 
-async function fill(t: TestContext, port: number, count: number, head: string | Buffer) {
+async function fill(
+  t: TestContext,
+  port: number,
+  count: number,
+  head: string | Buffer,
+): Promise<Socket[]> {
   const sockets = await Promise.all(
     Array.from({ length: count }, async () => {
       const socket: Socket = connect(port, '127.0.0.1').on('error', () => undefined);
@@ -27,18 +32,27 @@ async function fill(t: TestContext, port: number, count: number, head: string | 
   t.after(() => {
     for (const socket of sockets) socket.destroy();
   });
+  return sockets;
 }
 
 async function bytesInFlight(port: number, token?: string): Promise<number> {
+  return (await info(port, token)).bytesInFlight;
+}
+
+/** Its own connection is counted. */
+async function info(
+  port: number,
+  token?: string,
+): Promise<{ bytesInFlight: number; connections: number }> {
   const wire = await Wire.open(port);
   if (token !== undefined) {
     wire.send(`AUTH ${token}\n`);
     assert.equal(await wire.line(), 'SUCCESS');
   }
   wire.send('INFO\n');
-  const { bytesInFlight: bytes } = JSON.parse(await wire.line());
+  const facts = JSON.parse(await wire.line());
   wire.close();
-  return Number(bytes);
+  return facts;
 }
 
 /** Small requests in each dialect but gRPC, whose messages announce no length. */
@@ -100,6 +114,20 @@ test('replies that nobody takes keep no small request waiting', async (t) => {
   for (const socket of sockets) socket.write(Buffer.concat(requests));
   await until(async () => (await bytesInFlight(fe.port)) > 12 * MIB);
   await checkSmall(fe.port);
+});
+
+test('a body whose connection closes while it waits for room leaves none taken', async (t) => {
+  const { fe, close } = await startServers({ feServerConfigs: LIMITS });
+  t.after(close);
+  const head = `PUT /v1/records/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${2 * MIB}\r\n\r\nx`;
+  const holders = await fill(t, fe.port, 6, head);
+  await until(async () => (await bytesInFlight(fe.port)) >= 12 * MIB);
+  const waiting = await fill(t, fe.port, 4, head);
+  await until(async () => (await info(fe.port)).connections > 10);
+  for (const socket of waiting) socket.destroy();
+  await until(async () => (await info(fe.port)).connections <= 7);
+  for (const socket of holders) socket.destroy();
+  await until(async () => (await bytesInFlight(fe.port)) === 0);
 });
 
 test('one caller whose requests never arrive leaves room for the large ones of others', async (t) => {

@@ -38,7 +38,11 @@ export async function readBody(
   if (lengthBytes !== undefined && lengthBytes > bytesMax) throw tooLarge(bytesMax);
   const room = new BodyRoom(budget, lengthBytes ?? bytesMax, context);
   try {
-    if (lengthBytes !== undefined && lengthBytes > SMALL_REQUEST_BYTES_MAX) await room.reserve();
+    if (lengthBytes !== undefined && lengthBytes > SMALL_REQUEST_BYTES_MAX) {
+      await room.reserve();
+      // If the connection closed meanwhile, the body would never end.
+      checkAnswerable(raw);
+    }
     // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
     if (headers.expect !== undefined && raw.httpVersionMinor > 0) reply.raw.writeContinue();
     const body = await collect(raw, bytesMax, room);
