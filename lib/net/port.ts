@@ -165,7 +165,7 @@ export class Port {
         'gauge',
         'enc_server_in_flight_bytes_max',
         'How many of them are held at the most.',
-        this.budget.bytesMax,
+        this.limits.bytesInFlightMax,
       ),
     ];
   }

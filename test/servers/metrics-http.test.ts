@@ -6,6 +6,7 @@ import { BeClient } from '../../lib/be/client.ts';
 import { ERRORS } from '../../lib/errors.ts';
 import { FeClient } from '../../lib/fe/client.ts';
 import { OPERATIONS } from '../../lib/net/traffic.ts';
+import { DEFAULT_LIMITS } from '../../lib/protocol/limits.ts';
 import { checkHistogram, type Metric, parsePage } from '../helpers/exposition.ts';
 import { http } from '../helpers/http.ts';
 import { startServers, type TestServers } from '../helpers/servers.ts';
@@ -138,6 +139,7 @@ describe('the page', () => {
     assert.equal(sampleOf(page, 'keyring_epoch'), 1);
     assert.equal(sampleOf(page, 'requests_under_way'), 1);
     assert.ok(sampleOf(page, 'connections') >= 1);
+    assert.equal(sampleOf(page, 'in_flight_bytes_max'), DEFAULT_LIMITS.bytesInFlightMax);
     assert.ok(sampleOf(page, 'in_flight_bytes') <= sampleOf(page, 'in_flight_bytes_max'));
   });
 
