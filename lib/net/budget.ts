@@ -9,7 +9,7 @@ import { EncServerError } from '../errors.ts';
 
 interface Waiter {
   readonly bytes: number;
-  readonly heldBytes: number;
+  readonly held: Room | undefined;
   readonly granted: () => void;
 }
 
@@ -49,8 +49,9 @@ export class Budget {
   /** By the label of their caller. There are no more than tokens and certificates. */
   readonly #shares = new Map<string, Budget>();
   #inUse = 0;
-  /** The part of it held by requests that wait for more: until they get it, they free nothing. */
-  #parked = 0;
+  /** What requests hold that wait for more, a batch at several places: until then it is not freed. */
+  readonly #parked = new Map<Room, number>();
+  #parkedBytes = 0;
   #granting = false;
   readonly #waiting: Waiter[] = [];
 
@@ -98,11 +99,11 @@ export class Budget {
    * Reserves `bytes` and returns true; or returns false and calls `granted` once they are
    * reserved. Every reservation is given back with {@link release}.
    *
-   * @param heldBytes What the asker holds already and gives back only after this is granted.
+   * @param held What the asker holds here already and gives back only after this is granted.
    */
-  reserve(bytes: number, granted: () => void, heldBytes = 0): boolean {
-    if (this.tryReserve(bytes, heldBytes)) return true;
-    this.await(bytes, granted, heldBytes);
+  reserve(bytes: number, granted: () => void, held?: Room): boolean {
+    if (this.tryReserve(bytes, held?.bytes)) return true;
+    this.await(bytes, granted, held);
     return false;
   }
 
@@ -114,11 +115,12 @@ export class Budget {
   }
 
   /** Calls `granted` once `bytes` are reserved, after everyone who waited before. */
-  await(bytes: number, granted: () => void, heldBytes = 0): void {
-    this.#waiting.push({ bytes, heldBytes, granted });
-    this.#parked += heldBytes;
+  await(bytes: number, granted: () => void, held?: Room): void {
+    this.#waiting.push({ bytes, held, granted });
+    if (held === undefined) return;
+    this.#park(held, 1);
     // By now, everything that is held may belong to requests that wait.
-    if (heldBytes > 0) queueMicrotask(() => this.#grant());
+    queueMicrotask(() => this.#grant());
   }
 
   /** Withdraws the request that waits for `granted`, if it still does. */
@@ -126,7 +128,7 @@ export class Budget {
     const index = this.#waiting.findIndex((waiter) => waiter.granted === granted);
     const [waiter] = index < 0 ? [] : this.#waiting.splice(index, 1);
     if (waiter === undefined) return;
-    this.#parked -= waiter.heldBytes;
+    this.#park(waiter.held, -1);
     this.#grant();
   }
 
@@ -142,7 +144,7 @@ export class Budget {
         resolve();
       };
       const { room, signal } = wait;
-      if (this.reserve(bytes, granted, room?.budget === this ? room.bytes : 0)) {
+      if (this.reserve(bytes, granted, room?.budget === this ? room : undefined)) {
         resolve();
         return;
       }
@@ -184,7 +186,7 @@ export class Budget {
       for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
         if (!this.#fits(next.bytes, 0)) break;
         this.#waiting.shift();
-        this.#parked -= next.heldBytes;
+        this.#park(next.held, -1);
         this.#inUse += next.bytes;
         next.granted();
       }
@@ -193,8 +195,18 @@ export class Budget {
     }
   }
 
+  /** Counts a room once, however often its request waits. */
+  #park(held: Room | undefined, change: number): void {
+    if (held === undefined) return;
+    const before = this.#parked.get(held) ?? 0;
+    const after = before + change;
+    if (after > 0) this.#parked.set(held, after);
+    else this.#parked.delete(held);
+    this.#parkedBytes += (Math.sign(after) - Math.sign(before)) * held.bytes;
+  }
+
   /** True if there is room, or if only waiting requests hold any: waiting would free nothing. */
   #fits(bytes: number, heldBytes: number): boolean {
-    return this.#inUse + bytes <= this.bytesMax || this.#inUse <= this.#parked + heldBytes;
+    return this.#inUse + bytes <= this.bytesMax || this.#inUse <= this.#parkedBytes + heldBytes;
   }
 }

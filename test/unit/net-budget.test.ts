@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { Budget, type RoomWait } from '../../lib/net/budget.ts';
+import { Budget, type Room, type RoomWait } from '../../lib/net/budget.ts';
 import { rejectsWith } from '../helpers/codes.ts';
 
 const LONG_MS = 60_000;
@@ -12,8 +12,8 @@ function wait(timeoutMs = LONG_MS, signal = new AbortController().signal): RoomW
 
 /** Reserves, and writes its name down once it has its room. */
 function asker(budget: Budget, order: string[]) {
-  return (name: string, bytes: number, heldBytes = 0) => {
-    if (budget.reserve(bytes, () => order.push(name), heldBytes)) order.push(name);
+  return (name: string, bytes: number, held?: Room) => {
+    if (budget.reserve(bytes, () => order.push(name), held)) order.push(name);
   };
 }
 
@@ -63,9 +63,9 @@ test('those who hold something while they wait do not wait for each other for ev
   const reserve = asker(budget, order);
   budget.count(30);
   budget.count(30);
-  reserve('a', 80, 30);
+  reserve('a', 80, { budget, bytes: 30 });
   assert.deepEqual(order, []);
-  reserve('b', 80, 30);
+  reserve('b', 80, { budget, bytes: 30 });
   await turn();
   assert.deepEqual(order, ['a'], 'all that is in use is held by those who wait');
   budget.release(110);
@@ -74,11 +74,29 @@ test('those who hold something while they wait do not wait for each other for ev
   assert.equal(budget.inUseBytes, 0);
 });
 
+test('what a batch holds is there once, at however many places it waits', async () => {
+  const budget = new Budget(100);
+  const order: string[] = [];
+  const reserve = asker(budget, order);
+  const held = { budget, bytes: 40 };
+  budget.count(40);
+  budget.count(50);
+  for (const name of ['a', 'b', 'c']) reserve(name, 30, held);
+  await turn();
+  assert.deepEqual(order, [], 'somebody else is at work, and will give back 50');
+  budget.release(50);
+  assert.deepEqual(order, ['a', 'b']);
+  budget.release(60);
+  assert.deepEqual(order, ['a', 'b', 'c']);
+  budget.release(70);
+  assert.equal(budget.inUseBytes, 0);
+});
+
 test('the only one in the process does not wait for itself', () => {
   const budget = new Budget(100);
   budget.count(10);
   assert.equal(
-    budget.reserve(200, () => assert.fail(), 10),
+    budget.reserve(200, () => assert.fail(), { budget, bytes: 10 }),
     true,
   );
 });
