@@ -116,6 +116,25 @@ test('replies that nobody takes keep no small request waiting', async (t) => {
   await checkSmall(fe.port);
 });
 
+test('answers to batches that nobody takes keep no small request waiting', async (t) => {
+  const { fe, close } = await startServers({ feServerConfigs: LIMITS });
+  t.after(close);
+  const client = new FeClient({ address: { host: '127.0.0.1', port: fe.port } });
+  t.after(() => client.close());
+  const { key } = await client.store('one', randomBytes(60_000));
+  const one = { op: 'retrieve', id: 'one', key: key.toString('hex') };
+  const body = JSON.stringify({ items: Array.from({ length: 32 }, () => one) }).padEnd(60_000);
+  const head = `POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`;
+  // Together their bodies are more than there is for small ones.
+  await fill(t, fe.port, 80, (head + body).repeat(3));
+  await until(async () => {
+    // INFO would wait where this fails.
+    const page = await (await fetch(`http://127.0.0.1:${fe.port}/metrics`)).text();
+    return Number(/^enc_server_in_flight_bytes (\d+)$/m.exec(page)?.[1]) > 80 * MIB;
+  });
+  await checkSmall(fe.port);
+});
+
 test('a body whose connection closes while it waits for room leaves none taken', async (t) => {
   const { fe, close } = await startServers({ feServerConfigs: LIMITS });
   t.after(close);

@@ -60,11 +60,17 @@ declare module 'fastify' {
   }
 }
 
-/** Makes the context of a request; its time starts now. */
+/** The context of a request, made by whoever asks first; its time starts now. */
 export function contextOf(
   request: Pick<FastifyRequest, 'session' | 'context' | 'headers'>,
   limits: Limits,
 ): RequestContext {
+  const { context: known } = request;
+  if (known !== undefined) {
+    // It has the room of the body, which took its own time to arrive.
+    known.deadlineMs = performance.now() + limits.requestTimeoutMs;
+    return known;
+  }
   const context = new RequestContext(request.session, limits.requestTimeoutMs);
   // Node joins two headers with a comma, which makes the value invalid.
   const { traceparent } = request.headers;
