@@ -17,7 +17,12 @@ import {
   u32Field,
   u64Field,
 } from '../protocol/fields.ts';
-import { DEFAULT_LIMITS, FRAME_BYTES_MAX, SMALL_LANE_BYTES_MAX } from '../protocol/limits.ts';
+import {
+  DEFAULT_LIMITS,
+  FRAME_BYTES_MAX,
+  HEAD_BYTES_MAX,
+  SMALL_LANE_BYTES_MAX,
+} from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
   ALWAYS,
@@ -159,7 +164,9 @@ export class BeClient {
     if (value.expiryMs > 0) fields.push(u64Field(FIELD.EXPIRY, value.expiryMs));
     if (value.revision !== undefined) fields.push(bytesField(FIELD.REVISION, value.revision));
     pushCondition(fields, condition);
-    const lane = value.body.length > SMALL_LANE_BYTES_MAX ? this.#bulk : this.#small;
+    // A frame above the small ones may wait for room, and everything behind it on its lane.
+    const isSmall = value.body.length <= SMALL_LANE_BYTES_MAX - PUT_FIELDS_BYTES_MAX;
+    const lane = isSmall ? this.#small : this.#bulk;
     const answer = await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call));
     return {
       revision: answer.fields.requireBytes(FIELD.REVISION),
@@ -317,6 +324,8 @@ export class BeClient {
 const MENDED_BY_FRONT_END: ReadonlySet<ErrorCode> = new Set(['STALE_EPOCH'] as const);
 const NO_BYTES = Buffer.alloc(0);
 const LARGE_TRIES_MAX = 5;
+/** More than the header and the fields of a PUT have: head, key, condition, trace. In bytes. */
+const PUT_FIELDS_BYTES_MAX = HEAD_BYTES_MAX + 1024;
 
 const SETS = 'whoever runs the servers';
 /** Errors that concern only a front end and its back end, and what mends them. */

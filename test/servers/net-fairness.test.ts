@@ -135,6 +135,23 @@ test('answers to batches that nobody takes keep no small request waiting', async
   await checkSmall(fe.port);
 });
 
+test('a record of almost 64 KiB that the back end has no room for keeps no small one waiting', async (t) => {
+  const { fe, be, close } = await startServers({
+    beServerConfigs: LIMITS,
+    feServerConfigs: LIMITS,
+  });
+  t.after(close);
+  const holders = await fill(t, be.port, 20, BEGUN['large frames']);
+  await until(async () => (await bytesInFlight(be.port)) > 8 * MIB);
+  const client = new FeClient({ address: { host: '127.0.0.1', port: fe.port } });
+  t.after(() => client.close());
+  const waiting = ['a', 'b'].map((id) => client.store(id, randomBytes(65_400)).catch(() => 0));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await checkSmall(fe.port);
+  for (const socket of holders) socket.destroy();
+  await Promise.all(waiting);
+});
+
 test('a body whose connection closes while it waits for room leaves none taken', async (t) => {
   const { fe, close } = await startServers({ feServerConfigs: LIMITS });
   t.after(close);
