@@ -82,6 +82,11 @@ export class Budget {
     return share;
   }
 
+  /** Whether replies hold more than there is room for. */
+  get isOverfull(): boolean {
+    return this.#inUse > this.bytesMax;
+  }
+
   /**
    * The most that one request should reserve. The rest is left to all others, so that a large
    * request need not wait until nobody else holds anything.

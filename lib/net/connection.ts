@@ -105,8 +105,10 @@ export abstract class Connection {
     if (this.closing || this.#room.isAwaited) return false;
     // Stopping in the middle would hold its room for ever.
     if (this.receivingBytes > 0) return true;
-    if (this.#outbox.unsentBytes >= UNSENT_BYTES_MAX) return false;
-    const share = this.host.budget.bytesMax * BUDGET_SHARE;
+    const { budget } = this.host;
+    const { unsentBytes } = this.#outbox;
+    if (unsentBytes >= UNSENT_BYTES_MAX || (unsentBytes > 0 && budget.isOverfull)) return false;
+    const share = budget.bytesMax * BUDGET_SHARE;
     return (this.#heldBytes === 0 || this.#heldBytes < share) && this.hasRoom();
   }
 

@@ -45,8 +45,9 @@ export class ReceivingRoom {
   take(): Room | undefined {
     const room = this.#room;
     this.#room = undefined;
-    this.#inShare?.budget.release(this.#inShare.bytes);
+    const inShare = this.#inShare;
     this.#inShare = undefined;
+    inShare?.budget.release(inShare.bytes);
     return room;
   }
 
@@ -55,6 +56,7 @@ export class ReceivingRoom {
     if (this.#granted !== undefined) this.#awaited?.forget(this.#granted);
     this.#granted = undefined;
   }
+
   #reserveIn(budget: Budget, bytes: number): boolean {
     if (budget.tryReserve(bytes)) {
       this.#hold(budget, bytes);
