@@ -94,20 +94,33 @@ class Chaos {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Throws, with the seed, if what was answered cannot have been right. */
+  /** Throws, with the seed, if it fails, or if what was answered cannot have been right. */
   async round(roundSeed: number): Promise<void> {
+    try {
+      await this.#play(roundSeed);
+    } catch (thrown) {
+      const { message, cause } = thrown as Error;
+      throw new Error(`round seed ${roundSeed}: ${message}`, { cause });
+    }
+  }
+
+  async #play(roundSeed: number): Promise<void> {
     const random = seededRandom(roundSeed);
     const isStepping = random(4) === 0;
     const load = new Load(random, idsOf(roundSeed), !isStepping);
     const clients = Array.from({ length: CALLERS }, () => this.#client());
     const working = Promise.all(clients.map((client) => load.work(client)));
-    await sleep(random(WORK_MS));
-    if (!flags.calm) await this.#fault(random);
-    if (!flags.calm && isStepping) await this.#stepClocks(random);
-    await sleep(WORK_MS);
-    load.isOver = true;
-    await working;
-    for (const client of clients) client.close();
+    try {
+      await sleep(random(WORK_MS));
+      if (!flags.calm) await this.#fault(random);
+      if (!flags.calm && isStepping) await this.#stepClocks(random);
+      await sleep(WORK_MS);
+    } finally {
+      // Also after a fault that could not be done: callers work until they are told.
+      load.isOver = true;
+      await working;
+      for (const client of clients) client.close();
+    }
     if (isStepping) this.#setClocks(0, 0);
     await this.#untilReady();
     const last = this.#client();
@@ -122,7 +135,7 @@ class Chaos {
       const file = join(tmpdir(), `enc-server-ts-chaos-${roundSeed}.json`);
       const happened = this.#happened;
       writeFileSync(file, JSON.stringify({ happened, refused: load.refusals, history }));
-      throw new Error(`round seed ${roundSeed}: the answers for ${id} contradict: ${file}`);
+      throw new Error(`the answers for ${id} contradict: ${file}`);
     }
   }
 

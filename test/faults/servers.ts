@@ -43,7 +43,10 @@ export class ServerProcess {
     let said = '';
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no start: ${said}`)), START_MS_MAX);
-      child.once('exit', () => reject(new Error(`it ended: ${said}`)));
+      child.once('exit', () => {
+        clearTimeout(timer);
+        reject(new Error(`it ended: ${said}`));
+      });
       const listen = (chunk: Buffer) => {
         said = `${said}${chunk}`.slice(-4_000);
         const port = /listening on \S+:(\d+)/.exec(said)?.[1];

@@ -36,6 +36,18 @@ describe('faults under load', () => {
   });
 });
 
+describe('a fault that cannot be done', () => {
+  it('ends the run, which names the seed of the round', async () => {
+    const from = 'process.exitCode = await runBeServer(process.argv.slice(2));';
+    const to = 'await runBeServer(process.argv.slice(2)); process.exitCode = 3;';
+    const { code, said } = await withMutant({ file: 'bin/be-server.js', from, to }, (dist) =>
+      chaos('--rounds', '2', '--seed', '5', '--fault', 'restartBe', '--dist', dist),
+    );
+    assert.equal(code, 1, said);
+    assert.match(said, /round seed 5: it ended with 3 when asked to/);
+  });
+});
+
 const MUTATIONS: readonly (Mutation & { readonly promise: string })[] = [
   {
     promise: 'a write is done before it is acknowledged',
