@@ -132,7 +132,8 @@ class Chaos {
     this.totals.refused += load.refused;
     for (const [id, history] of load.histories) {
       if (isLinearizable(history)) continue;
-      const file = join(tmpdir(), `enc-server-ts-chaos-${roundSeed}.json`);
+      // Of each run its own: another with this seed may be what it is compared with.
+      const file = join(mkdtempSync(join(tmpdir(), 'enc-server-ts-evidence-')), 'round.json');
       const happened = this.#happened;
       writeFileSync(file, JSON.stringify({ happened, refused: load.refusals, history }));
       throw new Error(`the answers for ${id} contradict: ${file}`);
