@@ -18,6 +18,7 @@ import { isLinearizable } from '../helpers/register-check.ts';
 import { seededRandom } from '../helpers/schedule.ts';
 import { Disk, slowSyncs } from './disk.ts';
 import { Load } from './load.ts';
+import { networkFaults } from './network.ts';
 import { ServerProcess } from './servers.ts';
 
 const { values: flags } = parseArgs({
@@ -153,27 +154,19 @@ class Chaos {
       restartFe: () => this.#restart(this.fe, 'SIGTERM', random),
       rotate: () => this.#rotate(),
       freezeBe: async () => this.be.freeze(200 + random(800)),
-      cutClients: async () => this.feProxy.cut(),
-      cutServers: async () => this.beProxy.cut(),
-      halveClients: async () => this.feProxy.halve(1 + random(3)),
-      halveServers: async () => this.beProxy.halve(1 + random(3)),
-      delayServers: async () => {
-        this.beProxy.delayMs = 1 + random(50);
-        await sleep(WORK_MS);
-        this.beProxy.delayMs = 0;
-      },
+      ...networkFaults('Clients', this.feProxy, random),
+      ...networkFaults('Servers', this.beProxy, random),
       ...(this.#disk !== undefined && this.#diskFaults(this.#disk, random)),
-      ...(this.mongoProxy !== undefined && {
-        cutMongo: async () => this.mongoProxy?.cut(),
-        halveMongo: async () => this.mongoProxy?.halve(1 + random(3)),
-      }),
+      ...(this.mongoProxy !== undefined && networkFaults('Mongo', this.mongoProxy, random)),
     };
     const names = Object.keys(faults);
     const drawn = names[random(names.length)] ?? 'killBe';
     const name = flags.fault ?? drawn;
+    const fault = faults[name];
+    if (fault === undefined) throw new Error(`there is no fault ${name} here`);
     this.#happened = [`${name} at ${performance.now()}`];
     this.counts[name] = (this.counts[name] ?? 0) + 1;
-    await faults[name]?.();
+    await fault();
   }
 
   #diskFaults(disk: Disk, random: (below: number) => number): Record<string, () => Promise<void>> {

@@ -54,20 +54,26 @@ export class FaultProxy {
         this.#sockets.delete(from);
         to.destroy();
       });
-      from.on('data', (chunk: Buffer) => this.#pass(chunk, from, to));
+      const held: Buffer[] = [];
+      from.on('data', (chunk: Buffer) => this.#pass(chunk, held, from, to));
     }
   }
 
-  #pass(chunk: Buffer, from: Socket, to: Socket): void {
+  #pass(chunk: Buffer, held: Buffer[], from: Socket, to: Socket): void {
     if (this.#halves > 0) {
       this.#halves--;
       to.write(chunk.subarray(0, chunk.length >> 1), () => {
         from.destroy();
         to.destroy();
       });
-    } else if (this.delayMs > 0) {
-      // Timers of one length fire in their order.
-      setTimeout(() => to.destroyed || to.write(chunk), this.delayMs);
+    } else if (this.delayMs > 0 || held.length > 0) {
+      // The oldest that is held, whichever timer fires: no network swaps the bytes of a stream,
+      // also where the delay has become shorter.
+      held.push(chunk);
+      setTimeout(() => {
+        const oldest = held.shift();
+        if (oldest !== undefined && !to.destroyed) to.write(oldest);
+      }, this.delayMs);
     } else {
       to.write(chunk);
     }

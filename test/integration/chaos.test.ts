@@ -46,7 +46,30 @@ describe('faults under load', () => {
   });
 });
 
+describe('delays', () => {
+  for (const fault of ['delayClients', 'delayServers', 'delayMongo']) {
+    it(`lose nothing: ${fault}`, async (t) => {
+      const isMongo = fault === 'delayMongo';
+      if (isMongo && (process.env['MONGODB_URI'] ?? '') === '') {
+        t.skip('MONGODB_URI is not set');
+        return;
+      }
+      const store = isMongo ? 'mongo' : 'level';
+      const asked = ['--rounds', '2', '--seed', '1', '--fault', fault, '--store', store];
+      const { code, said, result } = await chaos(...asked);
+      assert.equal(code, 0, said);
+      assert.equal(JSON.parse(result).counts[fault], 2);
+    });
+  }
+});
+
 describe('a fault that cannot be done', () => {
+  it('is an error, not a round without one', async () => {
+    const { code, said } = await chaos('--rounds', '1', '--seed', '5', '--fault', 'nonsense');
+    assert.equal(code, 1, said);
+    assert.match(said, /round seed 5: there is no fault nonsense here/);
+  });
+
   it('ends the run, which names the seed of the round', async () => {
     const from = 'process.exitCode = await runBeServer(process.argv.slice(2));';
     const to = 'await runBeServer(process.argv.slice(2)); process.exitCode = 3;';
