@@ -81,12 +81,26 @@ describe('a fault that cannot be done', () => {
   });
 });
 
-const MUTATIONS: readonly (Mutation & { readonly promise: string })[] = [
+interface Broken extends Mutation {
+  readonly promise: string;
+  /** What it takes to show; with nothing, a server without a fault shows it. */
+  readonly fault?: string;
+}
+
+const MUTATIONS: readonly Broken[] = [
   {
     promise: 'a write is done before it is acknowledged',
     file: 'lib/store/level-write.js',
     from: 'await writeSynced(database, edits);',
     to: 'setTimeout(() => void writeSynced(database, edits), 50);',
+  },
+  {
+    promise: 'a write is synced before it is acknowledged',
+    file: 'lib/store/level-database.js',
+    from: 'return batch.write({ sync: true });',
+    // But for the store's own facts, without which it is not used at all.
+    to: 'return batch.write({ sync: edits[0].key[0] === 0 });',
+    fault: 'cutPower',
   },
   {
     promise: 'no group of writes is dropped',
@@ -121,11 +135,16 @@ function assertEvidence(said: string): void {
 }
 
 describe('the checker finds a server that breaks its promise:', () => {
-  for (const mutation of MUTATIONS) {
-    it(mutation.promise, async () => {
+  for (const { promise, fault, ...mutation } of MUTATIONS) {
+    it(promise, async (t) => {
+      const how = fault === undefined ? ['--calm'] : ['--fault', fault];
       const { code, said } = await withMutant(mutation, (dist) =>
-        chaos('--rounds', '40', '--seed', '1', '--calm', '--dist', dist),
+        chaos('--rounds', '40', '--seed', '1', ...how, '--dist', dist),
       );
+      if (fault !== undefined && said.includes('no disk of its own')) {
+        t.skip('no disk of its own');
+        return;
+      }
       assert.equal(code, 1, said);
       assertEvidence(said);
     });
