@@ -141,8 +141,8 @@ chaos: build ## Kill, cut, freeze and restart both servers under load (ROUNDS=10
 fuzz: build ## A million inputs before every decoder (SEED=n)
 	FUZZ_RUNS=34000 $(if $(SEED),SEED=$(SEED)) $(NODE) --test dist/test/fuzz/*.test.js
 
-soak: build ## Mixed load for MINUTES=10; memory and descriptors must not grow (draws soak.svg)
-	$(NODE) dist/test/faults/soak.js $(MINUTES) soak.svg
+soak: build ## Mixed load for MINUTES=10; memory and descriptors must not grow (draws soak.svg; SEED=n)
+	$(NODE) dist/test/faults/soak.js $(MINUTES) soak.svg $(if $(SEED),--seed $(SEED))
 
 api-fuzz: build ## Run schemathesis over /openapi.json (needs Python 3 and PyPI)
 	scripts/api-fuzz.sh

@@ -26,7 +26,9 @@ export async function withMutant<T>(
     await cp(join(ROOT, 'dist', 'bin'), join(dist, 'bin'), { recursive: true });
     await cp(join(ROOT, 'config'), join(folder, 'config'), { recursive: true });
     await cp(join(ROOT, 'package.json'), join(folder, 'package.json'));
-    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    for (const name of ['node_modules', 'proto', 'web']) {
+      await symlink(join(ROOT, name), join(folder, name));
+    }
     const path = join(dist, file);
     const text = await readFile(path, 'utf8');
     if (text.split(from).length !== 2) throw new Error(`${file} does not have once: ${from}`);
