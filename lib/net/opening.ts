@@ -1,6 +1,6 @@
 /** Waits for the first bytes of a connection, which tell its dialect. */
 import type { Socket } from 'node:net';
-import { type Dialect, detect } from '../protocol/detect.ts';
+import { Detector, type Dialect } from '../protocol/detect.ts';
 
 /** `late`: no dialect within the time. `silent`: the input ended without a byte. */
 export type Opening = Dialect | 'late' | 'silent';
@@ -9,24 +9,22 @@ export type Opening = Dialect | 'late' | 'silent';
 export type Opened = (opening: Opening, head: Buffer, ended: boolean) => void;
 
 /**
- * Holds the first bytes back until they tell the dialect; `detect` bounds how many that can be.
+ * Holds the first bytes back until they tell the dialect; `Detector` bounds how many that can be.
  * Calls `opened` once, unless the socket closes first or the returned function, which ends the
  * wait, is called.
  */
 export function watchOpening(socket: Socket, timeoutMs: number, opened: Opened): () => void {
-  let head: Buffer = Buffer.alloc(0);
+  const detector = new Detector();
   const decide = (opening: Opening, ended: boolean) => {
     stop();
     socket.pause();
-    opened(opening, head, ended);
+    opened(opening, detector.head, ended);
   };
   const onData = (chunk: Buffer) => {
-    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const dialect = detect(head, false);
+    const dialect = detector.push(chunk);
     if (dialect !== undefined) decide(dialect, false);
   };
-  const onEnd = () =>
-    decide(head.length === 0 ? 'silent' : (detect(head, true) ?? 'unknown'), true);
+  const onEnd = () => decide(detector.head.length === 0 ? 'silent' : detector.end(), true);
   const timer = setTimeout(() => decide('late', false), timeoutMs);
   const stop = () => {
     clearTimeout(timer);

@@ -28,8 +28,8 @@ const HTTP_ENDINGS = [Buffer.from(' HTTP/1.1'), Buffer.from(' HTTP/1.0')];
 
 /**
  * The dialect of a connection that began with `bytes`, or undefined while more are needed. Decides
- * at {@link DETECT_BYTES_MAX} bytes at the latest, so it may be called again with the same growing
- * buffer. It never mistakes an HTTP request with a method that browsers send across origins for
+ * at {@link DETECT_BYTES_MAX} bytes at the latest. It looks at all of them each time: what still
+ * grows is for a {@link Detector}. It never mistakes an HTTP request with a method that browsers send across origins for
  * text, nor a STORE for HTTP, whatever the record contains.
  *
  * @param ended No more bytes will come: those so far count as a line. None at all: `unknown`.
@@ -58,6 +58,62 @@ export function detect(bytes: Buffer, ended: boolean): Dialect | undefined {
     if (!ended) return undefined;
   }
   return detectByLine(bytes, wordBytes, ended);
+}
+
+/**
+ * {@link detect} for bytes that arrive in pieces. Each byte is copied at most three times and
+ * looked at a bounded number of times, in whatever pieces: `workBytes` lets a test verify that.
+ */
+export class Detector {
+  /** The bytes so far, and room for more. */
+  #room: Buffer = Buffer.alloc(0);
+  #bytes = 0;
+  #workBytes = 0;
+
+  /** What was pushed; once the dialect is told, its bytes change no more. */
+  get head(): Buffer {
+    return this.#room.subarray(0, this.#bytes);
+  }
+
+  /** Bytes copied, searched and given to {@link detect} so far. */
+  get workBytes(): number {
+    return this.#workBytes;
+  }
+
+  /** The dialect, or undefined while more bytes are needed. */
+  push(chunk: Buffer): Dialect | undefined {
+    // Longer than a word and than the preface of HTTP/2: only the end of the line can tell.
+    const isInLine = this.#bytes >= HTTP2_PREFACE.length;
+    this.#append(chunk);
+    if (isInLine && this.#bytes < DETECT_BYTES_MAX) {
+      this.#workBytes += chunk.length;
+      if (!chunk.includes(LF)) return undefined;
+    }
+    this.#workBytes += this.#bytes;
+    return detect(this.head, false);
+  }
+
+  /** No more bytes will come. */
+  end(): Dialect {
+    this.#workBytes += this.#bytes;
+    return detect(this.head, true) ?? 'unknown';
+  }
+
+  /** The first chunk, which mostly is the only one, by reference. */
+  #append(chunk: Buffer): void {
+    const bytes = this.#bytes + chunk.length;
+    if (this.#bytes === 0) {
+      this.#room = chunk;
+    } else {
+      if (bytes > this.#room.length) {
+        const larger = Buffer.allocUnsafeSlow(Math.max(bytes, 2 * this.#room.length));
+        this.#workBytes += this.head.copy(larger);
+        this.#room = larger;
+      }
+      this.#workBytes += chunk.copy(this.#room, this.#bytes);
+    }
+    this.#bytes = bytes;
+  }
 }
 
 /** The first word belongs to both dialects, or to neither: the whole line tells. */
@@ -97,7 +153,7 @@ function startsAsHttp2(bytes: Buffer): boolean {
 function isRequestLine(line: Buffer, wordBytes: number): boolean {
   const content = line.at(-1) === CR ? line.subarray(0, -1) : line;
   const ending = content.subarray(-9);
-  if (content[wordBytes] !== SPACE || !HTTP_ENDINGS.some((form) => form.equals(ending)))
+  if (content[wordBytes] !== SPACE || !HTTP_ENDINGS.some((form) => ending.equals(form)))
     return false;
   const target = content.subarray(wordBytes + 1, -9);
   return target.length > 0 && !target.includes(SPACE);

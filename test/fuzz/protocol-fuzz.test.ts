@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { EncServerError } from '../../lib/errors.ts';
-import { detect } from '../../lib/protocol/detect.ts';
+import { Detector, detect } from '../../lib/protocol/detect.ts';
 import { decodeError } from '../../lib/protocol/error-reply.ts';
 import { bytesField, Fields } from '../../lib/protocol/fields.ts';
 import { encodeReply, encodeRequest, type Frame, FrameDecoder } from '../../lib/protocol/frame.ts';
@@ -247,7 +247,7 @@ test('any line is parsed or refused, and an error shows nothing of it', () => {
   );
 });
 
-test('a dialect once told stays, whatever follows', () => {
+const opening = (() => {
   const words = fc.constantFrom(
     'DELETE',
     'STORE',
@@ -261,8 +261,29 @@ test('a dialect once told stays, whatever follows', () => {
     '\n',
   );
   const spoken = fc.array(words, { maxLength: 8 }).map((parts) => Buffer.from(parts.join('')));
+  return fc.oneof(spoken, bytes(0, 40));
+})();
+
+test('a dialect is the same in whatever pieces', () => {
   fc.assert(
-    fc.property(fc.oneof(spoken, bytes(0, 40)), (stream) => {
+    fc.property(opening, pieces, (stream, sizes) => {
+      const detector = new Detector();
+      let pushedBytes = 0;
+      for (const piece of cut(stream, sizes)) {
+        const told = detector.push(piece);
+        pushedBytes += piece.length;
+        assert.deepEqual(detector.head, stream.subarray(0, pushedBytes));
+        assert.equal(told, detect(detector.head, false));
+        if (told !== undefined) return;
+      }
+      assert.equal(detector.end(), detect(stream, true));
+    }),
+  );
+});
+
+test('a dialect once told stays, whatever follows', () => {
+  fc.assert(
+    fc.property(opening, (stream) => {
       const final = detect(stream, true);
       assert.ok(final !== undefined);
       let told: string | undefined;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { detect } from '../../lib/protocol/detect.ts';
+import { Detector, detect } from '../../lib/protocol/detect.ts';
 import { DETECT_BYTES_MAX } from '../../lib/protocol/limits.ts';
 
 const line = (text: string) => Buffer.from(text, 'latin1');
@@ -52,5 +52,70 @@ describe('detect', () => {
       assert.equal(detect(line(preface.slice(0, length)), true), 'text', `${length} bytes`);
     }
     assert.equal(detect(line(preface), false), 'http2');
+  });
+});
+
+/** `bytes`, and how many of them were looked at: a method counts as looking at all it was given. */
+function counted(bytes: Buffer, count: (bytes: number) => void): Buffer {
+  return new Proxy(bytes, {
+    get(target, name) {
+      if (typeof name === 'string' && /^\d+$/.test(name)) count(1);
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        count(target.length);
+        const result: unknown = Reflect.apply(value, target, args);
+        return Buffer.isBuffer(result) ? counted(result, count) : result;
+      };
+    },
+  });
+}
+
+/** None is told before its end, or the bound. */
+const UNDECIDED = [
+  `DELETE /${'x'.repeat(DETECT_BYTES_MAX)}`,
+  `nobody ${'x '.repeat(DETECT_BYTES_MAX / 2)}`,
+  `nobody ${' '.repeat(DETECT_BYTES_MAX)}`,
+  `nobody ${'\r'.repeat(DETECT_BYTES_MAX)}`,
+  `nobody ${' HTTP/1.1'.repeat(DETECT_BYTES_MAX / 9)}`,
+];
+
+describe('the work of detection', () => {
+  it('is linear in the bytes', () => {
+    for (const text of UNDECIDED) {
+      for (const bytes of [64, 512, DETECT_BYTES_MAX - 1]) {
+        for (const opening of [text.slice(0, bytes), `${text.slice(0, bytes - 1)}\n`]) {
+          for (const ended of [false, true]) {
+            let looked = 0;
+            detect(
+              counted(line(opening), (more) => {
+                looked += more;
+              }),
+              ended,
+            );
+            assert.ok(looked <= 16 * bytes, `${looked} for ${bytes}`);
+          }
+        }
+      }
+    }
+  });
+
+  it('is linear in whatever pieces they arrive', () => {
+    for (const text of UNDECIDED) {
+      const opening = line(text).subarray(0, DETECT_BYTES_MAX);
+      for (const piece of [1, 2, 7, 100, 1_000]) {
+        const detector = new Detector();
+        let told: string | undefined;
+        for (let at = 0; at < opening.length; at += piece) {
+          assert.equal(told, undefined);
+          told = detector.push(opening.subarray(at, at + piece));
+        }
+        assert.equal(told, detect(opening, false));
+        assert.ok(detector.head.equals(opening));
+        // Up to the length of the preface they are looked at anew with each byte: 300 in all.
+        const bound = 6 * opening.length + 300;
+        assert.ok(detector.workBytes <= bound, `${detector.workBytes} in pieces of ${piece}`);
+      }
+    }
   });
 });
