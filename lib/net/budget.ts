@@ -148,11 +148,13 @@ export class Budget {
         stopWaiting();
         resolve();
       };
-      const { room, signal } = wait;
+      const { room } = wait;
       if (this.reserve(bytes, granted, room?.budget === this ? room : undefined)) {
         resolve();
         return;
       }
+      // Made when it is first asked for, which costs more than all of this.
+      const { signal } = wait;
       const giveUp = () => {
         stopWaiting();
         this.forget(granted);
