@@ -168,6 +168,12 @@ export class RequestContext {
     return this.#abort.signal;
   }
 
+  /** Gives the room of the request back, if it still has any. */
+  giveBack(): void {
+    this.room?.budget.release(this.room.bytes);
+    this.room = undefined;
+  }
+
   cancel(): void {
     this.#cancelled = true;
     this.#abort?.abort();

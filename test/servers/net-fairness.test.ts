@@ -43,7 +43,7 @@ async function bytesInFlight(port: number, token?: string): Promise<number> {
 async function info(
   port: number,
   token?: string,
-): Promise<{ bytesInFlight: number; connections: number }> {
+): Promise<{ bytesInFlight: number; connections: number; requestsUnderWay: number }> {
   const wire = await Wire.open(port);
   if (token !== undefined) {
     wire.send(`AUTH ${token}\n`);
@@ -189,4 +189,24 @@ test('one caller whose requests never arrive leaves room for the large ones of o
   const record = randomBytes(1.5 * MIB);
   const { key } = await client.store('mine', record);
   assert.deepEqual((await client.retrieve('mine', key)).record, record);
+});
+
+test('whoever leaves while its request waits for room does not wait any longer', async (t) => {
+  const { fe, close } = await startServers({ feServerConfigs: LIMITS });
+  t.after(close);
+  const client = new FeClient({ address: { host: '127.0.0.1', port: fe.port } });
+  t.after(() => client.close());
+  const { key } = await client.store('large', randomBytes(2 * MIB));
+  // They hold all the room for large ones.
+  const [first] = await fill(t, fe.port, 6, BEGUN['large bodies']);
+  await until(async () => (await bytesInFlight(fe.port)) >= 12 * MIB);
+  const get = ['GET /v1/records/large HTTP/1.1', 'Host: localhost'];
+  const head = [...get, `Enc-Record-Key: ${key.toString('hex')}`, '', ''].join('\r\n');
+  const [reader] = await fill(t, fe.port, 1, head);
+  await until(async () => (await info(fe.port)).requestsUnderWay === 7);
+  const stored = client.store('next', randomBytes(1.5 * MIB), { timeoutMs: SOON_MS });
+  reader?.resetAndDestroy();
+  // Enough for the one that is stored, not for the one that was read.
+  first?.destroy();
+  await stored;
 });

@@ -51,9 +51,8 @@ export async function readBody(
     return body;
   } finally {
     room.end();
-    // The connection may have closed meanwhile.
-    if (reply.raw.destroyed) giveBack(context);
-    else reply.raw.once('close', () => giveBack(context));
+    // The connection may have closed meanwhile, which nobody tells again.
+    if (reply.raw.destroyed) context.giveBack();
   }
 }
 
@@ -79,7 +78,7 @@ class BodyRoom {
     this.#context.room = arrival.room;
     if (!this.#isOver) return;
     arrival.end();
-    giveBack(this.#context);
+    this.#context.giveBack();
   }
 
   /** Whether there is room for so many bytes to be read. */
@@ -109,13 +108,8 @@ export function giveBackRoom(
   payload: unknown,
   done: (error: null, payload?: unknown) => void,
 ): void {
-  if (request.context !== undefined) giveBack(request.context);
+  request.context?.giveBack();
   done(null, payload);
-}
-
-function giveBack(context: RequestContext): void {
-  context.room?.budget.release(context.room.bytes);
-  context.room = undefined;
 }
 
 /** A hook: Content-Type does not matter here, so Fastify must not judge its form. */

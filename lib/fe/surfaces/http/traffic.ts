@@ -40,6 +40,9 @@ export function countTraffic(app: HttpApp, { traffic, log }: HttpHost): void {
       const outcome = outcomeOf(request, reply);
       traffic.note('http', operation, outcome, sinceMs);
       const { context } = request;
+      // Without an answer it may still be waiting for something.
+      if (!reply.raw.writableFinished) context?.cancel();
+      context?.giveBack();
       logRequest(log, { dialect: 'http', operation, outcome, sinceMs, context });
     });
     traffic.begin(!UNBOUNDED.has(request.routeOptions.url));
