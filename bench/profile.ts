@@ -21,6 +21,10 @@ const { values: flags } = parseArgs({
 });
 const TOP = 25;
 const bytes = Number(flags.bytes);
+if (!Number.isSafeInteger(bytes) || bytes < 1) {
+  process.stderr.write(`no number of bytes: ${flags.bytes}\n`);
+  process.exit(2);
+}
 const lines = [`records of ${bytes} B, 64 callers`];
 
 const folder = mkdtempSync(join(tmpdir(), 'enc-server-ts-profile-'));

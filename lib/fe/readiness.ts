@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AuditFacts, auditLack } from '../audit/facts.ts';
 import type { BackEnd } from '../be/back-end.ts';
+import { codeOf } from '../errors.ts';
 import type { KeyringKeeper } from './keeper.ts';
 
 /** Time for the back end to answer, in milliseconds: a probe itself waits no longer. */
@@ -35,9 +36,11 @@ export async function stateOf(
     const known = typeof kind === 'string' ? kind : undefined;
     return { missing, isBackEndThere: true, store: known };
   } catch (error) {
-    const { message } = be.lastError ?? (error as Error);
+    const reason = be.lastError ?? (error as Error);
     // Every connection begins with the keyring: without it, none says how the back end is.
-    missing.push(`back end: ${message === lack ? 'not called without a keyring' : message}`);
+    const words = reason.message === lack ? 'not called without a keyring' : reason.message;
+    const isBehind = codeOf(reason) === 'STALE_EPOCH';
+    missing.push(isBehind ? `keyring: older than the store's` : `back end: ${words}`);
     return { missing, isBackEndThere: false, store: undefined };
   }
 }
