@@ -13,7 +13,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerListener,
 } from '@grpc/grpc-js';
-import type { Peer } from '../access.ts';
+import { type Peer, refuseNobody } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { TransientSet } from '../transient.ts';
 import type { ConnectionHost } from './connection.ts';
@@ -42,7 +42,7 @@ export interface GrpcConnection {
 /** What is known of a method besides its messages. */
 export interface GrpcMethodFacts {
   readonly operation: Operation;
-  /** Answers anyone, whatever else is under way, and for as long as it takes. */
+  /** Answers anyone, whatever else is under way, and for as long as it takes. Its message is small. */
   readonly isProbe: boolean;
 }
 
@@ -58,7 +58,6 @@ export class GrpcCall {
   #context: RequestContext | undefined;
   /** The part of the budget that the call holds, in bytes. */
   #heldBytes = 0;
-  /** Until the message is there. */
   #arrival: Arrival | undefined;
   #holdsSlot = false;
   #letIn = false;
@@ -156,7 +155,7 @@ export class GrpcCall {
       this.#context = context;
       await this.#connection.receiving.take(context);
       this.#holdsSlot = true;
-      if (!this.#over) {
+      if (!this.#over && !this.#facts.isProbe) {
         this.#arrival = await roomToArrive(budget, limits.frameBytesMax, context);
         this.#heldBytes = limits.frameBytesMax;
       }
@@ -185,22 +184,30 @@ export class GrpcCall {
       session.authenticate(Buffer.from(bearerTokenOf(String(authorization))));
     }
     session.admit(session.caller);
+    // No room is held for strangers.
+    refuseNobody(session.caller);
     traffic.begin();
     this.#letIn = true;
     const context = new RequestContext(session, limits.requestTimeoutMs);
     context.operation = this.#facts.operation;
     context.follow(traceparentIn(metadata));
+    context.deadlineMs = this.#deadlineMs();
+    return context;
+  }
+
+  /** When nobody waits any more for an answer that is begun now, on the clock of `performance.now()`. */
+  #deadlineMs(): number {
     // The library has it as a time of day.
     const leftMs = Number(this.#call.getDeadline()) - Date.now();
-    context.deadlineMs = Math.min(context.deadlineMs, performance.now() + leftMs);
-    return context;
+    return performance.now() + Math.min(this.#host.limits.requestTimeoutMs, leftMs);
   }
 
   /** The message has arrived: from here on its own size is held, not the largest possible one. */
   #received(message: object): void {
     clearTimeout(this.#timer);
+    // The message took its own time to arrive.
+    if (this.#context !== undefined) this.#context.deadlineMs = this.#deadlineMs();
     const bytes = Math.min(bytesOf(message), this.#heldBytes);
-    this.#releaseSlot();
     this.#endArrival();
     this.#host.budget.release(this.#heldBytes - bytes);
     this.#heldBytes = bytes;
@@ -262,21 +269,18 @@ export class GrpcCall {
     logRequest(this.#host.log, { dialect: 'grpc', ...facts });
   }
 
+  /** The message is there, or will not come: the connection may send another. */
   #endArrival(): void {
+    if (this.#holdsSlot) this.#connection.receiving.release();
+    this.#holdsSlot = false;
     this.#arrival?.end();
     this.#arrival = undefined;
   }
 
   #giveBack(): void {
-    this.#releaseSlot();
     this.#endArrival();
     this.#host.budget.release(this.#heldBytes);
     this.#heldBytes = 0;
-  }
-
-  #releaseSlot(): void {
-    if (this.#holdsSlot) this.#connection.receiving.release();
-    this.#holdsSlot = false;
   }
 }
 

@@ -2,7 +2,7 @@
  * The gRPC server of a port (grpc-js), given its connections by the door. Every call goes through a
  * {@link GrpcCall}, which identifies its caller and holds room for it, before its handler sees it.
  */
-import type { Http2Server } from 'node:http2';
+import { constants, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import {
@@ -47,6 +47,8 @@ export interface GrpcOptions {
 
 /** The part of the byte budget that the messages one connection is sending may hold. */
 const BUDGET_SHARE = 1 / 4;
+/** A name of a service, as a probe sends it, is shorter. In bytes. */
+const PROBE_BYTES_MAX = 4096;
 const TIMEOUT_HEADER = 'grpc-timeout';
 const HEALTH_PROTO = 'grpc/health/v1/health.proto';
 const HEALTH: GrpcMethodFacts = { operation: 'other', isProbe: true };
@@ -62,7 +64,8 @@ export function loadService(proto: string, name: string): ServiceDefinition {
 export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): GrpcSurface {
   const definition = loadService(options.proto, options.service);
   const health = new GrpcHealth([options.service], options.isReady);
-  const connections = new Connections(host, methodFacts(definition, options.methods));
+  const facts = methodFacts(definition, options.methods);
+  const connections = new Connections(host, facts);
   const { limits } = host;
   const server = new Server({
     'grpc.max_receive_message_length': limits.frameBytesMax,
@@ -78,7 +81,7 @@ export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): Grpc
   server.addService(readingStrictly(healthDefinition), health.implementation);
   server.addService(readingStrictly(definition), implement(options.methods));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  boundDeadlines(server);
+  boundStreams(server, facts);
   return {
     inject(socket) {
       connections.add(socket);
@@ -97,17 +100,28 @@ export function openGrpcServer(host: ConnectionHost, options: GrpcOptions): Grpc
 }
 
 /**
- * grpc-js computes a deadline in 32 bits, so that a far one comes out as one that is over. Nothing
- * of its own lets us at the header before; its HTTP/2 server does.
+ * grpc-js computes a deadline in 32 bits, so that a far one comes out as one that is over; and it
+ * bounds all messages alike, while no room is held for those of probes. Nothing of its own lets us
+ * at either before; its HTTP/2 server does.
  */
-function boundDeadlines(server: Server): void {
+function boundStreams(server: Server, facts: ReadonlyMap<string, GrpcMethodFacts>): void {
   const servers: ReadonlyMap<Http2Server, unknown> = server['http2Servers'];
   for (const http2 of servers.keys()) {
-    http2.prependListener('stream', (_stream, headers) => {
+    http2.prependListener('stream', (stream, headers) => {
       const timeout = headers[TIMEOUT_HEADER];
       if (typeof timeout === 'string') headers[TIMEOUT_HEADER] = boundTimeout(timeout);
+      if (!facts.has(String(headers[':path']))) boundMessage(stream);
     });
   }
+}
+
+function boundMessage(stream: ServerHttp2Stream): void {
+  let bytes = 0;
+  // It flows once grpc-js asks for it.
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > PROBE_BYTES_MAX) stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  });
 }
 
 function methodFacts(

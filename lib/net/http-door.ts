@@ -159,7 +159,7 @@ export class HttpDoor {
    * Node reads on however many pipelined requests are unanswered: they are bounded here. Returns
    * whether this one is to be served.
    */
-  #begin({ socket }: IncomingMessage, response: ServerResponse): boolean {
+  #begin({ socket, headers }: IncomingMessage, response: ServerResponse): boolean {
     if (owe(socket, response) > this.#limits.requestsPerConnectionMax) {
       if (answerOneTooMany(response)) {
         this.#log.info('connection closed: too many HTTP requests at once');
@@ -167,7 +167,10 @@ export class HttpDoor {
       return false;
     }
     this.#underWay.add(response);
-    if (this.#draining) lastOfConnection(response);
+    // Node's parser stops at an upgrade, which we do not do, and loses what came along with it: what
+    // comes after that begins anywhere, perhaps in the middle of a body.
+    if (headers.upgrade !== undefined) takeNoMore(socket);
+    if (this.#draining || headers.upgrade !== undefined) lastOfConnection(response);
     response.once('close', () => this.#underWay.delete(response));
     response.once('prefinish', () => {
       // Most answers are out at once.

@@ -8,6 +8,7 @@ import { boundSending } from '../../../net/http-door.ts';
 import { checkAnswerable } from '../../../net/http-refusals.ts';
 import { type Arrival, roomToArrive } from '../../../net/receiving-room.ts';
 import type { RequestContext } from '../../../net/request.ts';
+import { ByteQueue } from '../../../protocol/byte-queue.ts';
 import type { Limits } from '../../../protocol/limits.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -170,8 +171,8 @@ function releaseWhenSent(reply: FastifyReply, budget: Budget, bytes: number): vo
 }
 
 function collect(stream: NodeJS.ReadableStream, bytesMax: number, room: BodyRoom): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  // Not as they come: a Buffer for each chunk of one byte would take hundreds of times the body.
+  const queue = new ByteQueue();
   return new Promise((resolve, reject) => {
     const refuse = (error: unknown) => {
       // Node reads and drops the rest, within the time limit of a request.
@@ -180,13 +181,12 @@ function collect(stream: NodeJS.ReadableStream, bytesMax: number, room: BodyRoom
       reject(error);
     };
     const onData = (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > bytesMax) {
+      queue.push(chunk);
+      if (queue.bytes > bytesMax) {
         refuse(tooLarge(bytesMax));
         return;
       }
-      chunks.push(chunk);
-      if (room.isEnough(bytes)) return;
+      if (room.isEnough(queue.bytes)) return;
       stream.pause();
       room.reserve().then(() => stream.resume(), refuse);
     };
@@ -198,8 +198,7 @@ function collect(stream: NodeJS.ReadableStream, bytesMax: number, room: BodyRoom
     stream.on('data', onData);
     stream.on('end', () => {
       ended = true;
-      const [first] = chunks;
-      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes));
+      resolve(queue.take(queue.bytes));
     });
     stream.on('error', cutShort);
     stream.on('close', cutShort);

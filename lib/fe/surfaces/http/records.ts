@@ -47,11 +47,13 @@ class RecordRoutes {
     const { service, budget, limits } = this.#host;
     const name = nameFrom(request);
     const key = keyOf(headersOf(request)['enc-record-key']);
-    const context = contextOf(request, this.#host.limits);
+    const context = contextOf(request, limits);
     // Checked before room for the body is reserved.
     await service.admitStore(name, context);
     checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
+    // The body took its own time to arrive.
+    contextOf(request, limits);
     const contentType = request.raw.headers['content-type'];
     const oldKey = keyOf(headersOf(request)['enc-old-key']);
     const input = { name, record, key, oldKey, contentType, ...lifeOf(request) };
