@@ -5,7 +5,7 @@
  * anew. If two spend the same allowance at once, the caller goes into debt, and must wait that off.
  */
 import { BOUND_NAMES, BOUNDS, type Bound, type BoundName, type BoundSettings } from './bounds.ts';
-import { BUCKETS_MAX, type Clock, Limiter } from './limiter.ts';
+import { BUCKETS_MAX, boundDebt, type Clock, Limiter } from './limiter.ts';
 
 /** How often each caller or address has done what is bounded. */
 export type Taken = readonly (readonly [bound: BoundName, who: string, count: number])[];
@@ -149,7 +149,8 @@ class SharedBound implements Bound {
   dueMs(who: string): number {
     const { max, windowMs } = this.#options;
     if (this.has(who)) return 0;
-    const left = this.#leftOf(this.#accounts.get(who)) - this.#takenOf(who);
+    // As the account will have it once it is told.
+    const left = boundDebt(this.#leftOf(this.#accounts.get(who)) - this.#takenOf(who), max);
     // Where only this process's part is used up, it learns of more at the next report.
     return Math.max(TELL_MS, ((1 - left) * windowMs) / max);
   }

@@ -21,6 +21,12 @@ export const BUCKETS_MAX = 10_000;
  */
 const DEBT_WINDOWS_MAX = 10;
 
+/** What is left of `max` in a window; of a debt no more than {@link DEBT_WINDOWS_MAX} work off. */
+export function boundDebt(left: number, max: number): number {
+  // Whoever owes waits until there is one again, not until there is none.
+  return Math.max(1 - DEBT_WINDOWS_MAX * max, left);
+}
+
 export class Limiter implements Bound {
   readonly #max: number;
   readonly #perMs: number;
@@ -63,7 +69,7 @@ export class Limiter implements Bound {
   owe(who: string, count: number): number {
     if (this.#max === 0) return 0;
     const bucket = this.#filled(who);
-    bucket.left = Math.max(-DEBT_WINDOWS_MAX * this.#max, bucket.left - count);
+    bucket.left = boundDebt(bucket.left - count, this.#max);
     return bucket.left;
   }
 

@@ -162,10 +162,13 @@ test('what happened beyond the bound is owed and waited off, for ten windows at 
   assert.equal(limiter.dueMs('a'), 0);
   assert.equal(limiter.has('a'), true);
   for (let count = 0; count < 1_000; count++) limiter.note('b');
-  now += 30_999;
+  now += 29_999;
   assert.equal(limiter.has('b'), false);
   now += 1;
   assert.equal(limiter.has('b'), true);
+  const one = new Limiter(1, 60_000, () => now);
+  assert.equal(one.owe('c', 1_000), -9);
+  assert.equal(one.dueMs('c'), 600_000);
 });
 
 test('without a bound nothing is counted, and what is counted is bounded', () => {

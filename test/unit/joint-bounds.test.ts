@@ -130,6 +130,18 @@ describe('shared bounds', () => {
     assert.equal(two.take(0, 1), 1);
   });
 
+  it('lets a debt be waited off in ten windows, whether or not it was told', () => {
+    const two = start(2);
+    const [mine, other] = two.all.map((bounds) => bounds.of('wrongKeys'));
+    for (let count = 0; count < 20 * MAX; count++) mine?.note('a');
+    assert.equal(mine?.dueMs('a'), 600_000);
+    two.exchange();
+    for (let count = 0; count < 20 * MAX; count++) mine?.note('a');
+    for (const bound of [mine, other]) assert.equal(bound?.dueMs('a'), 600_000);
+    two.exchange();
+    for (const bound of [mine, other]) assert.equal(bound?.dueMs('a'), 600_000);
+  });
+
   it('bounds nothing where there is no bound', () => {
     assert.equal(start(2).take(0, 100_000, 'a', 'wrongTokens'), 100_000);
   });
