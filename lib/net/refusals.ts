@@ -33,6 +33,18 @@ export const PROBLEM_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 } as const;
 
+/** After how many seconds a client may retry, if that can help and nothing better is known. */
+const RETRY_AFTER_S = 1;
+
+/** The value of `Retry-After`, in seconds (RFC 9110 section 10.2.3); undefined if it has none. */
+export function retryAfterS(
+  { retryAfterMs = 0 }: EncServerError,
+  status: number,
+): number | undefined {
+  if (status !== 429 && status !== 503) return undefined;
+  return Math.max(RETRY_AFTER_S, Math.ceil(retryAfterMs / 1_000));
+}
+
 /** Problem details (RFC 9457). */
 export function problemBody(error: EncServerError, status: number): string {
   const { message, hint, code } = error;

@@ -319,6 +319,23 @@ test('who tries many wrong keys is slowed down, and nobody else', async (t) => {
   assert.equal((await get('192.0.2.8', all.token, KEY)).status, 200);
 });
 
+test('both servers say over HTTP when who asks too often is let in again', async (t) => {
+  stopClock(t);
+  const slow = { requestsPerSecondMax: 3 };
+  const { fe, be, close } = await startServers({ feServerConfigs: slow, beServerConfigs: slow });
+  try {
+    for (const { port } of [fe, be]) {
+      const answers = [];
+      for (let count = 0; count < 5; count++) answers.push(await http(port, 'GET', '/metrics'));
+      const limited = answers.filter(({ status }) => status === 429);
+      assert.ok(limited.length > 0);
+      for (const { headers } of limited) assert.equal(headers['retry-after'], '1');
+    }
+  } finally {
+    await close();
+  }
+});
+
 test('who tries many wrong tokens is slowed down, right ones included', async (t) => {
   stopClock(t);
   const wrong = `${all.token.slice(0, -5)}AAAAA`;

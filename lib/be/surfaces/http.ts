@@ -9,7 +9,7 @@ import { checkHost } from '../../net/http-head.ts';
 import { answerClientError } from '../../net/http-refusals.ts';
 import { sessionOf, type TrustedProxies } from '../../net/http-session.ts';
 import { checkMetricsAccess } from '../../net/metrics-access.ts';
-import { PROBLEM_HEADERS, problemBody } from '../../net/refusals.ts';
+import { PROBLEM_HEADERS, problemBody, retryAfterS } from '../../net/refusals.ts';
 import { logRequest } from '../../net/request-log.ts';
 import type { Outcome, Traffic } from '../../net/traffic.ts';
 import type { Limits } from '../../protocol/limits.ts';
@@ -99,9 +99,11 @@ function noSuchMethod(): Answer {
 }
 
 function failureOf(error: EncServerError): Answer {
-  const { row } = error;
-  const answer = problem(error, row.http);
-  return row.http === 401 ? { ...answer, headers: { 'WWW-Authenticate': 'Bearer' } } : answer;
+  const status = error.row.http;
+  const answer = problem(error, status);
+  if (status === 401) return { ...answer, headers: { 'WWW-Authenticate': 'Bearer' } };
+  const waitS = retryAfterS(error, status);
+  return waitS === undefined ? answer : { ...answer, headers: { 'Retry-After': String(waitS) } };
 }
 
 function json(status: number, body: object): Answer {

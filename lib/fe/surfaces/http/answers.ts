@@ -11,7 +11,7 @@ import {
   toEncServerError,
 } from '../../../errors.ts';
 import type { Logger } from '../../../log.ts';
-import { PROBLEM_HEADERS, problemBody } from '../../../net/refusals.ts';
+import { PROBLEM_HEADERS, problemBody, retryAfterS } from '../../../net/refusals.ts';
 import { type Complaint, complaintsOf, type Invalid } from './complaints.ts';
 
 /** An error whose HTTP status differs from that of its code in the table. */
@@ -34,8 +34,6 @@ export interface Failure {
 const DATA = /^\/data(?:[/?]|$)/;
 /** Paths of the Go client's interface. */
 const GO_RECORDS = /^\/records(?:[/?]|$)/;
-/** After how many seconds a client may retry, if that can help and nothing better is known. */
-const RETRY_AFTER_S = 1;
 
 /** The error handler of all routes. */
 export function answerError(
@@ -66,7 +64,8 @@ export function answerFailure(
   if (request.headers.expect !== undefined && !request.raw.readableDidRead) {
     reply.header('connection', 'close');
   }
-  if (status === 503 || status === 429) reply.header('retry-after', retryAfterS(error));
+  const waitS = retryAfterS(error, status);
+  if (waitS !== undefined) reply.header('retry-after', waitS);
   // RFC 9110 section 11.6.1.
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   const url = routeOf(request);
@@ -75,10 +74,6 @@ export function answerFailure(
   // Not by `type()`, which would add a charset that the media type does not have.
   reply.header('content-type', PROBLEM_HEADERS['Content-Type']);
   return reply.send(Buffer.from(problemBody(error, status)));
-}
-
-function retryAfterS({ retryAfterMs = 0 }: EncServerError): number {
-  return Math.max(RETRY_AFTER_S, Math.ceil(retryAfterMs / 1_000));
 }
 
 /** The route, however its path was written; the path as written if there is no such route. */
