@@ -1,8 +1,10 @@
 /** The requests of one server: how many are under way, and how the others ended. */
 import { EncServerError, type ErrorCode } from '../errors.ts';
 import { type Family, Histogram, SECONDS_BOUNDS, single } from '../metrics.ts';
+import type { Dialect } from '../protocol/detect.ts';
 
-export type Spoken = 'frames' | 'text' | 'http' | 'grpc';
+/** What requests come in; HTTP/2 is spoken for gRPC alone. */
+export type Spoken = Exclude<Dialect, 'http2' | 'tls' | 'unknown'> | 'grpc';
 
 /** The kinds of requests; a closed list, whatever a request says. */
 export const OPERATIONS = [

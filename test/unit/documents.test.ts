@@ -66,6 +66,25 @@ describe('docs/ARCHITECTURE.md', () => {
     );
     assert.deepEqual(Object.fromEntries(levels), LEVEL_OF_ROOM);
   });
+
+  it('counts the files that something new goes into', () => {
+    const text = readRepository('docs/ARCHITECTURE.md');
+    const rows = [...text.matchAll(/^\| ([a-z][^|]*) \| ([^|]+) \| (\d) \|$/gm)];
+    assert.equal(rows.length, 8);
+    for (const [, what, places = '', number] of rows) {
+      // What is generated comes after a semicolon, and remarks stand in parentheses.
+      const parts = places
+        .replace(/;.*/, '')
+        .replaceAll(/\([^)]*\)/g, '')
+        .split(', ');
+      const files = parts.map((part) => Math.max(1, part.split('`').length >> 1));
+      assert.equal(
+        files.reduce((sum, count) => sum + count),
+        Number(number),
+        what,
+      );
+    }
+  });
 });
 
 /** The diffs of a document: of each file, runs of lines as they are before and after. */
