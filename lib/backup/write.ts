@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { BeClient, type BeClientOptions, type ScanItem } from '../be/client.ts';
 import { TABLES, type Told } from '../be/copy.ts';
 import type { BeSnapshot } from '../be/snapshot-client.ts';
+import { ONE_MOMENT_KINDS } from '../config/store-kinds.ts';
 import { StreamSealer } from '../crypto/stream.ts';
 import { codeOf } from '../errors.ts';
 import { type BackupHeader, encodeEnd, encodeHeader, encodeItem, streamKeyOf } from './format.ts';
@@ -19,8 +20,6 @@ export interface Written {
 
 const PAGE_ITEMS = 1_000;
 const SALT_BYTES = 32;
-/** The stores whose snapshots show one moment. */
-const HAVE_MOMENTS: readonly string[] = ['level', 'memory'];
 
 /**
  * Rejects with `UNAVAILABLE`, `NOT_ALLOWED` without the scope admin, `NOT_FOUND` if the snapshot
@@ -63,7 +62,7 @@ async function describe(client: BeClient): Promise<BackupHeader> {
     keyring: keyring?.keyringId.toString('hex'),
     epoch: keyring?.epoch,
     store: kind,
-    isOneMoment: HAVE_MOMENTS.includes(kind),
+    isOneMoment: ONE_MOMENT_KINDS.some((known) => known === kind),
     salt: randomBytes(SALT_BYTES).toString('hex'),
   };
 }

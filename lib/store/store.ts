@@ -2,6 +2,7 @@
  * The contract of a store: an ordered map from keys to values, which are durable once acknowledged.
  * One suite, `test/contract/store-suite.ts`, runs against every implementation.
  */
+import type { StoreKind } from '../config/store-kinds.ts';
 
 /** First byte of a store key. */
 export const TABLE = {
@@ -91,7 +92,7 @@ export interface ScanPage {
 }
 
 export interface StoreStats {
-  readonly kind: 'level' | 'memory' | 'mongo';
+  readonly kind: StoreKind;
   /** Its location, for people; never with a password. */
   readonly place: string;
   /** Approximate bytes on disk; 0 if unknown. */

@@ -34,7 +34,7 @@ function contractOfMongo(): void {
         },
       };
     };
-    storeSuite('mongo', open, { hasSnapshots: false });
+    storeSuite('mongo', open);
 
     it('reads its values whatever form the connection string wants them in', async () => {
       const mongoDatabase = mongo.database();

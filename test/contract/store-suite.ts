@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { ONE_MOMENT_KINDS, type StoreKind } from '../../lib/config/store-kinds.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { closingSuite } from './store-suite-closing.ts';
 import { conditionSuite } from './store-suite-conditions.ts';
@@ -23,28 +24,21 @@ export interface Opened {
 
 /** What the parts of the suite share. */
 export interface Subject {
+  readonly kind: StoreKind;
   /** The store of this test, empty at first. */
   readonly store: Store;
   readonly reopen: (() => Promise<Store>) | undefined;
 }
 
-export interface SuiteOptions {
-  /** Whether a snapshot is a consistent view; where it is best effort, say false. */
-  readonly hasSnapshots?: boolean;
-}
-
-export function storeSuite(
-  name: string,
-  open: () => Promise<Opened>,
-  options: SuiteOptions = {},
-): void {
-  describe(name, () => {
+export function storeSuite(kind: StoreKind, open: () => Promise<Opened>): void {
+  describe(kind, () => {
     let opened: Opened | undefined;
     const current = (): Opened => {
       assert.ok(opened);
       return opened;
     };
     const subject: Subject = {
+      kind,
       get store() {
         return current().store;
       },
@@ -62,7 +56,7 @@ export function storeSuite(
     scanSuite(subject);
     metaSuite(subject);
     closingSuite(subject);
-    if (options.hasSnapshots === false) it.skip('snapshots: best effort in this store', () => {});
-    else snapshotSuite(subject);
+    if (ONE_MOMENT_KINDS.includes(kind)) snapshotSuite(subject);
+    else it.skip('snapshots: best effort in this store', () => {});
   });
 }
