@@ -74,8 +74,6 @@ export interface BeClientOptions {
   readonly bulkConnections?: number;
   /** Longest time to wait for an answer, in milliseconds; default 10,000. */
   readonly timeoutMs?: number;
-  /** Largest frame that is accepted, in bytes; default: the largest of the format, 16 MiB. */
-  readonly frameBytesMax?: number;
   /** The keyring that the connections are bound to; without it, only tokens can be requested. */
   readonly keyring?: () => Promise<KeyringFacts>;
   /** Access token; sent at the start of each connection. */
@@ -126,7 +124,7 @@ export class BeClient {
     const shared = {
       address: options.address,
       timeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
-      frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
+      frameBytesMax: FRAME_BYTES_MAX,
       connectTimeoutMs: options.timeoutMs ?? DEFAULT_LIMITS.requestTimeoutMs,
       ...(options.forOthers && { explain: asUnavailable, mendedByCaller: MENDED_BY_FRONT_END }),
       stayConnected: options.stayConnected ?? false,
