@@ -7,12 +7,13 @@
 import { connect, type Socket } from 'node:net';
 import { EncServerError } from '../errors.ts';
 import type { Address } from '../net/lane.ts';
+import { RECORD_KEY_BYTES } from '../store/store.ts';
 import type { FamilyDialect, FamilyLink } from './family-back-end.ts';
 
 /** Python takes the result of one `recv` of this size as a message, and so does its client. */
 const PYTHON_MESSAGE_BYTES = 1024;
 /** The verb, two spaces, a store key in digits, a line feed; a reply is shorter. */
-const LINE_OVERHEAD_BYTES = 'STORE'.length + 3 + 2 * 27;
+const LINE_OVERHEAD_BYTES = 'STORE'.length + 3 + 2 * RECORD_KEY_BYTES;
 /** A document of MongoDB, 16 MB, less a little for its other members. */
 const DOCUMENT_BYTES = 15_900_000;
 const REPLY_BYTES_MAX = 16 * 1024 * 1024;

@@ -7,8 +7,6 @@ import { REVISION_BYTES, type ScanItem, type ScanPage } from '../store/store.ts'
 
 /** Keys and heads have up to 4 KiB each: without this bound, a page could outgrow every frame. */
 const SCAN_PAGE_BYTES_MAX = 1024 * 1024;
-/** The most items of one page. */
-export const SCAN_ITEMS_MAX = 10_000;
 const LENGTH_BYTES = 2;
 const FACTS_BYTES = 14;
 

@@ -6,12 +6,14 @@ import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
 import type { Limits } from '../protocol/limits.ts';
+import { SCAN_LIMIT_MAX } from '../store/keys.ts';
 import { bindKeyring, type KeyringMark, readKeyring } from '../store/meta.ts';
 import type { OpenedStore } from '../store/open.ts';
 import {
   ALWAYS,
   type Condition,
   type PutResult,
+  RECORD_KEY_BYTES,
   type ScanPage,
   type Store,
   type StoredHead,
@@ -21,14 +23,12 @@ import {
 } from '../store/store.ts';
 import { EpochFence } from './epoch-fence.ts';
 import { notFound, readWithRoom } from './read-with-room.ts';
-import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
+import { cutPage } from './scan-items.ts';
 import { Snapshots } from './snapshots.ts';
 import { tokenKey } from './token-key.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const U32_MAX = 0xffff_ffff;
-/** Table byte, key number, namespace group and SIV: docs/ENVELOPE.md. In bytes. */
-const RECORD_KEY_BYTES = 27;
 
 /** What one connection said in its HELLO. */
 export interface BeSession {
@@ -154,7 +154,7 @@ export class BeService {
     }
     if (isRecords) this.#checkEpoch(session);
     else if (prefix[0] !== TABLE.FOREIGN) throw invalidKey();
-    const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
+    const itemsMax = Math.max(1, Math.min(limit, SCAN_LIMIT_MAX));
     const page = cutPage(await this.#store.scan(prefix, after, itemsMax));
     if (isRecords) this.#checkEpoch(session);
     return page;
@@ -279,6 +279,6 @@ export class BeService {
 }
 
 function invalidKey(): EncServerError {
-  const hint = 'records have 27 bytes and begin with 01; foreign tokens begin with 02';
+  const hint = `records have ${RECORD_KEY_BYTES} bytes and begin with 01; foreign tokens begin with 02`;
   return new EncServerError('INVALID_FIELD', 'no such store key', { hint });
 }

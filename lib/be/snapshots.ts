@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { EncServerError } from '../errors.ts';
 import type { Budget } from '../net/budget.ts';
 import type { RequestContext } from '../net/request.ts';
+import { SCAN_LIMIT_MAX } from '../store/keys.ts';
 import {
   type ScanPage,
   type Snapshot,
@@ -14,7 +15,7 @@ import {
   TABLE,
 } from '../store/store.ts';
 import { readWithRoom } from './read-with-room.ts';
-import { cutPage, SCAN_ITEMS_MAX } from './scan-items.ts';
+import { cutPage } from './scan-items.ts';
 
 /** How long a lease lasts after it was last used, in milliseconds. */
 const LEASE_MS = 60_000;
@@ -66,7 +67,7 @@ export class Snapshots {
   ): Promise<ScanPage> {
     caller.require('admin');
     checkTable(prefix);
-    const itemsMax = Math.max(1, Math.min(limit, SCAN_ITEMS_MAX));
+    const itemsMax = Math.max(1, Math.min(limit, SCAN_LIMIT_MAX));
     return cutPage(await this.#use(lease).scan(prefix, after, itemsMax));
   }
 

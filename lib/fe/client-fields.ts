@@ -11,10 +11,8 @@ import {
   u32Field,
   u64Field,
 } from '../protocol/fields.ts';
+import { LIST_IDS_MAX } from '../protocol/limits.ts';
 import { FIELD } from '../protocol/messages.ts';
-
-/** IDs of one page of a list. */
-const LIST_IDS_MAX = 10_000;
 
 /** Options of every call about a record. */
 export interface RecordCall extends CallOptions {

@@ -1,7 +1,7 @@
 /** The server's side of a connection that speaks text lines: one request at a time, in order. */
 import type { Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
-import { errorLine, LineDecoder } from '../protocol/text.ts';
+import { errorLine, LineDecoder, VERB_BYTES_MAX } from '../protocol/text.ts';
 import { SMALL_REQUEST_BYTES_MAX } from './budget.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { closing } from './refusals.ts';
@@ -14,9 +14,6 @@ export interface TextSurface {
   /** Resolves to the reply line with its LF, or to undefined to close the connection. */
   handle(line: Buffer, context: RequestContext): Promise<Buffer | undefined>;
 }
-
-/** No verb is longer. */
-const VERB_BYTES_MAX = 16;
 
 export class TextConnection extends Connection {
   readonly #decoder: LineDecoder;

@@ -22,6 +22,10 @@ export const FRAME_BYTES_MAX = FRAME_BYTES_CEILING - 1;
 export const SMALL_LANE_BYTES_MAX = 64 * 1024;
 /** Items of one batch. */
 export const BATCH_ITEMS_MAX = 1_000;
+/** IDs of one page of a list where no number is asked for. */
+export const LIST_IDS = 1_000;
+/** The most IDs of one page of a list. */
+export const LIST_IDS_MAX = 10_000;
 /** Longest first line to wait for, in order to tell text from HTTP, in bytes. */
 export const DETECT_BYTES_MAX = 4096;
 

@@ -10,7 +10,7 @@ export { BE_HELP, errorLine, FE_HELP, recordLine } from './text-reply.ts';
 const SPACE = 0x20;
 const TAB = 0x09;
 /** Longest verb compared with the known ones, in bytes. */
-const VERB_BYTES_MAX = 16;
+export const VERB_BYTES_MAX = 16;
 
 /** Verbs without anything after them, on both servers. */
 type BareVerb = 'HELP' | 'PING' | 'INFO' | 'QUIT';

@@ -8,7 +8,7 @@ import { TABLE } from './store.ts';
 /** Longest store key, in bytes: the table byte and a foreign token of 4096 bytes. */
 export const STORE_KEY_BYTES_MAX = 4097;
 /** Most items of one scan page. */
-const SCAN_LIMIT_MAX = 10_000;
+export const SCAN_LIMIT_MAX = 10_000;
 
 const EXPIRY_TABLE = 0x03;
 const BODY_TABLE = 0x04;

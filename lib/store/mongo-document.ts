@@ -21,7 +21,14 @@
 import { EncServerError } from '../errors.ts';
 import { HEAD_BYTES_MAX } from '../protocol/limits.ts';
 import { endOfPrefix } from './keys.ts';
-import { REVISION_BYTES, type StoredHead, type StoredValue, TABLE, type Value } from './store.ts';
+import {
+  RECORD_KEY_BYTES,
+  REVISION_BYTES,
+  type StoredHead,
+  type StoredValue,
+  TABLE,
+  type Value,
+} from './store.ts';
 import { shownKey } from './value.ts';
 
 /** The only collection. */
@@ -30,8 +37,6 @@ export const COLLECTION_NAME = 'values';
 export const SMALL_BODY_BYTES_MAX = 64 * 1024;
 /** Longest body, in bytes: a document has at most 16 MiB, and its other fields need some. */
 export const MONGO_BODY_BYTES_MAX = 16 * 1024 * 1024 - 64 * 1024;
-/** Keys of records, in bytes: docs/ENVELOPE.md. */
-const RECORD_KEY_BYTES = 27;
 /** The latest time that a JavaScript date can hold, in milliseconds since 1970. */
 const DATE_MS_MAX = 8.64e15;
 

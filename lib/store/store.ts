@@ -8,12 +8,14 @@ import type { StoreKind } from '../config/store-kinds.ts';
 export const TABLE = {
   /** Facts about the store itself: its ID, its keyring. */
   META: 0x00,
-  /** Records under pseudonyms; keys of 27 bytes. */
+  /** Records under pseudonyms; keys of {@link RECORD_KEY_BYTES}. */
   RECORDS: 0x01,
   /** Tokens of foreign front ends, kept literally; keys of 2 to 4097 bytes. */
   FOREIGN: 0x02,
 } as const;
 
+/** Key of a record, in bytes: table, key number, namespace group and SIV (docs/ENVELOPE.md). */
+export const RECORD_KEY_BYTES = 27;
 /** Size of a revision, in bytes. */
 export const REVISION_BYTES = 8;
 

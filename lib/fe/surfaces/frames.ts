@@ -18,6 +18,7 @@ import {
   u64Field,
 } from '../../protocol/fields.ts';
 import type { Frame } from '../../protocol/frame.ts';
+import { LIST_IDS, LIST_IDS_MAX } from '../../protocol/limits.ts';
 import { FIELD, type FieldType, OPCODE } from '../../protocol/messages.ts';
 import { AGENT } from '../../version.ts';
 import { doBatch, shareOf } from '../batches.ts';
@@ -55,9 +56,6 @@ const BATCHED: ReadonlyMap<number, string> = new Map([
   [OPCODE.RETRIEVE, 'retrieve'],
   [OPCODE.DELETE, 'delete'],
 ]);
-/** IDs of a page if no number is requested, and the most there can be. */
-const LIST_IDS = 1_000;
-const LIST_IDS_MAX = 10_000;
 /**
  * What an answer in a batch takes besides a record, approximately and hardly ever more. In bytes.
  */

@@ -4,6 +4,7 @@ import { EncServerError } from '../../../errors.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { operationOf } from '../../../net/traffic.ts';
 import { expiryText } from '../../../protocol/expiry.ts';
+import { LIST_IDS } from '../../../protocol/limits.ts';
 import { encodePercent } from '../../../protocol/percent.ts';
 import { doBatch, type ItemOutcome, shareOf } from '../../batches.ts';
 import { namespaceFor } from '../../reserved.ts';
@@ -19,7 +20,6 @@ import { keyOf, nameOf } from './names.ts';
 import * as schemas from './schemas.ts';
 
 const TAGS = ['records'];
-const LIST_IDS = 1_000;
 const NO_ID = Buffer.alloc(0);
 
 export function addBatchRoutes(app: HttpApp, host: HttpHost): void {
