@@ -4,7 +4,7 @@
  */
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { fileError } from './file-error.ts';
+import { fileError } from '../file-error.ts';
 
 export interface Checkpoint {
   /** The ID of the log, 32 hexadecimal digits. */

@@ -7,9 +7,9 @@ import { open, readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { CHAIN_BYTES, NO_MAC } from './chain.ts';
 import { readPublicKey } from './checkpoint.ts';
-import { fileError } from './file-error.ts';
 import { StateFile } from './state-file.ts';
 
 /** What a server keeps for the whole life of a log. */

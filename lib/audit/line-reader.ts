@@ -3,8 +3,8 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { fileError } from '../file-error.ts';
 import { macIn, type ParsedLine, parseLine } from './chain.ts';
-import { fileError } from './file-error.ts';
 
 /** A line and its place. */
 export interface PlacedLine {

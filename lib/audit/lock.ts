@@ -3,9 +3,9 @@
  * both would write, and beside the log, which servers with different keys could be given.
  */
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { withFileLock } from '../secret-file.ts';
 import { holdSocket } from '../socket-lock.ts';
-import { fileError } from './file-error.ts';
 
 type Unlock = () => Promise<void>;
 

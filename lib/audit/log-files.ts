@@ -1,7 +1,7 @@
 /** The files of one audit log: the current one, and those that were put aside, numbered. */
 import { readdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { fileError } from './file-error.ts';
+import { fileError } from '../file-error.ts';
 
 const NUMBER_DIGITS = 6;
 const NUMBER = /^\.(\d{6,})$/;

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { isNext, nextKey, parseLine } from './chain.ts';
-import { fileError } from './file-error.ts';
 import { filesOf } from './log-files.ts';
 import type { LogState } from './state-file.ts';
 

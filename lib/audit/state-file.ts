@@ -9,8 +9,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { CHAIN_BYTES, type ChainState } from './chain.ts';
-import { fileError } from './file-error.ts';
 
 /** A state and how far it reaches. */
 export interface LogState extends ChainState {

@@ -3,8 +3,8 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder, writeAt } from '../durable-file.ts';
+import { fileError } from '../file-error.ts';
 import type { ChainState } from './chain.ts';
-import { fileError } from './file-error.ts';
 import { numberedFile } from './log-files.ts';
 import type { LogState, StateFile } from './state-file.ts';
 

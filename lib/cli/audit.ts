@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises';
 import type { SignedCheckpoint } from '../audit/checkpoint.ts';
 import type { Verified } from '../audit/verify.ts';
 import { EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { CommandGroup, checkUtf8, given } from './command-line.ts';
-import { fileError, note, print } from './terminal.ts';
+import { note, print } from './terminal.ts';
 
 interface InitFlags {
   readonly keyFile: string;

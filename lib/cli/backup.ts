@@ -7,6 +7,7 @@ import type { BackupSecret } from '../backup/keys.ts';
 import type { BeClientOptions } from '../be/client.ts';
 import { syncFolder } from '../durable-file.ts';
 import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
 import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
 import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-line.ts';
@@ -15,7 +16,7 @@ import { readKey, writeKeyFile } from './record-io.ts';
 import { requireRegularFile } from './regular-file.ts';
 import { readSecretText } from './secret-text.ts';
 import { removeAtSignal } from './signals.ts';
-import { fileError, note, print, usage } from './terminal.ts';
+import { note, print, usage } from './terminal.ts';
 
 interface SecretFlags {
   readonly keyFile?: string;

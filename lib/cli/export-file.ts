@@ -8,10 +8,10 @@ import { access, type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { cutTornLine, linesOf, type Members, parseLine } from './jsonl.ts';
 import { LineErrors } from './line-errors.ts';
 import { requireRegularFile } from './regular-file.ts';
-import { fileError } from './terminal.ts';
 
 export const EXPORT_FORMAT = 'enc-server-ts export';
 const VERSION = 1;

@@ -5,10 +5,10 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { checkName } from '../crypto/record-name.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { isWellFormed } from '../protocol/bytes.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { requireRegularFile } from './regular-file.ts';
-import { fileError } from './terminal.ts';
 
 const LINE_FEED = 0x0a;
 /** No record that is accepted has so long a line, however much is escaped in it. */

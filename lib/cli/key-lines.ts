@@ -7,6 +7,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { encodeHex } from '../protocol/hex.ts';
 import {
   cutTornLine,
@@ -18,7 +19,6 @@ import {
   parseLine,
 } from './jsonl.ts';
 import { requireRegularFile } from './regular-file.ts';
-import { fileError } from './terminal.ts';
 
 const FORMAT = 'enc-server-ts keys';
 const VERSION = 1;

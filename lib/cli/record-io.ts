@@ -6,10 +6,11 @@ import { unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { decodeHexKey, encodeHex } from '../protocol/hex.ts';
 import { FRAME_BYTES_CEILING } from '../protocol/limits.ts';
 import { checkUtf8 } from './command-line.ts';
-import { deliver, fileError, note, usage } from './terminal.ts';
+import { deliver, note, usage } from './terminal.ts';
 
 const LINE_FEED = Buffer.from('\n');
 /** A key file holds 64 digits; a much longer one is the wrong file. */

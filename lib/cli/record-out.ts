@@ -15,10 +15,11 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { giveTo, syncFolder, writeAt } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { realPathOf } from '../secret-file.ts';
 import type { ClientSetting } from './client-flags.ts';
 import { removeAtSignal } from './signals.ts';
-import { deliver, fileError, note, print, usage } from './terminal.ts';
+import { deliver, note, print, usage } from './terminal.ts';
 
 export interface RecordFile {
   /** Rejects with `FILE_ERROR`. */

@@ -1,6 +1,7 @@
 /** The only place that uses standard output, standard error and exit codes. */
 import { CommanderError } from 'commander';
 import { EncServerError, EXIT, type ExitCode, toEncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { endWithoutTerminal } from './signals.ts';
 
 const LOST = 'the disk behind it may be full, or the reader of the pipe gone';
@@ -89,18 +90,6 @@ function tell(name: string, error: EncServerError, json: boolean): void {
 /** A mistake on the command line. */
 export function usage(message: string, hint?: string): EncServerError {
   return new EncServerError('USAGE', message, { hint });
-}
-
-/** The system's error for a file, in words. */
-export function fileError(
-  words: string,
-  path: string,
-  cause: unknown,
-  hint?: string,
-): EncServerError {
-  const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown reason';
-  const facts = hint === undefined ? { cause } : { cause, hint };
-  return new EncServerError('FILE_ERROR', `${words} ${path} (${reason})`, facts);
 }
 
 /** The system's code of an error, such as `EPIPE`. */

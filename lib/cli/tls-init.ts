@@ -22,8 +22,8 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 import { replaceFile } from '../secret-file.ts';
-import { fileError } from './terminal.ts';
 
 type CryptoKey = webcrypto.CryptoKey;
 type Provider = Parameters<typeof cryptoProvider.set>[0];

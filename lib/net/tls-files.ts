@@ -11,6 +11,7 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import { EncServerError } from '../errors.ts';
+import { fileError } from '../file-error.ts';
 
 /** What a client needs to call a server over TLS. Paths of PEM files; empty counts as absent. */
 export interface TlsClientFiles {
@@ -48,7 +49,7 @@ export async function lookAtFiles(files: TlsServerFiles): Promise<string> {
   const paths = [files.tlsCert, files.tlsKey, files.tlsClientCa].filter(Boolean);
   const facts = paths.map(async (path) => {
     const { ino, size, mtimeMs } = await stat(path).catch((cause) => {
-      throw fileError(path, cause);
+      throw fileError('cannot read', path, cause);
     });
     return `${ino} ${size} ${mtimeMs}`;
   });
@@ -136,13 +137,13 @@ function readSync(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw fileError(path, cause);
+    throw fileError('cannot read', path, cause);
   }
 }
 
 async function readPem(path: string): Promise<Buffer> {
   return await readFile(path).catch((cause) => {
-    throw fileError(path, cause);
+    throw fileError('cannot read', path, cause);
   });
 }
 
@@ -166,9 +167,4 @@ async function readKey(path: string): Promise<Buffer> {
   const key = await readPem(path);
   if (((await stat(path)).mode & OTHERS) === 0) return key;
   throw new EncServerError('FILE_ERROR', `${path}: others may use it`, { hint: 'chmod 600 it' });
-}
-
-function fileError(path: string, cause: unknown): EncServerError {
-  const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown reason';
-  return new EncServerError('FILE_ERROR', `cannot read ${path} (${reason})`, { cause });
 }

@@ -8,6 +8,7 @@ export const LEVEL_OF_ROOM: Readonly<Record<string, number>> = {
   'lib/access.ts': 1,
   'lib/describe-errors.ts': 1,
   'lib/durable-file.ts': 1,
+  'lib/file-error.ts': 1,
   'lib/version.ts': 0,
   'lib/key-input.ts': 0,
   'lib/transient.ts': 0,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
   codeOfStatus,
@@ -9,6 +10,7 @@ import {
   EXIT,
   toEncServerError,
 } from '../../lib/errors.ts';
+import { fileError } from '../../lib/file-error.ts';
 
 /** What travels on the wire. A line of this list is never changed, only added. */
 const STATUS_OF_CODE = {
@@ -132,4 +134,17 @@ test('a lack of file descriptors is no defect', () => {
   assert.equal(error.code, 'UNAVAILABLE');
   assert.match(error.describe(), /open \(EMFILE\); .*ulimit -n/);
   for (const nothing of [undefined, null]) assert.equal(toEncServerError(nothing).code, 'INTERNAL');
+});
+
+test('an error of the system about a file is told by its name, one of ours as it is', () => {
+  let thrown: unknown;
+  try {
+    readFileSync('/nowhere/at/all');
+  } catch (error) {
+    thrown = error;
+  }
+  const error = fileError('cannot read', '/nowhere/at/all', thrown, 'look there');
+  assert.equal(error.describe(), 'FILE_ERROR cannot read /nowhere/at/all (ENOENT); look there');
+  assert.equal(error.cause, thrown);
+  assert.equal(fileError('cannot use', '/nowhere', error), error);
 });

@@ -1,6 +1,6 @@
-import { EncServerError } from '../errors.ts';
+import { EncServerError } from './errors.ts';
 
-/** The system's error for a file of the audit log, in words. */
+/** The system's error for a file, in words; an error of ours stays what it is. */
 export function fileError(
   words: string,
   path: string,
