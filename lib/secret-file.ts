@@ -15,6 +15,19 @@ const LOCK_PAUSE_MS = 25;
 const LOCK_BEAT_MS = 1_000;
 /** A lock that was not refreshed for this long is abandoned, in milliseconds. */
 const LOCK_STALE_MS = 4_000;
+const GROUP_AND_OTHERS = 0o077;
+
+/** Whether anybody but its owner may do anything with a file. */
+export function othersMayUse({ mode }: { readonly mode: number }): boolean {
+  return (mode & GROUP_AND_OTHERS) !== 0;
+}
+
+/** @throws EncServerError `FILE_ERROR` if others than its owner may use the file */
+export function refuseOthers(path: string, status: { readonly mode: number }): void {
+  if (!othersMayUse(status)) return;
+  const hint = `chmod 600 ${path}`;
+  throw new EncServerError('FILE_ERROR', `others may read ${path}`, { hint });
+}
 
 /**
  * Replaces the content of a file (0600), which keeps its owner; a symbolic link stays, and the file

@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { fileError } from '../file-error.ts';
+import { refuseOthers } from '../secret-file.ts';
 import { CHAIN_BYTES, NO_MAC } from './chain.ts';
 import { readPublicKey } from './checkpoint.ts';
 import { StateFile } from './state-file.ts';
@@ -41,7 +42,6 @@ const VERIFICATION_KIND = 'enc-server-ts audit verification key v1';
 const LOG_ID_BYTES = 16;
 const LOG_ID = /^[0-9a-f]{32}$/;
 const KEY_DIGITS = /^[0-9a-f]{64}$/;
-const OTHERS_BITS = 0o077;
 
 /** Where the state of a log is: next to its key. */
 export function stateFileOf(keyFile: string): string {
@@ -123,10 +123,7 @@ async function readSecret(path: string): Promise<Record<string, unknown>> {
   try {
     const file = await open(path, 'r');
     try {
-      if (((await file.stat()).mode & OTHERS_BITS) !== 0) {
-        const hint = `chmod 600 ${path}`;
-        throw new EncServerError('FILE_ERROR', `others may read ${path}`, { hint });
-      }
+      refuseOthers(path, await file.stat());
       text = await file.readFile('utf8');
     } finally {
       await file.close();

@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError } from '../errors.ts';
 import { fileError } from '../file-error.ts';
+import { refuseOthers } from '../secret-file.ts';
 import { CHAIN_BYTES, type ChainState } from './chain.ts';
 
 /** A state and how far it reaches. */
@@ -22,7 +23,6 @@ export interface LogState extends ChainState {
 
 /** A size that file systems write atomically, or nearly so. */
 const SLOT_BYTES = 4096;
-const OTHERS_BITS = 0o077;
 
 export class StateFile {
   readonly #file: FileHandle;
@@ -93,10 +93,7 @@ export async function readState(path: string): Promise<LogState> {
 }
 
 async function read(file: FileHandle, path: string): Promise<{ state: LogState; slot: 0 | 1 }> {
-  if (((await file.stat()).mode & OTHERS_BITS) !== 0) {
-    const hint = `chmod 600 ${path}`;
-    throw new EncServerError('FILE_ERROR', `others may read ${path}`, { hint });
-  }
+  refuseOthers(path, await file.stat());
   const bytes = Buffer.alloc(2 * SLOT_BYTES);
   await file.read(bytes, 0, bytes.length, 0);
   const first = decode(bytes.subarray(0, SLOT_BYTES));

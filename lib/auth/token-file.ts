@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { SCOPES, type Scope } from '../access.ts';
 import { EncServerError, errnoOf } from '../errors.ts';
 import { NAMESPACE_BYTES_MAX } from '../protocol/limits.ts';
-import { replaceFile, withFileLock } from '../secret-file.ts';
+import { othersMayUse, replaceFile, withFileLock } from '../secret-file.ts';
 import { isTokenId } from './token.ts';
 
 /** What is known of one token. */
@@ -30,7 +30,6 @@ const FORMAT = 'enc-server-ts tokens';
 const VERSION = 1;
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 export const NOTE_CHARACTERS_MAX = 200;
-const GROUP_AND_OTHERS = 0o077;
 const MEMBERS = ['id', 'sha256', 'scopes', 'namespace', 'expires', 'created', 'note'];
 
 /** Empty if there is no file. Rejects with `FILE_ERROR`. */
@@ -45,7 +44,7 @@ export async function readTokens(path: string): Promise<TokenEntry[]> {
   try {
     const status = await file.stat();
     if (!status.isFile()) throw fileError(path, 'it is no file');
-    if ((status.mode & GROUP_AND_OTHERS) !== 0) {
+    if (othersMayUse(status)) {
       const hint = 'chmod 600 it: who can write it can let anyone in';
       throw new EncServerError('FILE_ERROR', `${path}: others may use it`, { hint });
     }

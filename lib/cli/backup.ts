@@ -9,6 +9,7 @@ import { syncFolder } from '../durable-file.ts';
 import { codeOf, EncServerError, EXIT, type ExitCode } from '../errors.ts';
 import { fileError } from '../file-error.ts';
 import { KEY_BYTES } from '../protocol/limits.ts';
+import { refuseOthers } from '../secret-file.ts';
 import { addTlsFlags, callFlags, linkOf, type TlsFlags } from './call-flags.ts';
 import { addConfigFlag, address, CommandGroup, given, loadFor } from './command-line.ts';
 import { openProgress } from './progress.ts';
@@ -42,7 +43,6 @@ interface RestoreFlags extends LinkFlags {
 const NAME = 'enc-server backup';
 /** Of the name that a file has until it is whole. */
 const ASIDE_BYTES = 8;
-const GROUP_AND_OTHERS = 0o077;
 
 export function runBackup(argv: readonly string[]): Promise<ExitCode> {
   const group = new CommandGroup(NAME, "Back up a back end's store while it runs, and restore it.");
@@ -219,10 +219,7 @@ async function secretOf({ keyFile = '', passphraseFile }: SecretFlags): Promise<
 async function readBackupKey(path: string): Promise<Buffer> {
   // Where there is no such file, reading it says so; a pipe or a device has no mode to mend.
   const known = await stat(path).catch(() => undefined);
-  if (known?.isFile() && (known.mode & GROUP_AND_OTHERS) !== 0) {
-    const hint = `chmod 600 ${path}`;
-    throw new EncServerError('FILE_ERROR', `others may read ${path}`, { hint });
-  }
+  if (known?.isFile()) refuseOthers(path, known);
   const key = await readKey({ keyFile: path }).catch((thrown: unknown) => {
     if (codeOf(thrown) !== 'INVALID_KEY') throw thrown;
   });

@@ -7,7 +7,7 @@ import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { syncFolder, writeSynced } from '../durable-file.ts';
 import { EncServerError, errnoOf } from '../errors.ts';
-import { replaceFile, withFileLock } from '../secret-file.ts';
+import { othersMayUse, replaceFile, withFileLock } from '../secret-file.ts';
 import {
   decodeKeyring,
   encodeKeyring,
@@ -35,7 +35,6 @@ interface Loaded {
 }
 
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
-const GROUP_AND_OTHERS = 0o077;
 
 /**
  * Makes a keyring with one entry of each kind and writes it to a new file (0600), in a folder that
@@ -182,7 +181,7 @@ async function encodeFor(
 async function readFrom(file: FileHandle, means: KeyringMeans): Promise<Loaded> {
   const status = await file.stat();
   if (!status.isFile()) throw new EncServerError('FILE_ERROR', 'the keyring is not a file');
-  if ((status.mode & GROUP_AND_OTHERS) !== 0) {
+  if (othersMayUse(status)) {
     throw new EncServerError('KEYRING_UNSAFE', 'others than its owner may use the keyring file');
   }
   if (status.size > FILE_BYTES_MAX) {

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { changeTokens } from '../../lib/auth/token-file.ts';
 import { writeSynced } from '../../lib/durable-file.ts';
-import { replaceFile, withFileLock } from '../../lib/secret-file.ts';
+import { othersMayUse, refuseOthers, replaceFile, withFileLock } from '../../lib/secret-file.ts';
 import { withFolder } from '../helpers/store-values.ts';
 
 const notRoot = process.geteuid?.() === 0 ? false : 'only root gives files away';
@@ -111,5 +111,28 @@ test('a new file that is there already is left alone, and one that fails is take
     const wrong = { uid: -2, gid: -2 };
     await assert.rejects(writeSynced(join(folder, 'failed'), 'new', 0o600, wrong));
     assert.deepEqual(await readdir(folder), ['key']);
+  });
+});
+
+test('a file is for its owner only if nobody else has any right to it', async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'secret');
+    await writeFile(path, 'secret');
+    for (const mode of [0o600, 0o400, 0o700]) {
+      await chmod(path, mode);
+      assert.equal(othersMayUse(await stat(path)), false);
+      refuseOthers(path, await stat(path));
+    }
+    const refused = {
+      code: 'FILE_ERROR',
+      message: `others may read ${path}`,
+      hint: `chmod 600 ${path}`,
+    };
+    for (const mode of [0o640, 0o620, 0o610, 0o604, 0o602, 0o601]) {
+      await chmod(path, mode);
+      const status = await stat(path);
+      assert.equal(othersMayUse(status), true);
+      assert.throws(() => refuseOthers(path, status), refused);
+    }
   });
 });
