@@ -1,6 +1,6 @@
 /** Where files are by default. */
 
-import { homedir } from 'node:os';
+import { userInfo } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EncServerError } from '../errors.ts';
@@ -15,7 +15,7 @@ export const PACKAGED_CONFIG = fileURLToPath(
 
 /**
  * The default data folder: `enc-server-ts` under `XDG_STATE_HOME`, else under `~/.local/state`. A
- * relative `XDG_STATE_HOME` is ignored (XDG Base Directory Specification 0.8).
+ * relative `XDG_STATE_HOME` is ignored (XDG Base Directory Specification 0.8), and so is a `HOME`.
  * @throws EncServerError `BAD_CONFIG` if there is no home folder either.
  */
 export function stateFolder(env: NodeJS.ProcessEnv): string {
@@ -44,11 +44,16 @@ export function absolutePath(path: string, env: NodeJS.ProcessEnv): string {
 }
 
 function homeFolder(env: NodeJS.ProcessEnv): string {
-  if (env['HOME']) return env['HOME'];
+  const given = env['HOME'];
+  if (given !== undefined && isAbsolute(given)) return given;
+  let cause: unknown;
   try {
-    return homedir();
-  } catch (cause) {
-    const hint = 'set HOME or XDG_STATE_HOME, or name every folder (dataDir)';
-    throw new EncServerError('BAD_CONFIG', 'this user has no home folder', { hint, cause });
+    // Not `homedir()`: that is HOME again, however empty, and the folder would be the current one.
+    const { homedir } = userInfo();
+    if (isAbsolute(homedir)) return homedir;
+  } catch (thrown) {
+    cause = thrown;
   }
+  const hint = 'set HOME or XDG_STATE_HOME, or name every folder (dataDir)';
+  throw new EncServerError('BAD_CONFIG', 'this user has no home folder', { hint, cause });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { userInfo } from 'node:os';
 import { describe, it } from 'node:test';
 import { editDistance, nearest } from '../../lib/config/nearest.ts';
 import { absolutePath, keyringFile, stateFolder } from '../../lib/config/paths.ts';
@@ -65,6 +66,19 @@ describe('paths', () => {
     assert.equal(stateFolder({ HOME: '/home/u' }), fallback);
     assert.equal(stateFolder({ HOME: '/home/u', XDG_STATE_HOME: 'relative' }), fallback);
     assert.match(stateFolder({}), /\.local\/state\/enc-server-ts$/);
+  });
+
+  it('takes no HOME that is empty or relative: state would be in the current folder', (t) => {
+    const expected = `${userInfo().homedir}/.local/state/enc-server-ts`;
+    const before = process.env['HOME'];
+    t.after(() => {
+      if (before === undefined) delete process.env['HOME'];
+      else process.env['HOME'] = before;
+    });
+    for (const home of ['', '.', 'relative']) {
+      process.env['HOME'] = home;
+      assert.equal(stateFolder({ HOME: home }), expected);
+    }
   });
 
   it('makes paths absolute and knows the home folder', () => {
