@@ -2,29 +2,45 @@
  * Encrypted notes: `node notes.js add TITLE TEXT`, `list`, `show TITLE`, `remove TITLE`. The notes
  * lie at the service, sealed; their keys in the file `NOTES` (default: notes.json) and nowhere else.
  */
-import { readFile, writeFile } from 'node:fs/promises';
-import { FeClient, parseAddress } from 'enc-server-ts/fe-client';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { drawKey, FeClient, parseAddress } from 'enc-server-ts/fe-client';
 
 const file = process.env.NOTES ?? 'notes.json';
 const client = new FeClient({ address: parseAddress(process.env.ENC_SERVER ?? 'localhost:7777') });
-const notes = new Map(JSON.parse(await readFile(file, 'utf8').catch(() => '[]')));
-const save = () => writeFile(file, JSON.stringify([...notes]), { mode: 0o600 });
-const keyOf = (title) => {
-  if (!notes.has(title)) throw new Error(`there is no note ${title}`);
-  return Buffer.from(notes.get(title), 'hex');
+const noFile = (error) => (error.code === 'ENOENT' ? '[]' : Promise.reject(error));
+const notes = new Map(JSON.parse(await readFile(file, 'utf8').catch(noFile)));
+const save = async () => {
+  // Beside the old file, which stays whole where the disk is full.
+  await writeFile(`${file}.new`, JSON.stringify([...notes]), { mode: 0o600, flush: true });
+  await rename(`${file}.new`, file);
+};
+// After an `add` that was cut off, either of two keys may be the right one.
+const withKey = async (title, call) => {
+  for (const key of [notes.get(title) ?? []].flat()) {
+    const done = await call(Buffer.from(key, 'hex')).catch((error) => {
+      if (error.code !== 'WRONG_KEY') throw error;
+    });
+    if (done !== undefined) return done;
+  }
+  throw new Error(`there is no note ${title}`);
 };
 
 const [command, title, text] = process.argv.slice(2);
 if (command === 'add') {
-  const { key } = await client.store(`note/${title}`, Buffer.from(text));
-  notes.set(title, key.toString('hex'));
+  const key = drawKey();
+  const hex = key.toString('hex');
+  // Kept before it is used, and the old one until then: a note without its key is lost.
+  notes.set(title, [hex, notes.get(title) ?? []].flat());
+  await save();
+  await client.store(`note/${title}`, Buffer.from(text), { key });
+  notes.set(title, [hex]);
   await save();
 } else if (command === 'list') {
   for (const name of notes.keys()) console.log(name);
 } else if (command === 'show') {
-  console.log(`${(await client.retrieve(`note/${title}`, keyOf(title))).record}`);
+  console.log(`${(await withKey(title, (key) => client.retrieve(`note/${title}`, key))).record}`);
 } else if (command === 'remove') {
-  await client.delete(`note/${title}`, { key: keyOf(title) });
+  await withKey(title, (key) => client.delete(`note/${title}`, { key }));
   notes.delete(title);
   await save();
 } else {

@@ -49,6 +49,24 @@ test('notes.js', async () => {
   assert.equal(await js('notes.js', 'show', 'shopping'), 'milk, bread\n');
   await js('notes.js', 'remove', 'shopping');
   assert.equal(await js('notes.js', 'list'), 'plan\n');
+  await js('notes.js', 'add', 'plan', 'sleep well');
+  assert.equal(await js('notes.js', 'show', 'plan'), 'sleep well\n');
+});
+
+test('notes.js loses no note where it is cut off', async () => {
+  await js('notes.js', 'add', 'diary', 'day one');
+  const cwd = join(folder, 'work');
+  const add = [process.execPath, 'notes.js', 'add', 'diary', 'day two'];
+  // No file may grow: the first byte of the keys ends the program.
+  const noRoom = ['-c', 'ulimit -c 0; ulimit -f 0; exec "$@"', 'sh', ...add];
+  const here = { cwd, env: cleanEnv({ ENC_SERVER: up.toFe.at(-1) ?? '' }) };
+  assert.notEqual((await runCommand('sh', noRoom, here)).code, 0);
+  assert.equal(await js('notes.js', 'show', 'diary'), 'day one\n');
+  // The new key is kept, and the service is not there: the note is still sealed by the old one.
+  const nowhere = { cwd, env: cleanEnv({ ENC_SERVER: 'localhost:1' }) };
+  assert.notEqual((await runCommand(process.execPath, add.slice(1), nowhere)).code, 0);
+  assert.equal(await js('notes.js', 'show', 'diary'), 'day one\n');
+  await js('notes.js', 'remove', 'diary');
 });
 
 test('bulk-import.js', async () => {
