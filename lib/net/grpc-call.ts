@@ -13,7 +13,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerListener,
 } from '@grpc/grpc-js';
-import { type Peer, refuseNobody } from '../access.ts';
+import type { Peer } from '../access.ts';
 import { EncServerError, toEncServerError } from '../errors.ts';
 import type { TransientSet } from '../transient.ts';
 import type { ConnectionHost } from './connection.ts';
@@ -184,8 +184,6 @@ export class GrpcCall {
       session.authenticate(Buffer.from(bearerTokenOf(String(authorization))));
     }
     session.admit(session.caller);
-    // No room is held for strangers.
-    refuseNobody(session.caller);
     traffic.begin();
     this.#letIn = true;
     const context = new RequestContext(session, limits.requestTimeoutMs);
