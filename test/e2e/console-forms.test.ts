@@ -174,7 +174,7 @@ describe('the forms of the console', options, () => {
       await page.route(RECORD, deleteMeanwhile, { times: 1 });
       const record = page.waitForResponse((answer) => answer.request().method() === 'GET');
       await page.getByRole('button', { name: 'Retrieve it' }).click();
-      await (await record).finished();
+      await record;
       await page.getByRole('button', { name: 'Retrieve it', disabled: false }).waitFor();
       assert.ok(await page.locator('#retrieve .found').isHidden());
     }));
