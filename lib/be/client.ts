@@ -22,6 +22,7 @@ import {
   FRAME_BYTES_MAX,
   HEAD_BYTES_MAX,
   SMALL_LANE_BYTES_MAX,
+  SMALL_REQUEST_BYTES_MAX,
 } from '../protocol/limits.ts';
 import { FIELD, OPCODE } from '../protocol/messages.ts';
 import {
@@ -163,7 +164,7 @@ export class BeClient {
     if (value.revision !== undefined) fields.push(bytesField(FIELD.REVISION, value.revision));
     pushCondition(fields, condition);
     // A frame above the small ones may wait for room, and everything behind it on its lane.
-    const isSmall = value.body.length <= SMALL_LANE_BYTES_MAX - PUT_FIELDS_BYTES_MAX;
+    const isSmall = value.body.length <= SMALL_REQUEST_BYTES_MAX - PUT_FIELDS_BYTES_MAX;
     const lane = isSmall ? this.#small : this.#bulk;
     const answer = await lane.call(writeCall(OPCODE.PUT, fields, value.body, false, call));
     return {

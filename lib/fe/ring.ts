@@ -65,7 +65,14 @@ export class Ring {
    * keyring, so nothing is lost by it. Throws `ALTERED` for any other damage.
    */
   rewrapIfWhole(header: Buffer, name: RecordName): Buffer {
-    return this.keepsWholeKey(header, name) ? this.rewrap(header, name) : header;
+    decodeHeader(header);
+    try {
+      return this.rewrap(header, name);
+    } catch (error) {
+      // The header itself is whole, so it is the key.
+      if (codeOf(error) !== 'ALTERED') throw error;
+      return header;
+    }
   }
 
   /** Whether a header keeps no key, or one that can be unwrapped. Throws `ALTERED` as above. */

@@ -6,6 +6,7 @@
  */
 import { type Caller, isKnown, isNobody } from '../access.ts';
 import { EncServerError } from '../errors.ts';
+import { SMALL_REQUEST_BYTES_MAX } from '../protocol/limits.ts';
 
 interface Waiter {
   readonly bytes: number;
@@ -29,8 +30,6 @@ export interface RoomWait {
   readonly signal: AbortSignal;
 }
 
-/** The longest small request, in bytes: its frame after its length, its line or its body. */
-export const SMALL_REQUEST_BYTES_MAX = 64 * 1024;
 /** The part of a process's budget that is for small requests alone. */
 const SMALL_SHARE = 1 / 4;
 /** What all callers that have not identified themselves may reserve for requests still arriving. */

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { EncServerError } from '../errors.ts';
 import { TransientSet } from '../transient.ts';
-import { PROBLEM_HEADERS, problemBody, problemResponse } from './refusals.ts';
+import { PROBLEM_HEADERS, problemBody, problemResponse, retryAfterS } from './refusals.ts';
 
 /** Answers that are owed on a connection, in order. */
 const OWED = new WeakMap<Duplex, TransientSet<ServerResponse>>();
@@ -116,9 +116,10 @@ export function answerOneTooMany(response: ServerResponse): boolean {
   const hint = 'wait for answers before sending more: requestsPerConnectionMax bounds them';
   const error = new EncServerError('OVERLOADED', 'too many requests at once', { hint });
   response.shouldKeepAlive = false;
-  const body = Buffer.from(problemBody(error, error.row.http));
-  const headers = { ...PROBLEM_HEADERS, 'Content-Length': body.length, 'Retry-After': 1 };
-  response.writeHead(error.row.http, headers).end(body);
+  const status = error.row.http;
+  const body = Buffer.from(problemBody(error, status));
+  const lengths = { 'Content-Length': body.length, 'Retry-After': retryAfterS(error, status) };
+  response.writeHead(status, { ...PROBLEM_HEADERS, ...lengths }).end(body);
   return true;
 }
 

@@ -12,11 +12,12 @@ export class ReceivingRoom {
   #granted: (() => void) | undefined;
   #awaited: Budget | undefined;
   /** The part of the budget that the request is for. */
-  #part: Budget | undefined;
+  #part: Budget;
 
   /** @param arrived told of the bytes once the room that was waited for is there */
   constructor(budget: Budget, arrived: (bytes: number) => void) {
     this.#budget = budget;
+    this.#part = budget;
     this.#arrived = arrived;
   }
 
@@ -65,8 +66,8 @@ export class ReceivingRoom {
     this.#granted = () => {
       this.#granted = undefined;
       this.#hold(budget, bytes);
-      const part = this.#part ?? budget;
-      if (budget === part || this.#reserveIn(part, bytes)) this.#arrived(bytes);
+      const isAll = budget === this.#part || this.#reserveIn(this.#part, bytes);
+      if (isAll) this.#arrived(bytes);
     };
     this.#awaited = budget;
     budget.await(bytes, this.#granted);

@@ -49,6 +49,7 @@ export class RequestContext {
   /** The request on whose behalf this one is made, where the server asks itself. */
   readonly cause: RequestContext | undefined;
   readonly #session: Session;
+  readonly #timeoutMs: number;
   #caller: Caller;
   #trace: Buffer | undefined;
   /** The caller's span, as the field SPAN has it. */
@@ -61,6 +62,7 @@ export class RequestContext {
     this.cause = cause;
     this.#session = session;
     this.#caller = session.caller;
+    this.#timeoutMs = timeoutMs;
     this.deadlineMs = performance.now() + timeoutMs;
     this.room = room;
   }
@@ -166,6 +168,11 @@ export class RequestContext {
     this.#abort ??= newAbort();
     if (this.#cancelled) this.#abort.abort();
     return this.#abort.signal;
+  }
+
+  /** What the request brings took its own time to arrive: its time to be answered starts now. */
+  arrived(): void {
+    this.deadlineMs = performance.now() + this.#timeoutMs;
   }
 
   /** Gives the room of the request back, if it still has any. */

@@ -1,8 +1,8 @@
 /** The server's side of a connection that speaks text lines: one request at a time, in order. */
 import type { Socket } from 'node:net';
 import type { EncServerError } from '../errors.ts';
+import { SMALL_REQUEST_BYTES_MAX } from '../protocol/limits.ts';
 import { errorLine, LineDecoder, VERB_BYTES_MAX } from '../protocol/text.ts';
-import { SMALL_REQUEST_BYTES_MAX } from './budget.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { closing } from './refusals.ts';
 import { RequestContext } from './request.ts';

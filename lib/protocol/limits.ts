@@ -18,7 +18,9 @@ export const FRAME_OVERHEAD_BYTES = 64 * 1024;
 export const FRAME_BYTES_CEILING = 16 * 1024 * 1024;
 /** Longest frame after its length that the format allows, in bytes. */
 export const FRAME_BYTES_MAX = FRAME_BYTES_CEILING - 1;
-/** A record above this goes over the bulk lane between front end and back end, in bytes. */
+/** The longest small request, in bytes: its frame after its length, its line or its body. */
+export const SMALL_REQUEST_BYTES_MAX = 64 * 1024;
+/** A record above this is read over the bulk lane between front end and back end, in bytes. */
 export const SMALL_LANE_BYTES_MAX = 64 * 1024;
 /** Items of one batch. */
 export const BATCH_ITEMS_MAX = 1_000;

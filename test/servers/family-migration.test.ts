@@ -84,6 +84,16 @@ function source(goesAfter = Number.POSITIVE_INFINITY): EntrySource {
   };
 }
 
+/** One that goes away midway in the move: it is looked at whole before anything is written. */
+function leavingSource(): EntrySource {
+  let opened = 0;
+  const whole = source();
+  return {
+    ...whole,
+    documents: (after) => (opened++ === 0 ? whole : source(500)).documents(after),
+  };
+}
+
 const goRecords = () => new FamilyRecords(SECRETS);
 const run = (records = goRecords(), from = source(), skips = false) =>
   migration.run(from, records, skips, untold);
@@ -261,14 +271,7 @@ describe('what is in the way of a migration', () => {
 
   it('a source that goes away midway: it goes on, and each document is counted once', async () => {
     const keys = Array.from({ length: 900 }, (_none, index) => addGo(`id ${index}`, `${index}`));
-    // It is looked at whole before anything is written.
-    let opened = 0;
-    const leaving = source();
-    const failing: EntrySource = {
-      ...leaving,
-      documents: (after) => (opened++ === 0 ? leaving : source(500)).documents(after),
-    };
-    await rejectsWith(run(goRecords(), failing), 'UNAVAILABLE');
+    await rejectsWith(run(goRecords(), leavingSource()), 'UNAVAILABLE');
     assert.equal(await text('id 0', keys[0] as Buffer), '0');
     await client.delete('id 1');
     const { counts } = await run();
@@ -382,13 +385,7 @@ describe('of several documents for one ID the first one counts', () => {
   it('when it was interrupted, and the first one read or deleted since, too', async () => {
     const keys = Array.from({ length: 900 }, (_none, index) => addGo(`id ${index}`, `${index}`));
     const strayKeys = ['id 7', 'id 8', 'id 9'].map((id) => addGo(id, 'another'));
-    let opened = 0;
-    const leaving = source();
-    const failing: EntrySource = {
-      ...leaving,
-      documents: (after) => (opened++ === 0 ? leaving : source(500)).documents(after),
-    };
-    await rejectsWith(run(goRecords(), failing), 'UNAVAILABLE');
+    await rejectsWith(run(goRecords(), leavingSource()), 'UNAVAILABLE');
     assert.equal(await text('id 7', keys[7] as Buffer), '7');
     await client.delete('id 8');
     const { counts, conflicts } = await run();

@@ -3,13 +3,13 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { refuseNobody } from '../../../access.ts';
 import { EncServerError } from '../../../errors.ts';
-import { type Budget, SMALL_REQUEST_BYTES_MAX } from '../../../net/budget.ts';
+import type { Budget } from '../../../net/budget.ts';
 import { boundSending } from '../../../net/http-door.ts';
 import { checkAnswerable } from '../../../net/http-refusals.ts';
 import { type Arrival, roomToArrive } from '../../../net/receiving-room.ts';
 import type { RequestContext } from '../../../net/request.ts';
 import { ByteQueue } from '../../../protocol/byte-queue.ts';
-import type { Limits } from '../../../protocol/limits.ts';
+import { type Limits, SMALL_REQUEST_BYTES_MAX } from '../../../protocol/limits.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const SLICE_BYTES = 256 * 1024;
@@ -49,6 +49,7 @@ export async function readBody(
     const body = await collect(raw, bytesMax, room);
     await room.fill(body.length);
     checkAnswerable(raw);
+    context.arrived();
     return body;
   } finally {
     room.end();
@@ -161,11 +162,7 @@ function* slicesOf(bytes: Buffer): Generator<Buffer> {
 /** Counts the bytes of a reply until it is out. */
 export function countReply(reply: FastifyReply, budget: Budget, bytes: number): void {
   budget.count(bytes);
-  releaseWhenSent(reply, budget, bytes);
-}
-
-function releaseWhenSent(reply: FastifyReply, budget: Budget, bytes: number): void {
-  // The connection may have closed while room was waited for.
+  // The connection may have closed meanwhile, which nobody tells again.
   if (reply.raw.destroyed) budget.release(bytes);
   else reply.raw.once('close', () => budget.release(bytes));
 }

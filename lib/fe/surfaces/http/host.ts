@@ -65,12 +65,7 @@ export function contextOf(
   request: Pick<FastifyRequest, 'session' | 'context' | 'headers'>,
   limits: Limits,
 ): RequestContext {
-  const { context: known } = request;
-  if (known !== undefined) {
-    // It has the room of the body, which took its own time to arrive.
-    known.deadlineMs = performance.now() + limits.requestTimeoutMs;
-    return known;
-  }
+  if (request.context !== undefined) return request.context;
   const context = new RequestContext(request.session, limits.requestTimeoutMs);
   // Node joins two headers with a comma, which makes the value invalid.
   const { traceparent } = request.headers;

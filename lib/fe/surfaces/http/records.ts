@@ -52,8 +52,6 @@ class RecordRoutes {
     await service.admitStore(name, context);
     checkWhole(request);
     const record = await readBody(request, reply, budget, limits.recordBytesMax, context);
-    // The body took its own time to arrive.
-    contextOf(request, limits);
     const contentType = request.raw.headers['content-type'];
     const oldKey = keyOf(headersOf(request)['enc-old-key']);
     const input = { name, record, key, oldKey, contentType, ...lifeOf(request) };
